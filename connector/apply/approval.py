@@ -54,12 +54,6 @@ class Review(Struct, frozen=True):
     def is_saved(self) -> bool:
         return self.plan is not None and not self.was_just_shown
 
-    def find_octets(self, approvers: Approvers | None) -> bytes | None:
-        """The octets that have to be those of the saved file, since people have to sign them; None: nobody has to."""
-        if approvers is None:
-            return None
-        return self.signed.octets if self.signed else b""
-
 
 def judge_approvals(
     approvers: Approvers | None,
@@ -89,123 +83,94 @@ def judge_approvals(
     return found
 
 
-def approve_review(
-    context: Context,
-    review: Review,
-    accept: str | None = None,
-) -> Review:
-    """The review, its plan with who has approved it. Raises UnapprovedError, UsageError."""
-    if review.plan is None:
-        return review
+class ApprovalRules(Struct, frozen=True):
+    """Who has to approve what is written, and what tells how much would be written."""
+
+    approvers: Approvers | None
+    """None: nobody has to."""
+    state: Store
+    directory: str
+    """Its identity."""
+
+    def find_octets(self, review: Review) -> bytes | None:
+        """The octets that have to be those of the saved file, since people have to sign them; None: nobody has to."""
+        if self.approvers is None:
+            return None
+        return review.signed.octets if review.signed else b""
+
+    def approve_plan(self, review: Review, accept: str | None = None) -> Review:
+        """The review, its plan with who has approved it. Raises UnapprovedError, UsageError."""
+        if review.plan is None:
+            return review
+        plan, found = (
+            review.plan,
+            judge_approvals(self.approvers, review.signed, accept),
+        )
+        if found:
+            who = (APPROVED, "; ".join(map(str, found)))
+            plan = replace(plan, about=(*plan.about, who))
+        plan = replace(plan, approvals=found)
+        if why := self.explain_missing(plan):
+            raise UnapprovedError(why, where=plan.id)
+        return replace(review, plan=plan)
+
+    def refuse_unapproved(self, plan: Plan) -> Plan:
+        """A plan that was just drawn; one that has to be approved is refused, also by its digest."""
+        why = self.explain_missing(plan)
+        if not why:
+            return plan
+        refusal = Refusal(APPROVAL, 0, len(plan.changes), why)
+        plan = replace(plan, refusals=(*plan.refusals, refusal))
+        return replace(plan, digest=digest_of_plan(plan))
+
+    def explain_missing(self, plan: Plan) -> str:
+        """Why this plan cannot be written without approval; empty where it can."""
+        if self.approvers is None or plan.approvals:
+            return ""
+        free, kinds = self.approvers.free, Counter[str]()
+        for change in plan.changes:
+            kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
+        limits = {
+            "update": free.update,
+            "clear": free.clear or CLEAR_USERS,
+            "secret": free.secret or free.update,
+        }
+        beyond = []
+        for name, limit in limits.items():
+            whole = plan.summary.matched
+            if name == "clear" and limit.percent:
+                memory = self.state.memory(self.directory, plan.job)
+                whole = len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
+            if kinds[name] > limit.of(whole):
+                beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
+        if not beyond:
+            return ""
+        needed = self.approvers.needed
+        return f"{needed} people have to sign this plan: {'; '.join(beyond)}"
+
+
+def find_approval_rules(context: Context) -> ApprovalRules:
+    """The rules of this context's job; the directory is asked what it is."""
     identity = context.reader.describe().identity
-    approvers = context.rules.approvers
-    plan = approve_plan(
-        approvers,
-        context.state,
-        review,
-        identity,
-        accept=accept,
-    )
-    return replace(review, plan=plan)
-
-
-def approve_plan(
-    approvers: Approvers | None,
-    state: Store,
-    review: Review,
-    directory: str,
-    *,
-    accept: str | None = None,
-) -> Plan:
-    """The plan of a review, with who has approved it. Raises UnapprovedError, UsageError."""
-    assert review.plan is not None
-    plan, found = review.plan, judge_approvals(approvers, review.signed, accept)
-    if found:
-        who = (APPROVED, "; ".join(map(str, found)))
-        plan = replace(plan, about=(*plan.about, who))
-    plan = replace(plan, approvals=found)
-    if why := explain_missing_approval(
-        approvers,
-        state,
-        plan,
-        directory,
-    ):
-        raise UnapprovedError(why, where=plan.id)
-    return plan
+    return ApprovalRules(context.rules.approvers, context.state, identity)
 
 
 def require_permission(
     context: ApplyContext,
-    directory: str,
+    rules: ApprovalRules,
     review: Review,
 ) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
-    require_no_hold(context.state, context.job)
-    plan = review.plan
+    state, job, plan = context.state, context.job, review.plan
+    require_no_hold(state, job)
     if plan is None:
         return
     if review.is_saved:
-        octets = review.find_octets(context.rules.approvers)
-        context.state.permit(
-            plan,
-            context.job,
-            directory,
-            octets=octets,
-        )
-    elif not set(tell_undone(context.state, context.job)).issubset(plan.cautions):
+        octets = rules.find_octets(review)
+        state.permit(plan, job, rules.directory, octets=octets)
+    elif not set(tell_undone(state, job)).issubset(plan.cautions):
         why = "a run of this job was taken back after this plan was shown"
         raise RefusedError(why, where=plan.id)
-
-
-def explain_missing_approval(
-    approvers: Approvers | None,
-    state: Store,
-    plan: Plan,
-    directory: str,
-) -> str:
-    """Why this plan cannot be written without approval; empty where it can."""
-    if approvers is None or plan.approvals:
-        return ""
-    free, kinds = approvers.free, Counter[str]()
-    for change in plan.changes:
-        kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
-    limits = {
-        "update": free.update,
-        "clear": free.clear or CLEAR_USERS,
-        "secret": free.secret or free.update,
-    }
-    beyond = []
-    for name, limit in limits.items():
-        whole = plan.summary.matched
-        if name == "clear" and limit.percent:
-            memory = state.memory(directory, plan.job)
-            whole = len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
-        if kinds[name] > limit.of(whole):
-            beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
-    if not beyond:
-        return ""
-    return f"{approvers.needed} people have to sign this plan: {'; '.join(beyond)}"
-
-
-def refuse_unapproved(
-    context: Context,
-    plan: Plan,
-    directory: str,
-) -> Plan:
-    """A plan that was just drawn; one that has to be approved is refused, also by its digest."""
-    why = explain_missing_approval(
-        context.rules.approvers, context.state, plan, directory
-    )
-    if not why:
-        return plan
-    refusal = Refusal(
-        APPROVAL,
-        0,
-        len(plan.changes),
-        why,
-    )
-    plan = replace(plan, refusals=(*plan.refusals, refusal))
-    return replace(plan, digest=digest_of_plan(plan))
 
 
 def choose_accepted(plan: Plan, accept: str | None) -> str | None:
@@ -235,8 +200,7 @@ class Waiting(Struct, frozen=True):
 class _Found(Struct, frozen=True):
     """A plan that waits, and what is asked about it."""
 
-    state: Store
-    approvers: Approvers | None
+    rules: ApprovalRules
     document: Document
     plan: Plan
 
@@ -246,11 +210,9 @@ def find_waiting(path: Path) -> Waiting | None:
     with _open_waiting(path) as found:
         if found is None:
             return None
-        plan, approvers = found.plan, found.approvers
+        plan, approvers = found.plan, found.rules.approvers
         needed = 0
-        if approvers and explain_missing_approval(
-            approvers, found.state, plan, found.document.directory
-        ):
+        if approvers and found.rules.explain_missing(plan):
             needed = approvers.needed
         return Waiting(
             plan.id,
@@ -275,25 +237,15 @@ def check_approval(
     with _open_waiting(path) as found:
         if found is None:
             raise UsageError("no plan of this job waits for approval", where=str(path))
-        document, plan, state = found.document, found.plan, found.state
+        document, plan, rules = found.document, found.plan, found.rules
         if plan.digest != digest:
             why = f"another plan of this job waits: {plan.digest}. Review that one"
             raise UsageError(why, where=digest)
-        require_no_hold(state, plan.job)
+        require_no_hold(rules.state, plan.job)
         review = Review(plan, Signed(document.octets, signatures))
-        octets = review.find_octets(found.approvers)
-        state.permit(
-            plan,
-            plan.job,
-            document.directory,
-            octets=octets,
-        )
-        approve_plan(
-            found.approvers,
-            state,
-            review,
-            document.directory,
-        )
+        octets = rules.find_octets(review)
+        rules.state.permit(plan, plan.job, rules.directory, octets=octets)
+        rules.approve_plan(review)
 
 
 def withdraw_plan(job: jobs.LoadedJob, plan: str) -> None:
@@ -312,9 +264,5 @@ def _open_waiting(path: Path) -> Iterator[_Found | None]:
             yield None
         else:
             plan = state.documents.read(document)
-            yield _Found(
-                state,
-                approvers_of(job),
-                document,
-                plan,
-            )
+            rules = ApprovalRules(approvers_of(job), state, document.directory)
+            yield _Found(rules, document, plan)

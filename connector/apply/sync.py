@@ -19,9 +19,8 @@ from msgspec.structs import replace
 
 from connector.apply.approval import (
     Review,
-    approve_review,
     choose_accepted,
-    refuse_unapproved,
+    find_approval_rules,
     require_permission,
 )
 from connector.apply.context import (
@@ -100,10 +99,11 @@ def apply_run(
     `accept`: the digest of the one plan that may be written. `before`, `by`: as of a dry run.
     """
     is_selected = bool(only)
-    saved, review = review, approve_review(context, review, accept)
+    rules = find_approval_rules(context)
+    saved, review = review, rules.approve_plan(review, accept)
     with locked_run(context) as (description, end):
         require_same_job(context)
-        require_permission(context, description.identity, saved)
+        require_permission(context, rules, saved)
         recovery = Recovery(context, description)
         open_writes = recovery.settle_by_reading()
         planned = make_plan(context, only, open_writes.changes, whole=review.is_saved)
@@ -143,11 +143,12 @@ def apply_undo(
     An undo that takes nothing back leaves the job as it was.
     """
     state, job = context.state, context.job
-    saved, review = review, approve_review(context, review, accept)
+    rules = find_approval_rules(context)
+    saved, review = review, rules.approve_plan(review, accept)
     with locked_run(context) as (description, end):
         require_same_job(context)
         if saved.plan is not None and saved.is_saved:
-            octets = saved.find_octets(context.rules.approvers)
+            octets = rules.find_octets(saved)
             state.permit(
                 saved.plan, job, description.identity, undoes=context.run, octets=octets
             )
@@ -209,7 +210,7 @@ def _make_task(
 ) -> Task:
     """What is written of the fresh plan, or of the reviewed one; nothing where the fresh one is refused anew."""
     if review.plan is None:
-        plan = refuse_unapproved(context, fresh, context.directory.describe().identity)
+        plan = find_approval_rules(context).refuse_unapproved(fresh)
         held = Held(plan.changes)
     else:
         plan = review.plan

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, approve_review, choose_accepted
+from connector.apply.approval import Review, choose_accepted, find_approval_rules
 from connector.apply.composition import (
     apply_context,
     apply_undo_context,
@@ -150,7 +150,8 @@ def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
         if saved is not None and is_held and not options.run:
             return saved  # its apply will be refused
         plan = saved or _draw_plan(context, options, show).plan
-        shown = approve_review(context, Review(plan, review.signed), options.accept)
+        rules = find_approval_rules(context)
+        shown = rules.approve_plan(Review(plan, review.signed), options.accept)
         found = shown.plan or plan
         show(found, None)
         context.observer.finished(plan, None)

@@ -17,7 +17,7 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, Signed, explain_missing_approval
+from connector.apply.approval import Review, Signed, find_approval_rules
 from connector.apply.composition import Begun, apply_context, plan_context
 from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
@@ -265,10 +265,8 @@ class FleetStep(WorkerRun):
             documents.withdraw(context.job)
             return ""
         identity = context.reader.describe().identity
-        approvers = context.rules.approvers
-        self.result.approval = bool(
-            explain_missing_approval(approvers, context.state, plan, identity)
-        )
+        missing = find_approval_rules(context).explain_missing(plan)
+        self.result.approval = bool(missing)
         kept = documents.waiting(context.job)
         if kept is not None and kept.digest == plan.digest:
             with suppress(RefusedError, StateError):
