@@ -74,7 +74,12 @@ class Answers(SourceAnswers, frozen=True, kw_only=True):
         """Whether the server is reached by a socket of this machine, which says who binds."""
         return all(url.lower().startswith("ldapi:") for url in self.directories)
 
-    def to(self, path: Path, base: tuple[str, ...], filter_: str) -> jobs.LoadedJob:
+    def to(
+        self,
+        path: Path,
+        base: tuple[str, ...],
+        filter_: str,
+    ) -> jobs.LoadedJob:
         """Make the job that this would be, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
         return jobs.shaped(parse_yaml(job_text(answered, FULLEST), path))
@@ -205,7 +210,11 @@ class Chosen(Struct, frozen=True):
     @property
     def written(self) -> list[AttributeRule]:
         """The attributes that are not left out."""
-        return [rule for rule in self.ready.attributes if rule.name not in self.taken]
+        written = []
+        for rule in self.ready.attributes:
+            if rule.name not in self.taken:
+                written.append(rule)
+        return written
 
 
 def mapping_text(ready: str, chosen: Chosen) -> str:
@@ -262,5 +271,7 @@ def _change_attribute(line: str, chosen: Chosen) -> str:
 
 def _write_owns(line: str, pattern: str) -> str:
     globs = patterns.parts(pattern)
-    owns = json.dumps(globs if len(globs) > 1 else globs[0])
+    owns = json.dumps(globs)
+    if len(globs) == 1:
+        owns = json.dumps(globs[0])
     return _OWNS.sub(lambda _: f"owns: {owns}", line)

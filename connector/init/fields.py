@@ -172,11 +172,14 @@ def _list_siblings(
     Of a class with many attributes, as users' own may be, only those whose name begins with
     the same word.
     """
-    classes = [description.schema.classes.get(name) for name in info.definition.classes]
-    allowing = [item for item in classes if item and not item.anything]
+    allowing: list[tuple[int, str, ClassInfo]] = []
+    for class_name in info.definition.classes:
+        item = description.schema.classes.get(class_name)
+        if item and not item.anything:
+            allowing.append((len(_list_names(item)), item.name, item))
     if not allowing:
         return []
-    smallest = min(allowing, key=lambda item: (len(_list_names(item)), item.name))
+    *_, smallest = min(allowing)
     infos = [
         description.schema.types.get(name) for name in sorted(_list_names(smallest))
     ]
@@ -203,5 +206,6 @@ def _is_mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
     if _VENDOR.match(info.name) or why_not_written(info.name):
         return False
     matching = {rule.directory.lower() for rule in rules}
-    is_matching = not matching.isdisjoint({info.name.lower(), *info.definition.aliases})
+    names = {info.name.lower(), *info.definition.aliases}
+    is_matching = not matching.isdisjoint(names)
     return not is_matching and not fault_of_name(info.name)

@@ -17,6 +17,7 @@ from connector.apply.adapters import password_of, reader_of, source_of
 from connector.directories.ldap.connection import connect
 from connector.directories.ldap.inspection import Inspection
 from connector.errors import FileError, UsageError
+from connector.init.classes import list_siblings
 from connector.init.drafts import FULLEST, OWN, Answers, Chosen, mapping_text
 from connector.init.foreign_values import keep_foreign_values
 from connector.init.match_search import Found, search
@@ -29,7 +30,7 @@ from connector.init.place import (
     unused,
     why_not,
 )
-from connector.init.places import places, siblings
+from connector.init.places import places
 from connector.init.rules import some
 from connector.model import Invalid, Tenant, View
 from connector.model.mapping import Mapping
@@ -101,9 +102,11 @@ def meet(answers: Answers, path: Path) -> Server:
         inspection = Inspection(wire, settings.base)
         root = inspection.root_dse
         contexts = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
-        named = [each for each in contexts if each]
-        users = [each for each in named if not each.lower().startswith("cn=")]
-        return Server(inspection.dialect.kind, tuple(users))
+        bases = []
+        for each in contexts:
+            if each and not each.lower().startswith("cn="):
+                bases.append(each)
+        return Server(inspection.dialect.kind, tuple(bases))
 
 
 def read(answers: Answers, path: Path) -> Tenant:
@@ -119,7 +122,11 @@ def read(answers: Answers, path: Path) -> Tenant:
 
 
 def fit(
-    answers: Answers, path: Path, server: Server, mapping_path: Path, tenant: Tenant
+    answers: Answers,
+    path: Path,
+    server: Server,
+    mapping_path: Path,
+    tenant: Tenant,
 ) -> Fit:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
     answers = replace(answers, filter=_find_filter(answers, path, server))
@@ -160,11 +167,17 @@ def fit(
 
 
 def _join_reasons(chosen: Chosen) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
+    reasons = []
+    for name, why in chosen.taken.items():
+        reasons.append(f"{name}: {why}")
+    return "; ".join(reasons)
 
 
 def _fit_own_schema(
-    job: jobs.LoadedJob, tenant: Tenant, sampled: Tenant, stock: Fit
+    job: jobs.LoadedJob,
+    tenant: Tenant,
+    sampled: Tenant,
+    stock: Fit,
 ) -> Fit:
     """Make a mapping from the directory's own schema.
 
@@ -179,7 +192,7 @@ def _fit_own_schema(
     mapped = frozenset(rule.name for rule in stock.chosen.ready.attributes)
     yielding = frozenset[str]()
     if not is_replaced:
-        yielding = siblings(mapped, description)
+        yielding = list_siblings(mapped, description.schema)
     own = places(
         job,
         tenant,
@@ -298,9 +311,9 @@ def _find_commonest_class(answers: Answers, path: Path) -> str:
         known = reader.describe().schema.classes
         for entry in islice(reader.scan(), AGENTS):
             names = classes_of(entry) & known.keys()
-            inherited = {
-                above for name in names for above in known[name].above - {name}
-            }
+            inherited: set[str] = set()
+            for name in names:
+                inherited |= known[name].above - {name}
             counts.update(names - inherited - {"top"})
 
     def order(name: str) -> tuple[bool, int, str]:

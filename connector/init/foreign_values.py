@@ -60,7 +60,12 @@ class Agents(Struct, frozen=True):
 class MadeValues:
     """Tells whether a value is what a template makes for a user's agent."""
 
-    def __init__(self, template: Template, info: AttributeInfo, agents: Agents) -> None:
+    def __init__(
+        self,
+        template: Template,
+        info: AttributeInfo,
+        agents: Agents,
+    ) -> None:
         self._name = info.name
         self._agents = agents
         self._render = template.bind(agents.tenant)
@@ -74,7 +79,8 @@ class MadeValues:
         """Find who holds a value that would count as ours and is not made for the user's agent."""
         holders = set()
         for user in users:
-            covered = patterns.ours(owns, user.values.get(self._name, ()))
+            values = user.values.get(self._name, ())
+            covered = patterns.ours(owns, values)
             if not all(self._is_made(user, value) for value in covered):
                 holders.add(user.id)
         return frozenset(holders)
@@ -112,12 +118,7 @@ def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
     values = {value for value in made if isinstance(value, str)}
     if not star or len(values) < 2:
         return
-    # what the first and the last in order have in common, all have
-    first, last = min(values), max(values)
-    size = 0
-    while first[size : size + 1] == last[size : size + 1] != "":
-        size += 1
-    start = first[:size]
+    start = os.path.commonprefix([*values])  # noqa: RUF071  # texts, no paths
     is_longer = start.startswith(begin) and start != begin
     if is_longer and "*" not in start and "\n" not in start:
         yield f"{start}*{end}"
@@ -173,9 +174,11 @@ def _find_without_number(before: Mapping, mapping: Mapping) -> list[str]:
     Beside somebody else's number they are half an identity.
     """
     lost = _list_number_groups(before) - _list_number_groups(mapping)
-    return [
-        rule.name for rule in mapping.attributes if rule.group and rule.group in lost
-    ]
+    names = []
+    for rule in mapping.attributes:
+        if rule.group and rule.group in lost:
+            names.append(rule.name)
+    return names
 
 
 def _list_number_groups(mapping: Mapping) -> set[str | None]:
@@ -183,7 +186,9 @@ def _list_number_groups(mapping: Mapping) -> set[str | None]:
 
 
 def _narrow_owns(
-    rule: AttributeRule, found: ForeignValues, tenant: Tenant
+    rule: AttributeRule,
+    found: ForeignValues,
+    tenant: Tenant,
 ) -> AttributeRule:
     """Narrow `owns` to what is made for this tenant, if at most half of the users hold others."""
     users = found.users.get(rule.name, found.matched)
@@ -196,7 +201,9 @@ def _narrow_owns(
 
 
 def _count_foreign_values(
-    job: jobs.LoadedJob, tenant: Tenant, mapping: Mapping
+    job: jobs.LoadedJob,
+    tenant: Tenant,
+    mapping: Mapping,
 ) -> ForeignValues:
     """Plan for everybody with this mapping, as the first plan of the job will."""
     with (
@@ -204,11 +211,17 @@ def _count_foreign_values(
         closing(open_state(None)) as state,
     ):
         description = reader.describe()
+        key = Secret(os.urandom(32).hex())
         brief = Brief(
-            mapping=mapping, limits=Limits(), description=description,
+            mapping=mapping,
+            limits=Limits(),
+            description=description,
             memory=state.memory(description.identity, job.name, description),
-            fingerprint=fingerprinter(Secret(os.urandom(32).hex())), job=job.name, plan_id="", now=clock.now(),
-        )  # fmt: skip
+            fingerprint=fingerprinter(key),
+            job=job.name,
+            plan_id="",
+            now=clock.now(),
+        )
         given = PlanInput.prepare(brief, tenant, (), ExcludeList())
         directory = DirectoryLookup(reader, job.job.directory.read, Observer())
         planned = make_plan(directory, given)

@@ -23,6 +23,7 @@ from connector.directories.ldif.adapter import LdifReader
 from connector.directories.port import Reader
 from connector.directories.scim.adapter import ScimReader
 from connector.errors import IncompleteRead, UnreachableError
+from connector.init.classes import list_attributes
 from connector.init.fields import is_secret, split_words
 from connector.init.rules import (
     ATTRIBUTES,
@@ -35,7 +36,6 @@ from connector.init.rules import (
 )
 from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
 from connector.model.mapping import MatchRule
-from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 
@@ -138,9 +138,10 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
     usual = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
     with closing(reader_of(job, View(usual))) as reader:
         description = reader.describe()
-        known = [
-            name for name in usual if description.attributes[name].definition.known
-        ]
+        known = []
+        for name in usual:
+            if description.attributes[name].definition.known:
+                known.append(name)
         users = list(islice(reader.scan(), USERS))
         others = further(
             reader,
@@ -189,22 +190,21 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
         raise next(filter(None, failed.values()))
     sample = Sample(sampled, list(looked_up.users.values()), description)
     tried = []
+    settled = {*failed, *untried}
     for rule in rules:
         if rule.directory not in failed:
-            tried.append(_try_rule(rule, sample, usual))
+            one = _try_rule(rule, sample, usual)
+            tried.append(one)
+            if one.matched or one.several:
+                settled.add(rule.directory)
     tried.sort(key=lambda each: others.slow(each.rule.directory))
     taken = best(tried, sample)
-    useful = {each.rule.directory for each in tried if each.matched or each.several}
-    untried = list(dict.fromkeys([*failed, *untried]))
-    settled = useful.union(untried)
-    none = tuple(name for name in (*known, *names) if name not in settled)
-    together = sample.try_(taken)[0] if taken else 0
     return Found(
         tried,
         taken,
-        together,
-        none,
-        tuple(untried),
+        sample.try_(taken)[0] if taken else 0,
+        tuple(name for name in (*known, *names) if name not in settled),
+        tuple(dict.fromkeys([*failed, *untried])),
         description,
         others,
     )
@@ -214,7 +214,9 @@ def _group_rules(
     rules: Sequence[MatchRule], names: Iterable[str]
 ) -> list[list[MatchRule]]:
     """Put the rules of one attribute together, in the order of these names."""
-    by_name: dict[str, list[MatchRule]] = {name: [] for name in names}
+    by_name: dict[str, list[MatchRule]] = {}
+    for name in names:
+        by_name[name] = []
     for rule in rules:
         by_name[rule.directory].append(rule)
     return [group for group in by_name.values() if group]
@@ -301,7 +303,9 @@ def _look_up(
     for rules in groups:
         names = dict.fromkeys(rule.directory for rule in rules)
         has_everybody = False
-        wanted = {(name, value.lower()) for name, value in keys(rules, tenant)}
+        wanted = set()
+        for name, value in keys(rules, tenant):
+            wanted.add((name, value.lower()))
         try:
             for user in reader.find(keys(rules, tenant)) if monotonic() < ends else ():
                 looked_up.users[user.id] = user
@@ -324,7 +328,9 @@ def _holds_one(user: User, wanted: Collection[tuple[str, str]]) -> bool:
     """Tell whether a user holds one of the wanted values, in any case."""
     for name, values in user.values.items():
         for value in values:
-            if isinstance(value, str) and (name, value.lower()) in wanted:
+            if not isinstance(value, str):
+                continue
+            if (name, value.lower()) in wanted:
                 return True
     return False
 
@@ -351,33 +357,18 @@ def further(
     if isinstance(reader, ScimReader):
         shown = reader.known(shown_texts=True)
         return Further(_list_fitting(shown, known), reader.known(), or_all=True)
-    asked = [
-        description.schema.types[name.lower()] for name in allowed(description, users)
-    ]
+    asked = []
+    for name in list_attributes(description.schema, users):
+        asked.append(description.schema.types[name.lower()])
     schema = description.schema.types.values()
     indexed = reader.indexed() if isinstance(reader, LdapReader) else None
     if indexed is None:
         return Further(_list_fitting(asked, known), schema)
     asked += [info for info in indexed if not info.definition.operational]
-    names = frozenset[str]().union(*(info.definition.aliases for info in indexed))
-    return Further(_list_fitting(asked, known), schema, names)
-
-
-def allowed(description: Description, users: Iterable[User]) -> list[str]:
-    """List the attributes that these users' classes allow, by the schema's own names.
-
-    There are none where no schema is shown.
-    """
     names: set[str] = set()
-    for class_name in frozenset[str]().union(*map(classes_of, users)):
-        item = description.schema.classes.get(class_name)
-        if item:
-            names |= item.must | item.may
-    infos = [description.schema.types.get(name) for name in names]
-    own_names = {
-        info.name for info in infos if info and not info.definition.operational
-    }
-    return sorted(own_names, key=str.lower)
+    for info in indexed:
+        names |= info.definition.aliases
+    return Further(_list_fitting(asked, known), schema, frozenset(names))
 
 
 def _list_fitting(

@@ -100,44 +100,55 @@ class Places(Struct, frozen=True):
 
     def suffice(self, *, microsoft: bool) -> bool:
         """Tell whether a user's softphone can be told from them, or could but for a few users."""
-        needed = self._list_needed(microsoft=microsoft)
-        if any(place.free for place in needed):
-            return True
-        is_few = any(FEW * len(place.holders) <= self.users for place in needed)
+        is_few = False
+        for place in self._list_needed(microsoft=microsoft):
+            if place.free:
+                return True
+            if FEW * len(place.holders) <= self.users:
+                is_few = True
         return is_few and any(place.free for place in self.best)
 
     def fault(self, *, microsoft: bool) -> str:
         """Tell why they do not; empty where the schema has no attribute for a softphone."""
         needed = self._list_needed(microsoft=microsoft)
         if needed:
-            names = sorted(place.name for place in needed)
-            holders = frozenset[str]().union(*(place.holders for place in needed))
-            return f"{self.hold(holders)} in {', '.join(names)}"
+            holders: set[str] = set()
+            for place in needed:
+                holders |= place.holders
+            names = ", ".join(sorted(place.name for place in needed))
+            return f"{self.hold(holders)} in {names}"
         closed: ClosedAttributes = {}
         for template in sorted(NEEDED):
             closed |= self.closed.get(template, {})
         if not closed:
             return ""
         count, why = max(closed.values())
-        names = sorted(closed)
-        return (
-            f"{count:,} of {self.users:,} users cannot take {', '.join(names)}: {why}"
-        )
+        names = ", ".join(sorted(closed))
+        return f"{self.tell_share(count)} cannot take {names}: {why}"
 
-    def hold(self, holders: frozenset[str]) -> str:
+    def hold(self, holders: AbstractSet[str]) -> str:
         """Tell how many users hold another value."""
         verb = "holds" if len(holders) == 1 else "hold"
-        return f"{len(holders):,} of {self.users:,} users {verb} another value"
+        return f"{self.tell_share(len(holders))} {verb} another value"
+
+    def tell_share(self, count: int) -> str:
+        """Tell how many of the users that were looked at this is."""
+        return f"{count:,} of {self.users:,} users"
 
     def besides(self, names: AbstractSet[str]) -> tuple[list[Place], list[Place]]:
         """List places of a phone's number and address other than these.
 
         The second list: those of them that are in use more.
         """
-        found = [place for place in self._list_all_needed() if not place.barred]
-        others = [place for place in found if place.name not in names]
-        named = [place.used for place in found if place.name in names]
-        most = max(named, default=0)
+        most = 0
+        others: list[Place] = []
+        for place in self._list_all_needed():
+            if place.barred:
+                continue
+            if place.name in names:
+                most = max(most, place.used)
+            else:
+                others.append(place)
         in_use = [place for place in others if place.in_use and place.used > most]
         return others, in_use
 
@@ -239,7 +250,7 @@ def _tell_closed(places: Places, template: str) -> str:
     closed = places.closed.get(template, {})
     text = ""
     for name, (count, _) in sorted(closed.items()):
-        text += f"; {count:,} of {places.users:,} users cannot take {name}"
+        text += f"; {places.tell_share(count)} cannot take {name}"
     return text
 
 

@@ -74,7 +74,8 @@ class Sample(Struct, frozen=True):
     def try_(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
         """Count the agents with exactly one user by these rules, and the ambiguous or contested ones."""
         matches = self.match(Mapping(tuple(rules), ()))
-        return len(matches.matched), len(matches.ambiguous) + len(matches.contested)
+        several = len(matches.ambiguous) + len(matches.contested)
+        return len(matches.matched), several
 
 
 def some(agents: Sequence[Agent], most: int) -> list[Agent]:
@@ -118,7 +119,10 @@ def _list_texts(users: Sequence[User], attribute: str) -> list[str]:
 
 
 def _spell_accounts(
-    codes: Sequence[str], held: Sequence[str], *, exact: bool
+    codes: Sequence[str],
+    held: Sequence[str],
+    *,
+    exact: bool,
 ) -> list[str]:
     """List the account's spellings as templates, the plainest first.
 
@@ -145,17 +149,22 @@ def _spell_accounts(
 
 def _list_widths(values: Sequence[str]) -> list[int]:
     """List the commonest lengths of numbers with zeros before them."""
-    numbers = [value.partition("@")[0] for value in values]
-    widths = Counter(len(number) for number in numbers if _ZEROS.fullmatch(number))
+    widths: Counter[int] = Counter()
+    for value in values:
+        number = value.partition("@")[0]
+        if _ZEROS.fullmatch(number):
+            widths[len(number)] += 1
     return [width for width, _ in widths.most_common(WIDTHS)]
 
 
 def _list_domains(values: Sequence[str]) -> list[str]:
     """List the commonest mail domains."""
-    named = [value.rpartition("@")[2].lower() for value in values if "@" in value]
-    domains = [domain for domain, _ in Counter(named).most_common()]
-    plain = [each for each in domains if re.sub("[.-]", "", each).isalnum()]
-    return plain[:DOMAINS]
+    domains: Counter[str] = Counter()
+    for value in values:
+        _, at, domain = value.rpartition("@")
+        if at and re.sub("[.-]", "", domain).isalnum():
+            domains[domain.lower()] += 1
+    return [domain for domain, _ in domains.most_common(DOMAINS)]
 
 
 def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
@@ -175,7 +184,10 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     """
     rules: list[MatchRule] = []
     score = 0
-    useful = [one.rule for one in each if one.matched and not one.barred]
+    useful = []
+    for one in each:
+        if one.matched and not one.barred:
+            useful.append(one.rule)
     while useful and len(rules) < MOST_RULES:
         scores = []
         for rule in useful:
