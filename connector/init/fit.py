@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping as AbstractMapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -43,7 +43,7 @@ AGENTS: Final = 200
 """So many agents are tried."""
 
 _PEOPLE: Final = "(objectClass=inetOrgPerson)"
-_FILTERS: Final[dict[str, tuple[str, ...]]] = {
+_FILTERS: Final = {
     "Active Directory": (
         "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
     )
@@ -52,7 +52,7 @@ _NOBODY: Final = re.compile(
     r"group|organization|domain|container|country|locality|role|device|alias|subentry|view"
 )
 """Classes of entries that are no users have such a word in their names."""
-_MAPPINGS: Final[dict[str, tuple[str, ...]]] = {
+_MAPPINGS: Final = {
     "Active Directory": ("active-directory",),
     "389-DS": ("389ds", "inetorgperson"),
     "LDIF file": ("ldif",),
@@ -270,7 +270,9 @@ def _join_names(several: Sequence[Place]) -> str:
     return ", ".join(sorted({place.name for place in several}))
 
 
-def _choose_by_kind(table: dict[str, tuple[str, ...]], kind: str) -> tuple[str, ...]:
+def _choose_by_kind(
+    table: AbstractMapping[str, Sequence[str]], kind: str
+) -> Sequence[str]:
     """Choose the line whose words the kind of server has, as "Samba Active Directory" has."""
     for words, line in table.items():
         if words in kind:

@@ -71,9 +71,9 @@ def places(
     attributes that give way where agents' values are kept in those of another class.
     """
     in_file = job.job.directory.type == "ldif"
-    sip: list[AttributeInfo] = []
-    secrets: set[str] = set()
-    names: list[str] = []
+    sip = []
+    secrets = set()
+    names = []
     for field, info, _ in named_for(description, rules):
         if field.sip:
             sip.append(info)
@@ -292,10 +292,7 @@ def _settle_holders(
     password does not ring: where the place of the number or of the address is not free,
     nothing of the group is mapped.
     """
-    group = []
-    for several in found.values():
-        if several[0].field.sip:
-            group.append(several)
+    group = [several for several in found.values() if several[0].field.sip]
     kept: set[str] = set()
     for best, *_ in group:
         if best.stays and best.info.single:
