@@ -144,13 +144,6 @@ _SERVICE: Final = re.compile(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _DIGIT: Final = re.compile(r"\d")
-_KINDS: Final = str.maketrans(
-    {
-        each: "9" if each.isdigit() else "a"
-        for each in map(chr, range(128))
-        if each.isalnum()
-    }
-)
 
 
 def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
@@ -167,16 +160,11 @@ def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
 def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
     """Users of a kind that is rare for its risk. Leavers lose our values in due course: no agent claims them."""
     share = RARE.get(kind.form)
-    leaving = kind.form is Form.EMPTIED and all(
-        change.agent is None for change in kind.changes
-    )
-    risky = total >= FEW or RISKS[kind.form] <= RISKS[Form.FOREIGN]
-    if (
-        share is None
-        or leaving
-        or not risky
-        or kind.users > max(1, total * share // 100)
-    ):
+    if share is None or kind.users > max(1, total * share // 100):
+        return
+    if total < FEW and RISKS[kind.form] > RISKS[Form.FOREIGN]:
+        return
+    if kind.form is Form.EMPTIED and not any(change.agent for change in kind.changes):
         return
     for change in kind.changes:
         names = [each.name for each in change.attributes if each.form is kind.form]
@@ -188,57 +176,46 @@ def _unlike(
     total: int,
     of_rules: Counter[int | None],
 ) -> Iterator[tuple[Change, str]]:
-    yield from _exceptions(
-        kind,
-        lambda change: change.startles,
-        "a disabled account",
-        most=FEW,
-    )
+    disabled = [change for change in kind.changes if change.startles]
+    yield from _if_few(kind, disabled, "a disabled account", most=FEW)
     if total < FEW:
         return
     for change in kind.changes:
         if of_rules[change.rule] == 1 and change.rule is not None:
-            yield (
-                change,
-                f"the only user by {f'rule {change.rule}' if change.rule else 'a pin'}",
-            )
-    yield from _exceptions(kind, _of_a_service, "looks like a service account")
-    if kind.users >= FEW:
-        yield from _alone(
-            kind, list(map(_container, kind.changes)), "the only user in its container"
-        )
-        for name, shapes in _shapes(kind).items():
-            yield from _alone(kind, shapes, f"{name}: a value of another shape")
+            by = f"rule {change.rule}" if change.rule else "a pin"
+            yield change, f"the only user by {by}"
+    services = [change for change in kind.changes if _of_a_service(change)]
+    yield from _if_few(kind, services, "looks like a service account")
+    if kind.users < FEW:
+        return
+    apart = _alone(kind, [_container(change) for change in kind.changes])
+    yield from _if_few(kind, apart, "the only user in its container")
+    for name in kind.attributes:
+        shapes = [_shape_of(change, name) for change in kind.changes]
+        why = f"{name}: a value of another shape"
+        yield from _if_few(kind, _alone(kind, shapes), why)
 
 
-def _exceptions(
+def _if_few(
     kind: Kind,
-    holds: Callable[[Change], bool],
+    found: Sequence[Change],
     why: str,
     most: int = 1,
 ) -> Iterator[tuple[Change, str]]:
-    """Those of a kind that something is true of, if they are few: `most`, or one in so many."""
-    found = [change for change in kind.changes if holds(change)]
+    """These changes of a kind, if they are few: `most`, or one in so many."""
     if len(found) <= max(most, kind.users // _SHARE):
-        yield from ((change, why) for change in found)
+        for change in found:
+            yield change, why
 
 
-def _alone(
-    kind: Kind,
-    keys: Sequence[str | None],
-    why: str,
-) -> Iterator[tuple[Change, str]]:
-    """Those of a kind whose key no other has, if they are few; None: the key says nothing of that one."""
+def _alone(kind: Kind, keys: Sequence[str | None]) -> list[Change]:
+    """Those of a kind whose key no other has; None: the key says nothing of that one."""
     counts = Counter(keys)
-    if 1 not in counts.values():
-        return
-    found = [
+    return [
         change
         for change, key in zip(kind.changes, keys, strict=True)
         if key is not None and counts[key] == 1
     ]
-    if len(found) <= max(1, kind.users // _SHARE):
-        yield from ((change, why) for change in found)
 
 
 def _container(change: Change) -> str | None:
@@ -258,49 +235,12 @@ def _of_a_service(change: Change) -> bool:
     )
 
 
-def _shapes(kind: Kind) -> dict[str, list[str | None]]:
-    """By attribute, for each change, the shape of the first new value."""
-    firsts: dict[str, list[str | None]] = {
-        name: [None] * len(kind.changes) for name in kind.attributes
-    }
-    for place, change in enumerate(kind.changes):
-        for each in change.attributes:
-            if (
-                each.new
-                and each.name in firsts
-                and isinstance(first := each.new[0], str)
-            ):
-                firsts[each.name][place] = first
-    return {name: _shaped(texts) for name, texts in firsts.items()}
-
-
-def _shaped(texts: Sequence[str | None]) -> list[str | None]:
-    """Their shapes. Letters in a row are one `a`, each digit is a `9`, all else is itself."""
-    some = [text or "" for text in texts]
-    # all at once: that takes a third of the time
-    found = _coarse("\0".join(some)).split("\0")
-    if len(found) != len(some):  # some text has NUL in it
-        found = list(map(_coarse, some))
-    shapes = {each: _squeezed(each) for each in set(found)}
-    return [
-        None if text is None else shapes[each]
-        for text, each in zip(texts, found, strict=True)
-    ]
-
-
-def _coarse(text: str) -> str:
-    return (
-        text.translate(_KINDS)
-        if text.isascii()
-        else _DIGIT.sub("9", _LETTERS.sub("a", text))
-    )
-
-
-def _squeezed(shape: str) -> str:
-    """With one letter for several in a row."""
-    while "aa" in shape:
-        shape = shape.replace("aa", "a")
-    return shape
+def _shape_of(change: Change, name: str) -> str | None:
+    """The shape of the first new value. Letters in a row are one `a`, each digit is a `9`, all else is itself."""
+    for each in change.attributes:
+        if each.name == name and each.new and isinstance(each.new[0], str):
+            return _DIGIT.sub("9", _LETTERS.sub("a", each.new[0]))
+    return None
 
 
 # ---------------------------------------------------------------- whom a refusal is about
