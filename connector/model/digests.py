@@ -86,7 +86,12 @@ def readable(text: str) -> str:
 
 def digest_of_change(change: Change) -> str:
     """The digest of a change as it stands, whatever digest it says it has."""
-    return digest_of(change.user, change.agent, change.rule, change.attributes)
+    return digest_of(
+        change.user,
+        change.agent,
+        change.rule,
+        change.attributes,
+    )
 
 
 def digest_of(
@@ -241,7 +246,11 @@ def fingerprinter(key: Secret) -> Fingerprint:
     material = equality.plain(key)
     octets = material if isinstance(material, bytes) else material.encode()
 
-    def fingerprint(user: UserRef, attribute: str, secret: Held) -> str:
+    def fingerprint(
+        user: UserRef,
+        attribute: str,
+        secret: Held,
+    ) -> str:
         value = equality.plain(secret)
         body = (
             value

@@ -148,7 +148,14 @@ class Draft(Struct, gc=False):
     ) -> Problem:
         """A line about this user, and `others` by name."""
         users = (self.user.name, *others)
-        return Problem(kind, why, self.agent, users, self.rule, attribute)
+        return Problem(
+            kind,
+            why,
+            self.agent,
+            users,
+            self.rule,
+            attribute,
+        )
 
 
 @lru_cache(maxsize=256)

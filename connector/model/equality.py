@@ -54,7 +54,11 @@ def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
     return folding.LIKENESSES.get(rule, _KEYS[rule])
 
 
-def alike(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
+def alike(
+    rule: Equality,
+    some: Iterable[Held],
+    others: Iterable[Held],
+) -> bool:
     """Whether two collections may hold the same values, as some server has it."""
     return {likeness(rule, plain(value)) for value in some} == {
         likeness(rule, plain(value)) for value in others
@@ -86,14 +90,22 @@ def choose_rule(rule: Equality, *, secret: bool) -> Equality:
     return Equality.OCTETS if secret and rule in _OF_TEXT else rule
 
 
-def same_set(rule: Equality, some: Iterable[Held], others: Iterable[Held]) -> bool:
+def same_set(
+    rule: Equality,
+    some: Iterable[Held],
+    others: Iterable[Held],
+) -> bool:
     """Whether two collections hold the same values, in whatever order."""
     return {key(rule, plain(value)) for value in some} == {
         key(rule, plain(value)) for value in others
     }
 
 
-def whether_held(rule: Equality, held: Iterable[Held], value: Held) -> Holds:
+def whether_held(
+    rule: Equality,
+    held: Iterable[Held],
+    value: Held,
+) -> Holds:
     """What the values that an attribute shows say of one."""
     keys = {key(rule, plain(each)) for each in held}
     if not keys:
@@ -110,7 +122,9 @@ def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
 
 
 def minus(
-    rule: Equality, some: Iterable[Held], others: Iterable[Held]
+    rule: Equality,
+    some: Iterable[Held],
+    others: Iterable[Held],
 ) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
     if not some or not others:

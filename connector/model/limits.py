@@ -122,25 +122,49 @@ def refusals(
 
     `some`: the plan is for some agents alone.
     """
-    yield from _of_the_source(limits, summary, whole, some=some)
+    yield from _of_the_source(
+        limits,
+        summary,
+        whole,
+        some=some,
+    )
     most = limits.state.of(whole.matched)
     if whole.holding is not None and whole.holding > most:
         why = (
             f"the state may be lost: {whole.holding} of {whole.matched} matched users already hold most of it, and "
             "no earlier apply is known. Restore the state. If this is the job's first run, accept the plan"
         )
-        yield Refusal(LOST_STATE, most, whole.holding, why)
-    yield from too_many(limits, summary, whole, changes)
+        yield Refusal(
+            LOST_STATE,
+            most,
+            whole.holding,
+            why,
+        )
+    yield from too_many(
+        limits,
+        summary,
+        whole,
+        changes,
+    )
 
 
 def _of_the_source(
-    limits: Limits, summary: Summary, whole: Whole, *, some: bool
+    limits: Limits,
+    summary: Summary,
+    whole: Whole,
+    *,
+    some: bool,
 ) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all. Check the tenant and the app key"
         if whole.beside:
             why = f"the source has {_agents(whole.beside)}, and none of this job. Check source.only and source.except"
-        yield Refusal("agents", 1, 0, why)
+        yield Refusal(
+            "agents",
+            1,
+            0,
+            why,
+        )
         return
     last, whose = whole.last, "this job" if whole.beside else "the source"
     if last is None:
@@ -148,7 +172,12 @@ def _of_the_source(
     allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
     if drop > allowed:
         why = f"{whose} has {_agents(summary.agents)}; the last good run read {last.agents}. Check the tenant"
-        yield Refusal("agents_drop", allowed, drop, why)
+        yield Refusal(
+            "agents_drop",
+            allowed,
+            drop,
+            why,
+        )
     expected = last.expected(LastGood.of(summary))
     allowed, drop = limits.matched_drop.of(last.matched), expected - summary.matched
     if drop > allowed and not some:
@@ -160,7 +189,12 @@ def _of_the_source(
         have = f"{_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
         why = f"{have} a user; in the last good run {last.matched} had one{left}. {_unclear(summary)}"
         why += "Check base, filter and match rules"
-        yield Refusal(MATCHED_DROP, allowed, drop, why)
+        yield Refusal(
+            MATCHED_DROP,
+            allowed,
+            drop,
+            why,
+        )
 
 
 def _unclear(summary: Summary) -> str:
@@ -191,17 +225,28 @@ def takes_value(change: Change, each: AttributeChange) -> bool:
 
 
 def too_many(
-    limits: Limits, summary: Summary, whole: Whole, changes: Sequence[Change]
+    limits: Limits,
+    summary: Summary,
+    whole: Whole,
+    changes: Sequence[Change],
 ) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
     yield from _beyond(
-        "update", limits.update, summary.update, whole.matched, "set an attribute"
+        "update",
+        limits.update,
+        summary.update,
+        whole.matched,
+        "set an attribute",
     )
     if limits.clear is None:
         yield from _cleared_beyond_default(summary.clear, whole.holders, changes)
     else:
         yield from _beyond(
-            CLEAR, limits.clear, summary.clear, whole.owned, "empty an attribute"
+            CLEAR,
+            limits.clear,
+            summary.clear,
+            whole.owned,
+            "empty an attribute",
         )
     yield from _beyond(
         "secret",
@@ -214,12 +259,20 @@ def too_many(
     users = Counter(each.name for change in limited for each in change.attributes)
     for name, limit in limits.attributes.items():
         yield from _beyond(
-            f"attributes.{name}", limit, users[name], whole.matched, f"change {name}"
+            f"attributes.{name}",
+            limit,
+            users[name],
+            whole.matched,
+            f"change {name}",
         )
 
 
 def _beyond(
-    name: str, limit: Limit, planned: int, of: int, what: str
+    name: str,
+    limit: Limit,
+    planned: int,
+    of: int,
+    what: str,
 ) -> Iterator[Refusal]:
     allowed = limit.of(of)
     if planned > allowed:
@@ -233,12 +286,25 @@ def _beyond(
 
 
 def _cleared_beyond_default(
-    planned: int, holders: Mapping[str, int] | None, changes: Sequence[Change]
+    planned: int,
+    holders: Mapping[str, int] | None,
+    changes: Sequence[Change],
 ) -> Iterator[Refusal]:
     """The refusal by the default of `clear`: of the number and the shares of attributes, by the lowest."""
     allowed = CLEAR_USERS.number
     why = f"it would empty an attribute of {_users(planned)}; by default {_are(allowed)} allowed"
-    found = [Refusal(CLEAR, allowed, planned, why)] if planned > allowed else []
+    found = (
+        [
+            Refusal(
+                CLEAR,
+                allowed,
+                planned,
+                why,
+            )
+        ]
+        if planned > allowed
+        else []
+    )
     emptied: Counter[str] = Counter()
     for change in changes if holders is not None else ():
         emptied.update(

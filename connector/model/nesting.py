@@ -13,7 +13,12 @@ _PAIR: Final = re.compile(rb"\[\]|\{\}")
 _OTHERS: Final = bytes(octet for octet in range(256) if octet not in b'"[]{}')
 
 
-def too_deep(octets: bytes, levels: int = MAX_DEPTH, *, ordinary: int = 0) -> bool:
+def too_deep(
+    octets: bytes,
+    levels: int = MAX_DEPTH,
+    *,
+    ordinary: int = 0,
+) -> bool:
     """Whether JSON is nested more than so many levels deep, also where it is cut off.
 
     `ordinary`: how many brackets open side by side as far as is known. With few more, nothing has to be looked at.

@@ -88,7 +88,11 @@ def _apart(one: str, other: str) -> bool:
 
 
 def fits(
-    rule: Equality, outline: Sequence[str | None], value: Held, *, any_case: bool = True
+    rule: Equality,
+    outline: Sequence[str | None],
+    value: Held,
+    *,
+    any_case: bool = True,
 ) -> bool:
     """Whether a value can be what such pieces make, as the attribute compares, if None may be anything."""
     made = "".join(_OPEN if piece is None else piece for piece in outline)

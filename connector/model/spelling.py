@@ -11,5 +11,10 @@ _NEAR: Final = 0.75
 def meant(name: str, known: Iterable[str]) -> str:
     """The nearest name, as the end of a sentence; nothing where none is near."""
     names = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=_NEAR)
+    near = difflib.get_close_matches(
+        name.lower(),
+        names,
+        n=1,
+        cutoff=_NEAR,
+    )
     return f" (did you mean {names[near[0]]}?)" if near else ""

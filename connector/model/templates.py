@@ -156,7 +156,11 @@ _GETTERS: Final[dict[str, Callable[[Agent], str | None]]] = {
 }
 
 
-def field_of(field: str, tenant: Tenant, agent: Agent) -> str | None:
+def field_of(
+    field: str,
+    tenant: Tenant,
+    agent: Agent,
+) -> str | None:
     """What a field holds; of a secret field too, so that it is wrapped where it is not used up at once."""
     return _GETTERS[field](agent) if field in _GETTERS else _tenant_field(tenant, field)
 
@@ -165,7 +169,11 @@ def _tenant_field(tenant: Tenant, field: str) -> str | None:
     return tenant.sip_service_ip if field == "sipServiceIp" else tenant.sip_service_port
 
 
-def _piece_of(piece: Piece, tenant: Tenant | None, agent: Agent) -> str | None:
+def _piece_of(
+    piece: Piece,
+    tenant: Tenant | None,
+    agent: Agent,
+) -> str | None:
     if piece.field in _GETTERS:
         return _apply_to_agent(piece, agent) or None
     if tenant is None:
