@@ -24,7 +24,8 @@ class Stop:
         """From when they are known: what is known now of the changes."""
         self.told = False
         """Whether the last line of the run is out."""
-        self._writing = self._over = False
+        self._writing = False
+        self._over = False
 
     def ask(self, why: str) -> None:
         """Ask to stop. Raises KeyboardInterrupt where nothing stands in the way, and for the second who asks.
@@ -33,8 +34,8 @@ class Stop:
         """
         if self._over:
             return
-        self._over = self._writing and self.why is not None
-        if not self._writing or self.why is not None:
+        if self.why is not None or not self._writing:
+            self._over = self._writing
             raise KeyboardInterrupt
         self.why = why
 
@@ -105,12 +106,20 @@ class Settling:
         """After each of some growing pauses it is time to look again; no more when the time is up, or at a stop."""
         end = self._clock() + self._left
         pause = _FIRST
-        while (left := end - self._clock()) > 0:
-            until = self._clock() + min(pause, left)
-            while not self.cut and (rest := until - self._clock()) > 0:
-                self._sleep(min(rest, _HEED))
-            self._left = max(0.0, end - self._clock())
+        left = self._left
+        while left > 0:
+            self._sleep_until(self._clock() + min(pause, left))
+            left = end - self._clock()
+            self._left = max(0.0, left)
             if self.cut:
                 return
             yield
+            left = end - self._clock()
             pause *= 2
+
+    def _sleep_until(self, until: float) -> None:
+        """Sleep, unless somebody asks to stop meanwhile."""
+        rest = until - self._clock()
+        while rest > 0 and not self.cut:
+            self._sleep(min(rest, _HEED))
+            rest = until - self._clock()
