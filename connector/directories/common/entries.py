@@ -252,14 +252,19 @@ class EntryReader(ABC):
                 wanted.setdefault(attribute, set()).add(key(rule, value))
         if not (ids or names or wanted):
             return
-        rules = {attribute: self._find_rule(attribute)[1] for attribute in wanted}
+        tests = [
+            (attribute, partial(key, self._find_rule(attribute)[1]), some)
+            for attribute, some in wanted.items()
+        ]
         for entry in self.entries(wanted):
-            found = entry.id.lower() in ids or entry.rdns in names
-            for attribute, some in wanted.items():
-                keys_of = partial(key, rules[attribute])
-                held = map(keys_of, entry.values.get(attribute, ()))
-                found = found or not some.isdisjoint(held)
-            if found:
+            if (
+                entry.id.lower() in ids
+                or entry.rdns in names
+                or any(
+                    not some.isdisjoint(map(key_of, entry.values.get(attribute, ())))
+                    for attribute, key_of, some in tests
+                )
+            ):
                 yield self._make_user(entry)
 
     def _find_rule(self, name: str) -> tuple[str, Equality]:
