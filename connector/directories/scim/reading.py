@@ -189,8 +189,8 @@ class Resources:
     ) -> list[Resource] | None:
         """Whom the server finds by a filter; None where it refuses to look, or finds strangers."""
         found: dict[str, Resource] = {}
+        start: Params = ()
         while True:
-            start: Params = (("startIndex", str(len(found) + 1)),) if found else ()
             answer = self._ask(self._endpoint, (("filter", text), *start))
             if not answer.is_success:
                 if found or answer.status == HTTPStatus.UNAUTHORIZED:
@@ -203,14 +203,16 @@ class Resources:
                 return None
             before = len(found)
             found.update((read_id(user), user) for user in page.users)
-            # where it does not say how many, it is asked until it shows no more
-            shows_more = len(found) > before
-            total = len(found) + shows_more if page.total is None else page.total
-            if len(found) >= total:
+            is_over = len(found) == before
+            if page.total is not None:
+                is_over = len(found) >= page.total
+            if is_over:
                 return list(found.values())
-            if not shows_more:
-                why = f"the server reports {total} users and shows {len(found)}"
+            if len(found) == before:
+                why = f"the server reports {page.total} users and shows {before}"
                 raise TruncatedError(why, where=answer.where)
+            # where it does not say how many, it is asked until it shows no more
+            start = (("startIndex", str(len(found) + 1)),)
 
 
 class Finder:
