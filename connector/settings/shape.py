@@ -138,12 +138,8 @@ def match_pattern(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check_text)
 
 
-def _make_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
 ONE_OR_MORE: Final = BeforeValidator(
-    _make_list,
+    lambda value: value if isinstance(value, list) else [value],
     json_schema_input_type=str | Annotated[list[str], Field(min_length=1)],
 )
 """Validator of a list of texts, of which one alone may be written without brackets."""

@@ -124,7 +124,12 @@ class CecSource:
             raise DeniedError(why, where=second.where)
         return second
 
-    def _ask_once(self, exchange: Exchange, path: str, token: str) -> Answer:
+    def _ask_once(
+        self,
+        exchange: Exchange,
+        path: str,
+        token: str,
+    ) -> Answer:
         if token not in self._hide:
             self._hide.append(token)
         headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
@@ -196,7 +201,10 @@ class Exchange(Channel):
             self._pause_before_retry(attempt, reason, answer.headers)
 
     def _pause_before_retry(
-        self, attempt: int, reason: str, headers: Mapping[str, str] | None
+        self,
+        attempt: int,
+        reason: str,
+        headers: Mapping[str, str] | None,
     ) -> None:
         wait = min(seconds_to_wait(attempt, headers), LONGEST_PAUSE)
         log.warning(

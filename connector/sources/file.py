@@ -19,7 +19,13 @@ from connector.sources.records import decode
 class FileSource:
     """Reads the agents from a file of at most `max_bytes` octets; their passwords only if those are wanted."""
 
-    def __init__(self, path: Path, max_bytes: int, *, passwords: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_bytes: int,
+        *,
+        passwords: bool = True,
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._passwords = passwords

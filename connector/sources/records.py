@@ -96,7 +96,11 @@ class _Agents(Struct):
 
 
 def decode(
-    body: bytes, where: str, hide: Collection[str] = (), *, passwords: bool = True
+    body: bytes,
+    where: str,
+    hide: Collection[str] = (),
+    *,
+    passwords: bool = True,
 ) -> Tenant:
     """Read the tenant in a body.
 
@@ -124,32 +128,30 @@ def _read_records(
     """Read each record. They leave the answer, so that records and agents are not held twice."""
     records = [*(answer.agents or ())]
     answer.agents = None
-    records.reverse()
     agents: list[Agent] = []
     invalid: list[Invalid] = []
     number = 0
+    records.reverse()
     while records:
         number += 1
         record = records.pop()
         if isinstance(record, _Record):
-            judged: Agent | Invalid = _make_agent(record)
-        else:
-            judged = examine(record, number)
+            agents.append(_make_agent(record, passwords=passwords))
+            continue
+        judged = examine(record, number)
         if isinstance(judged, Invalid):
             invalid.append(judged)
-        elif passwords:
-            agents.append(judged)
         else:
-            agents.append(replace(judged, sip_pwd=None))
+            agents.append(judged if passwords else replace(judged, sip_pwd=None))
     return agents, invalid
 
 
-def _make_agent(record: _Record) -> Agent:
+def _make_agent(record: _Record, *, passwords: bool) -> Agent:
     return Agent(
         int(record.work_no),
         without_blanks(record.account_code or None),
         without_blanks(record.sip_account or None),
-        Secret(record.sip_pwd) if record.sip_pwd else None,
+        Secret(record.sip_pwd) if record.sip_pwd and passwords else None,
     )
 
 
@@ -287,7 +289,10 @@ def _describe_syntax(text: bytes, reason: str) -> str:
 
 
 def _refuse_error(
-    answer: AnyAnswer, where: str, hide: Collection[str], body: bytes
+    answer: AnyAnswer,
+    where: str,
+    hide: Collection[str],
+    body: bytes,
 ) -> None:
     if answer.agents is not None and answer.success:
         return
