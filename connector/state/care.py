@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -263,23 +263,19 @@ def _find_readings(
     database: Database, job: str, sealer: Sealer
 ) -> Iterator[Callable[[], object]]:
     """All that is read of a job's state, each from its begin to its end."""
-
-    def read_all(found: Iterator[Any]) -> Callable[[], object]:
-        return partial(deque, found, 0)
-
     for run in find_column(
         database, "select id from runs where job = ? order by number", job
     ):
         yield partial(_read_run, database, run, sealer)
     yield partial(History(database).runs, job)
-    yield read_all(read_drawn(database, job))
+    yield partial(deque, read_drawn(database, job), 0)
     documents = Documents(database)
-    yield read_all(map(documents.read, documents.every(job)))
+    yield partial(deque, map(documents.read, documents.every(job)), 0)
     yield Ticks(database, job).last
     for directory in find_directories(database, job):
         memory = DirectoryMemory(database, directory, job)
         yield from (memory.looked, memory.refused)
-        yield read_all(memory.owned())
+        yield partial(deque, memory.owned(), 0)
 
 
 def _read_run(database: Database, run: str, sealer: Sealer) -> None:

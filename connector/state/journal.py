@@ -90,12 +90,9 @@ class RunJournal:
             "where run = ? and (outcome is null or outcome = 'written' or lost is not null)",
             run,
         )
-        self._before = {tuple(key): outcome for *key, outcome, _ in before}
-        """What this run wrote before it was interrupted, or may have written, and what came of it."""
-        self._open = {
-            tuple(key): server for *key, outcome, server in before if outcome is None
-        }
-        """What it may have written then, and at which servers."""
+        self._before = {tuple(key): (came, servers) for *key, came, servers in before}
+        """What this run wrote before it was interrupted, or may have written: what came of
+        it, and at which servers."""
 
     def note(
         self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]
@@ -174,7 +171,8 @@ class RunJournal:
             self._audit.deliver()
 
     def _was_written(self, change: Change) -> bool:
-        return self._before.get(key_of(change)) == Result.WRITTEN.value
+        came, _ = self._before.get(key_of(change), (None, ""))
+        return bool(came == Result.WRITTEN)
 
     @contextmanager
     def _write_durably(self) -> Iterator[Transaction]:
@@ -194,7 +192,8 @@ class RunJournal:
         """A row of `_INTENT`; without an outcome the write is open."""
         key, user = key_of(change), change.user
         kept = [keep_change(user, each, self._sealer) for each in change.attributes]
-        result, why, servers = None, None, beside(self._open.get(key, ""), self._server)
+        came, servers = self._before.get(key, (None, ""))
+        result, why, servers = None, None, beside("" if came else servers, self._server)
         if outcome is not None:
             result, why, servers = outcome.result.value, outcome.why, self._server
         what = (user.name, keep_agent(change.agent), change.rule, encode_text(kept))
@@ -247,8 +246,7 @@ class Ours:
             replaced = self._ownership.note(
                 transaction, self._run, taken, self._description.equality
             )
-            self._note_earlier_owners(transaction, some, replaced)
-            self._remember_cleared(transaction, some, replaced)
+            self._note_replaced(transaction, some, replaced)
 
     def _find_later_writes(
         self, written: Iterable[tuple[Change, Outcome]]
@@ -266,25 +264,34 @@ class Ours:
                 later[step.user.id, name.lower()].append(pattern)
         return later
 
-    def _note_earlier_owners(
+    def _note_replaced(
         self,
         transaction: Transaction,
         written: Iterable[tuple[Change, Outcome]],
         replaced: Iterable[Replaced],
     ) -> None:
-        """Note whose the values were, if they were as that job wrote them; this job counts before all others."""
-        of_slots = defaultdict[tuple[str, str], list[Replaced]](list)
+        """Note in the journal whose the values were that are replaced, of this job before all others.
+
+        Keep what was ours and is taken from users without an agent; forget it where users are written otherwise.
+        """
+        owners = defaultdict[tuple[str, str], list[tuple[str, Owned]]](list)
         for each in sorted(replaced, key=lambda each: each.job != self._job):
-            of_slots[each.user.id, each.attribute].append(each)
-        rows = []
+            owners[each.user.id, each.attribute].append((each.job, each.owned))
+        rows: list[Row] = []
+        cleared: list[Cleared] = []
+        others: list[str] = []
         for change, _ in written:
+            is_leaver = change.agent is None and self._undoes is None
+            if not is_leaver:
+                others.append(change.user.id)
             earlier: Owners = {}
             for one in change.attributes:
-                for owner in of_slots[change.user.id, one.name]:
-                    known = owner.owned
-                    if one.name not in earlier and self._was_as_written(one, known):
+                for job, owned in owners[change.user.id, one.name]:
+                    if is_leaver and job == self._job and takes_value(change, one):
+                        cleared.append(Cleared(change.user, one.name, stamp(), owned))
+                    if one.name not in earlier and self._was_as_written(one, owned):
                         earlier[one.name] = EarlierOwner(
-                            owner.job, known.fingerprint, known.sent, known.stored
+                            job, owned.fingerprint, owned.sent, owned.stored
                         )
             if earlier:
                 rows.append((encode_text(earlier), self._run, *key_of(change)))
@@ -293,6 +300,8 @@ class Ours:
             "where run = ? and user_id = ? and digest = ? and part = ?",
             rows,
         )
+        notes = JobNotes(self._database, self._description.identity, self._job)
+        notes.note_cleared(transaction, cleared, others)
 
     def _was_as_written(self, each: AttributeChange, owned: Owned) -> bool:
         """Whether the old values of a change are what a job had written there."""
@@ -303,31 +312,6 @@ class Ours:
         rule = self._description.equality(each.name)
         there = {equality.digest(rule, value) for value in each.old}
         return bool(owned.values) and there.issuperset(owned.values)
-
-    def _remember_cleared(
-        self,
-        transaction: Transaction,
-        written: Iterable[tuple[Change, Outcome]],
-        replaced: Iterable[Replaced],
-    ) -> None:
-        """Keep what was ours and is taken from users without an agent; forget it where users are written otherwise."""
-        ours = {
-            (each.user.id, each.attribute): each.owned
-            for each in replaced
-            if each.job == self._job
-        }
-        cleared: list[Cleared] = []
-        others: list[str] = []
-        for change, _ in written:
-            if change.agent is not None or self._undoes is not None:
-                others.append(change.user.id)
-                continue
-            for each in change.attributes:
-                owned = ours.get((change.user.id, each.name))
-                if owned is not None and takes_value(change, each):
-                    cleared.append(Cleared(change.user, each.name, stamp(), owned))
-        notes = JobNotes(self._database, self._description.identity, self._job)
-        notes.note_cleared(transaction, cleared, others)
 
     def _make_taken(
         self, change: Change, each: AttributeChange, now: Mapping[str, User]

@@ -27,7 +27,14 @@ from connector.model import (
 from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
 from connector.state.care import StateCare
-from connector.state.database import TABLES, Database, encode_text, migrate, write_one
+from connector.state.database import (
+    TABLES,
+    Database,
+    encode_text,
+    find_value,
+    migrate,
+    write_one,
+)
 from connector.state.documents import Documents, DrawnPlans, SavedPlans
 from connector.state.history import (
     NEXT,
@@ -183,9 +190,6 @@ class Store(SavedPlans, StateCare):
 
     def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
-        found = self._database.rows(
-            "select directory from runs where id = ? and job = ?", run, job
-        )
         for result, reason in self._database.rows(
             "select result, why from events where kind in ('apply', 'undo') and id = ? and job = ?",
             run,
@@ -194,9 +198,10 @@ class Store(SavedPlans, StateCare):
             came = _CAME[result]
             why = f"nothing to undo: this attempt {came}, and wrote nothing: {reason}"
             raise UsageError(why, where=run)
-        if not found:
+        query = "select directory from runs where id = ? and job = ?"
+        directory = find_value(self._database, query, run, job)
+        if directory is None:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
-        ((directory,),) = found
         return directory, list(
             read_steps(
                 self._database,
