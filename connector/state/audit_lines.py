@@ -25,7 +25,7 @@ from msgspec import Meta, Struct
 
 from connector.errors import BusyError
 from connector.model import Change, Outcome
-from connector.state.database import Database, Transaction, find_value, write_one
+from connector.state.database import Database, Ended, Transaction, find_value, write_one
 
 Record = dict[str, Any]
 _READ_AT_ONCE: Final = 2000
@@ -101,7 +101,7 @@ class AuditLines:
         self,
         transaction: Transaction,
         run: str,
-        outcomes: Iterable[tuple[Change, Outcome]],
+        outcomes: Iterable[Ended],
     ) -> None:
         """Make a line for each of these outcomes, in the transaction that notes them."""
         if self._auditor is not None:

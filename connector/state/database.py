@@ -50,10 +50,14 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec import json
 
 from connector.errors import DamagedError, StateError
-from connector.model import Owned
+from connector.model import Change, Outcome, Owned
 
 Kept = TypeVar("Kept")
 Row = Sequence[str | int | bytes | None]
+Slot = tuple[str, str]
+"""An attribute of a user: the user's id, and the attribute's name."""
+Ended = tuple[Change, Outcome]
+"""A write, and what became of it."""
 _ESCAPE: Final = "\ufdd0"
 """A code point that is reserved for a program's own use (Unicode 23.7), and that both
 databases take."""

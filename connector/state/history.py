@@ -26,6 +26,7 @@ from connector.model import Approval, Part, Plan
 from connector.runtime.clock import stamp
 from connector.state.database import (
     Database,
+    Slot,
     Transaction,
     decode_kept,
     find_column,
@@ -403,8 +404,8 @@ class History:
         Also what an undo of it emptied alone. What a later undo of it has put back is not
         among them.
         """
-        emptied: dict[tuple[str, str], int] = {}
-        filled: dict[tuple[str, str], int] = {}
+        emptied: dict[Slot, int] = {}
+        filled: dict[Slot, int] = {}
         for step in read_steps(self._database, _WENT_FIRST, run, run):
             for each in step.change.attributes:
                 fills = each.sets or step.change.part is Part.REST
@@ -430,7 +431,7 @@ class History:
             )
             for name in write.patterns
         }
-        sums: Counter[tuple[str, str]] = Counter()
+        sums: Counter[Slot] = Counter()
         for user, id_, name in written:
             sums[user, name] += weights.get(id_, 0)
         return _group_by_user(each for each, weight in sums.items() if weight)
@@ -446,7 +447,7 @@ class History:
         )
 
 
-def _group_by_user(found: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+def _group_by_user(found: Iterable[Slot]) -> dict[str, frozenset[str]]:
     """Names of attributes by the ids of their users."""
     names: defaultdict[str, set[str]] = defaultdict(set)
     for user, name in found:

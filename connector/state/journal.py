@@ -28,7 +28,9 @@ from connector.runtime.clock import stamp
 from connector.state.audit_lines import AuditLines
 from connector.state.database import (
     Database,
+    Ended,
     Row,
+    Slot,
     Transaction,
     encode_text,
 )
@@ -95,7 +97,7 @@ class RunJournal:
         it, and at which servers."""
 
     def note(
-        self, settled: Iterable[tuple[Change, Outcome]], intended: Sequence[Change]
+        self, settled: Iterable[Ended], intended: Sequence[Change]
     ) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
 
@@ -149,7 +151,7 @@ class RunJournal:
         ]
         transaction.executemany(_INTENT, rows)
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def leave(self, left: Iterable[Ended]) -> None:
         """Note what became of changes that were never going to be written.
 
         What this run has written before it was interrupted stays as it was noted then,
@@ -220,7 +222,7 @@ class Ours:
     def take(
         self,
         transaction: Transaction,
-        written: Sequence[tuple[Change, Outcome]],
+        written: Sequence[Ended],
         *,
         late: bool = False,
         now: Mapping[str, User] = MappingProxyType({}),
@@ -249,8 +251,8 @@ class Ours:
             self._note_replaced(transaction, some, replaced)
 
     def _find_later_writes(
-        self, written: Iterable[tuple[Change, Outcome]]
-    ) -> dict[tuple[str, str], list[str | None]]:
+        self, written: Iterable[Ended]
+    ) -> dict[Slot, list[str | None]]:
         """By user and attribute the patterns of what later runs have written there: nothing is taken from these."""
         which = (
             "number > (select number from runs where id = ?) and directory = ? "
@@ -258,7 +260,7 @@ class Ours:
         )
         users = sorted({change.user.id for change, _ in written})
         place = (self._run, self._description.identity)
-        later = defaultdict[tuple[str, str], list[str | None]](list)
+        later = defaultdict[Slot, list[str | None]](list)
         for step in read_steps(self._database, which, *place, users=users):
             for name, pattern in step.patterns.items():
                 later[step.user.id, name.lower()].append(pattern)
@@ -267,14 +269,14 @@ class Ours:
     def _note_replaced(
         self,
         transaction: Transaction,
-        written: Iterable[tuple[Change, Outcome]],
+        written: Iterable[Ended],
         replaced: Iterable[Replaced],
     ) -> None:
         """Note in the journal whose the values were that are replaced, of this job before all others.
 
         Keep what was ours and is taken from users without an agent; forget it where users are written otherwise.
         """
-        owners = defaultdict[tuple[str, str], list[tuple[str, Owned]]](list)
+        owners = defaultdict[Slot, list[tuple[str, Owned]]](list)
         for each in sorted(replaced, key=lambda each: each.job != self._job):
             owners[each.user.id, each.attribute].append((each.job, each.owned))
         rows: list[Row] = []

@@ -21,7 +21,6 @@ from connector.model import (
     AttributeChange,
     Change,
     Held,
-    Outcome,
     Part,
     Result,
     Secret,
@@ -34,6 +33,7 @@ from connector.reports.document_shape import Octets, read_values, write_values
 from connector.runtime.clock import stamp
 from connector.state.database import (
     Database,
+    Ended,
     Transaction,
     encode_text,
     restored,
@@ -340,7 +340,7 @@ def part_of(change: Change) -> str:
 def note_outcomes(
     transaction: Transaction,
     run: str,
-    outcomes: Iterable[tuple[Change, Outcome]],
+    outcomes: Iterable[Ended],
     server: str,
 ) -> None:
     """Keep what became of writes that are in the journal of this run.

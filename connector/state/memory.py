@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,20 +21,29 @@ from connector.model import (
     Past,
     Unsettled,
     UserRef,
-    equality,
 )
 from connector.model.digests import UNKEYED
 from connector.model.patterns import apart
 from connector.runtime.clock import stamp
-from connector.state.database import Database, find_value, rows_of_users, sound
+from connector.state.database import Database, Slot, find_value, rows_of_users, sound
 from connector.state.journal_rows import Step, read_steps, restore_agent, without
 from connector.state.notes import JobNotes, note_fact, read_fact, read_pruned
-from connector.state.ownership import Ownership, Row, find_written
+from connector.state.ownership import (
+    Ownership,
+    Row,
+    find_written,
+    make_owned_if_written,
+    merge_owned,
+)
 
 _NOT_PUT: Final = ("conflict", "skipped")
 """Outcomes of writes that put nothing there."""
 _LAG: Final = timedelta(days=1)
 """So long a server may take to hear of what another one was told."""
+
+Kept = TypeVar("Kept")
+OfUsers = dict[str, tuple[UserRef, dict[str, Kept]]]
+"""By the ids of users the user, and by attribute what is known of it."""
 
 
 class DirectoryMemory(JobNotes):
@@ -133,7 +142,7 @@ class DirectoryMemory(JobNotes):
                 if name != OBJECT_CLASS
             }
             if row.user.id in maybe:
-                _merge_owned(attributes, maybe.pop(row.user.id)[1])
+                merge_owned(attributes, maybe.pop(row.user.id)[1])
             if attributes:
                 unshown.pop(row.user.id, None)
                 yield row.user, attributes
@@ -142,20 +151,20 @@ class DirectoryMemory(JobNotes):
             if id_ not in maybe:
                 yield user, {}
 
-    def _find_maybe_ours(self) -> dict[str, tuple[UserRef, dict[str, Owned]]]:
+    def _find_maybe_ours(self) -> OfUsers[Owned]:
         """By user id what applies of this job set out to write, of which nobody knows whether they did."""
-        found: dict[str, tuple[UserRef, dict[str, Owned]]] = {}
+        found: OfUsers[Owned] = {}
         if self._description is None:
             return found
         for step, left in self._read_standing("job = ? and kind = 'apply'", self._job):
             owned = {
-                each.name: _make_owned_if_written(step.run, each, self._description)
+                each.name: make_owned_if_written(step.run, each, self._description)
                 for each in left
                 if each.sets and each.name != OBJECT_CLASS
             }
             if owned:
                 _, known = found.setdefault(step.user.id, (step.user, {}))
-                _merge_owned(known, owned)
+                merge_owned(known, owned)
         return found
 
     def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
@@ -173,7 +182,7 @@ class DirectoryMemory(JobNotes):
                 for pattern in each.former:
                     yield name, pattern
 
-    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
+    def rewritten(self) -> Mapping[Slot, Owned]:
         return {
             (row.user.id, name): each
             for row in self._ownership.find_rows("job = ? and times > 1", self._job)
@@ -195,7 +204,7 @@ class DirectoryMemory(JobNotes):
 
         `by_itself`: nor a later run of that job. The journal tells, for nobody owns what was cleared.
         """
-        later = defaultdict[tuple[str, str], list[tuple[Step, str | None]]](list)
+        later = defaultdict[Slot, list[tuple[Step, str | None]]](list)
         for step in read_steps(
             self._database,
             "(outcome = 'written' or lost is not null) and directory = ? "
@@ -258,7 +267,7 @@ class DirectoryMemory(JobNotes):
                 yield (
                     step.user,
                     {
-                        each.name: _make_owned_if_written(step.run, each, here)
+                        each.name: make_owned_if_written(step.run, each, here)
                         for each in step.change.attributes
                     },
                 )
@@ -277,12 +286,12 @@ class DirectoryMemory(JobNotes):
             for id_, (_, lost) in self._find_unshown().items()
         }
 
-    def _find_unshown(self) -> dict[str, tuple[UserRef, dict[str, AttributeChange]]]:
+    def _find_unshown(self) -> OfUsers[AttributeChange]:
         """By user id the user, and this job's last writes of attributes that the directory took and did not show.
 
         What another job has written since is no more ours.
         """
-        found: dict[str, tuple[UserRef, dict[str, AttributeChange]]] = {}
+        found: OfUsers[AttributeChange] = {}
         for step in read_steps(
             self._database,
             "user_id in (select user_id from journal where lost is not null) "
@@ -375,7 +384,7 @@ class DirectoryMemory(JobNotes):
             changed[place] = replace(row, attributes=rest)
         self._keep_rows(changed.values())
 
-    def note_gone(self, gone: Collection[tuple[str, str]], server: str) -> None:
+    def note_gone(self, gone: Collection[Slot], server: str) -> None:
         """Forget what this job wrote to attributes, by user id and name, that was there at this server and is gone.
 
         What was written at another server stays ours, for this one may not have heard of it
@@ -452,27 +461,3 @@ class DirectoryMemory(JobNotes):
         """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
             note_fact(transaction, "users", str(users), directory=self._directory)
-
-
-def _merge_owned(known: dict[str, Owned], maybe: Mapping[str, Owned]) -> None:
-    """Add to what is ours what may be."""
-    spelt = {name.lower(): name for name in known}
-    for name, each in maybe.items():
-        ours = spelt.get(name.lower(), name)
-        before = known.get(ours)
-        if before is None or before.restored:
-            known[ours] = each
-        else:
-            values = tuple(dict.fromkeys([*before.values, *each.values]))
-            fingerprint = before.fingerprint or each.fingerprint
-            known[ours] = replace(before, values=values, fingerprint=fingerprint)
-
-
-def _make_owned_if_written(
-    run: str, each: AttributeChange, description: Description
-) -> Owned:
-    """What is ours of an attribute where an open write of it happened."""
-    rule = description.equality(each.name)
-    put = () if each.secret else equality.minus(rule, each.new, each.old)
-    values = tuple(equality.digest(rule, one) for one in put)
-    return Owned(run, values, each.fingerprint or None, pattern=each.pattern)

@@ -11,9 +11,7 @@ from msgspec import Struct, json
 from msgspec.structs import astuple
 
 from connector.model import (
-    Change,
     Cleared,
-    Outcome,
     Owned,
     Refused,
     Result,
@@ -22,6 +20,7 @@ from connector.model import (
 from connector.model.memory import count_time
 from connector.state.database import (
     Database,
+    Ended,
     Transaction,
     decode_kept,
     encode_text,
@@ -200,9 +199,7 @@ class JobNotes:
                 for note in self._read_notes("refused")
             }
 
-    def note_refused(
-        self, ended: Sequence[tuple[Change, Outcome]], turns: Collection[str]
-    ) -> None:
+    def note_refused(self, ended: Sequence[Ended], turns: Collection[str]) -> None:
         """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
         known = self.refused()
         last = max((each.turn for each in known.values()), default=0)

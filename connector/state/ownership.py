@@ -9,7 +9,7 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, json
@@ -19,6 +19,7 @@ from connector.model import (
     OBJECT_CLASS,
     AgentRef,
     AttributeChange,
+    Description,
     Equality,
     Held,
     Owned,
@@ -169,6 +170,30 @@ def find_written(attributes: Attributes) -> Attributes:
         for name, each in attributes.items()
         if name != OBJECT_CLASS and not each.restored
     }
+
+
+def merge_owned(known: dict[str, Owned], maybe: Mapping[str, Owned]) -> None:
+    """Add to what is ours what may be."""
+    spelt = {name.lower(): name for name in known}
+    for name, each in maybe.items():
+        ours = spelt.get(name.lower(), name)
+        before = known.get(ours)
+        if before is None or before.restored:
+            known[ours] = each
+        else:
+            values = tuple(dict.fromkeys([*before.values, *each.values]))
+            fingerprint = before.fingerprint or each.fingerprint
+            known[ours] = replace(before, values=values, fingerprint=fingerprint)
+
+
+def make_owned_if_written(
+    run: str, each: AttributeChange, description: Description
+) -> Owned:
+    """What is ours of an attribute where an open write of it happened."""
+    rule = description.equality(each.name)
+    put = () if each.secret else equality.minus(rule, each.new, each.old)
+    values = _digest_values(put, rule)
+    return Owned(run, values, each.fingerprint or None, pattern=each.pattern)
 
 
 def _take_attribute(

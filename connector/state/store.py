@@ -17,7 +17,6 @@ from msgspec.structs import astuple
 
 from connector.errors import StateError, UsageError
 from connector.model import (
-    Change,
     Description,
     LastGood,
     Outcome,
@@ -30,6 +29,7 @@ from connector.state.care import StateCare
 from connector.state.database import (
     TABLES,
     Database,
+    Ended,
     encode_text,
     find_value,
     migrate,
@@ -244,7 +244,7 @@ class Store(SavedPlans, StateCare):
 
         `now`: by id their users as they were read since.
         """
-        of_runs: dict[str, list[tuple[Change, Outcome]]] = {}
+        of_runs: dict[str, list[Ended]] = {}
         for each, outcome in found:
             of_runs.setdefault(each.run, []).append((each.change, outcome))
         with self._database.writing() as transaction:
