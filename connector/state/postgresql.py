@@ -113,17 +113,16 @@ class PostgreSQL:
             raise
 
     def _open_connection(self) -> Connection:
-        with self._naming_faults("opened"):
+        with self._naming_faults("the state cannot be opened: "):
             return psycopg.connect(**self._parameters, autocommit=True)
 
     @contextmanager
-    def _naming_faults(self, done: str) -> Iterator[None]:
-        """Raise StateError: the state cannot be `done`."""
+    def _naming_faults(self, what: str) -> Iterator[None]:
+        """Raise StateError, which says what could not be done, for a fault of the database."""
         try:
             yield
         except psycopg.Error as fault:
-            why = f"the state cannot be {done}: {said(fault)}"
-            raise StateError(why, where=self.where) from None
+            raise StateError(what + said(fault), where=self.where) from None
 
     def _prepare_session(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
@@ -141,7 +140,7 @@ class PostgreSQL:
         """Raises FileError where statements of one transaction go to several sessions, or none can begin."""
         seen: set[tuple[Any, ...]] = set()
         with (
-            self._naming_faults("opened"),
+            self._naming_faults("the state cannot be opened: "),
             suppress(psycopg.errors.ProtocolViolation),  # so PgBouncer says it
             self._db.transaction(),
         ):
@@ -155,14 +154,14 @@ class PostgreSQL:
             raise FileError(why, where="state")
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
-        with self._naming_faults("read"):
+        with self._naming_faults("the state cannot be read: "):
             rows = self._db.execute(_translate_sql(sql), storable(values))
             return [restored(row) for row in rows]
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         with (
-            self._naming_faults("written"),
+            self._naming_faults("the state cannot be written: "),
             self._db.transaction(),
             self._db.cursor() as cursor,
         ):
