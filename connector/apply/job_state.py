@@ -18,7 +18,7 @@ from connector.reports.visible import visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
 from connector.state.audit_lines import AuditLine, AuditLines, Head
-from connector.state.history import Attempt, RunRecord
+from connector.state.history import LAST, Attempt, RunRecord
 from connector.state.notes import Tick
 from connector.state.sqlite import locate_key, read_or_make_key
 from connector.state.store import Store, open_state
@@ -47,8 +47,14 @@ def run_named(
     path: Path,
     run: str,
 ) -> str:
-    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError."""
+    """The id of a run of the job in `path`, by the id, a beginning of it, or `last`. Raises UsageError.
+
+    Without a state yet, what was written: whoever needs one says what is wrong with it.
+    Only the last one is not there.
+    """
     with opened(path) as (job, state):
+        if not state.kept and run != LAST:
+            return run
         return state.history.named(job.name, run)
 
 
