@@ -40,6 +40,7 @@ class Contents(Struct, frozen=True):
 
     changes: Sequence[Change]
     problems: Iterable[Problem]
+    """One that several users share may come several times."""
     summary: Summary
     refusals: Iterable[Refusal]
     cautions: Iterable[str]
@@ -72,6 +73,7 @@ def assemble(
     """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
     given, losing, left = formed(contents.changes, brief, others)
     former = sorted((left + _left(brief)).items())
+    problems = {id(each): each for each in contents.problems}
     plan = Plan(
         id=brief.plan_id,
         digest="",
@@ -79,7 +81,7 @@ def assemble(
         created=brief.now.isoformat(timespec="seconds"),
         summary=contents.summary,
         changes=tuple(given),
-        problems=tuple(sorted(contents.problems, key=_order)),
+        problems=tuple(sorted(problems.values(), key=_order)),
         refusals=tuple(contents.refusals),
         cautions=(
             *contents.cautions,

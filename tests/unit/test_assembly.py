@@ -78,7 +78,8 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
         plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     for order in list(permutations(expected))[:: 40320 // 97]:
-        plan = assemble(brief, Contents((), order, Summary(), (), ()), OtherValues())
+        shared = order[0]  # by several users
+        plan = assemble(brief, Contents((), [*order, shared], Summary(), (), ()), OtherValues())
         assert list(plan.problems) == expected
 
 
