@@ -13,14 +13,17 @@ from connector.apply.context import PlanContext
 from connector.apply.permission import require_same_job
 from connector.errors import IncompleteRead, UsageError
 from connector.explain.trace import Tracer
+from connector.matching.candidates import Match
 from connector.matching.lookup import Lookup
 from connector.matching.near_misses import MOST_KEYS, near_misses, spellings
 from connector.matching.roster import Roster
 from connector.matching.selection import named_users, nobody, selected
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
 from connector.model.dn import rdns
+from connector.model.draft import names_held_back
 from connector.model.equality import plain
 from connector.planning.brief import Show
+from connector.planning.clearing import judge_leavers
 from connector.planning.explanation import Explained, Explanation, Lines, RuleTrace
 from connector.planning.leaver import CHANGED, Leaver, Place
 from connector.planning.make_plan import Planned, make_plan
@@ -32,8 +35,6 @@ WHERE: Final = "AGENT"
 """What a name on the command line is called there."""
 _OURS: Final = 3
 """So many users of one name are told."""
-_OF_ALL: Final = ("unreadable", "together")
-"""Kinds of which a line without users is about all of them."""
 
 
 def explain(context: PlanContext, name: str) -> Explained:
@@ -192,7 +193,7 @@ class Explainer(Struct, frozen=True):
         user = next(
             iter(self.directory.read([match.user])), User(match.id, match.name, {})
         )
-        lines, change = _lines(self.planned.plan, ref, match.user)
+        lines, change = _lines(self.planned.plan, ref, match)
         by = f"rule {match.rule}" if match.rule else "a pin"
         return Explanation(
             ref,
@@ -281,9 +282,10 @@ class Explainer(Struct, frozen=True):
         # by a name that a user has now, and the server does not find, nobody is meant
         found += [user for user in present if not named(user.ref)]
         ids |= {user.id for user in found}
+        known = self.planned.leavers
         leavers = [
             each
-            for each in self.planned.leavers.users
+            for each in (*known.users, *known.silent)
             if each.user.id in ids or named(each.user)
         ]
         if not found and not leavers:
@@ -300,12 +302,17 @@ class Explainer(Struct, frozen=True):
 
     def _explain_leaver(self, each: Leaver) -> Explanation:
         """A user of ours that nobody claims: why it is cleared, or is not."""
-        plan, mapping = self.planned.plan, self.given.brief.mapping
+        plan, brief, mapping = (
+            self.planned.plan,
+            self.given.brief,
+            self.given.brief.mapping,
+        )
         names = {each.user.name, each.now.name if each.now else each.user.name}
+        lines: Sequence[Problem] = plan.problems
+        if each in self.planned.leavers.silent:
+            _, lines = judge_leavers([each], mapping, brief.memory, brief.now)
         problems = tuple(
-            line
-            for line in plan.problems
-            if line.agent is None and names & {*line.users}
+            line for line in lines if line.agent is None and names & {*line.users}
         )
         changes = (change for change in plan.changes if change.user.id == each.user.id)
         change = next(changes, None)
@@ -396,15 +403,31 @@ class Explainer(Struct, frozen=True):
 def _lines(
     plan: Plan,
     ref: AgentRef,
-    user: UserRef,
+    match: Match,
 ) -> tuple[Lines, Change | None]:
     """What a plan says of a matched user."""
     change = next((change for change in plan.changes if change.agent == ref), None)
+    changes = change.attributes if change else ()
+    differing = match.draft.planned if match.draft else ()
+    held = {each.name for each in differing} - {each.name for each in changes}
     problems = tuple(
-        each
-        for each in plan.problems
-        if each.agent == ref
-        or (each.agent is None and user.name in each.users)
-        or (each.agent is None and not each.users and each.kind in _OF_ALL)
+        each for each in plan.problems if _is_about(each, ref, match.user, held)
     )
-    return Lines(change.attributes if change else (), problems), change
+    return Lines(changes, problems), change
+
+
+def _is_about(
+    problem: Problem,
+    ref: AgentRef,
+    user: UserRef,
+    held: set[str],
+) -> bool:
+    """Whether a line of the plan is about a matched user. `held`: its attributes that differ and are not written."""
+    if problem.agent is not None:
+        return problem.agent == ref
+    if problem.users:
+        return user.name in problem.users
+    # a line without users is one for all whom it concerns
+    if problem.kind == "together":
+        return held.issuperset(names_held_back(problem))
+    return problem.kind == "unreadable"

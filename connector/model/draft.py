@@ -164,11 +164,16 @@ def _shared_problem(said: str) -> Problem:
     return Problem("together", said)
 
 
+def names_held_back(problem: Problem) -> list[str]:
+    """The attributes that a line of the kind `together` is about."""
+    return problem.why.partition(_HELD_BACK)[0].split(", ")
+
+
 def why_held_back(attribute: str, problems: Iterable[Problem]) -> list[str]:
     """Of the lines, what they say of this attribute."""
     reasons = []
     for each in problems:
-        names, _, holder = each.why.partition(_HELD_BACK)
-        if each.kind == "together" and attribute in names.split(", "):
+        if each.kind == "together" and attribute in names_held_back(each):
+            holder = each.why.partition(_HELD_BACK)[2]
             reasons.append(f"held back with {holder}")
     return reasons

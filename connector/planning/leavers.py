@@ -49,6 +49,8 @@ class Leavers(Struct, frozen=True):
 
     users: Sequence[Leaver]
     """Those that a plan speaks of."""
+    silent: Sequence[Leaver]
+    """Those of which an earlier plan has said that they are nowhere."""
     holders: Mapping[str, int]
     """How many users hold something of ours, by attribute as it was spelt; under `ANY`, of any attribute."""
     claimed: AbstractSet[str] = frozenset()
@@ -96,6 +98,7 @@ def find_leavers(
     users = [
         replace(each, theirs=comparer.theirs(each, brief.fingerprint)) for each in told
     ]
+    ids = {each.user.id for each in users}
     problems, restored = _find_restored(
         directory,
         brief,
@@ -105,6 +108,7 @@ def find_leavers(
     return replace(
         found,
         users=users,
+        silent=[each for each in placed if each.user.id not in ids],
         lapsed=lapsed,
         problems=problems,
         restored=restored,
@@ -137,7 +141,8 @@ def list_leavers(
             holders.update(name for name in names if each.last(name) is None)
             holders.update([] if user.id in found else [ANY])
             found[user.id] = replace(each, user=user.ref, adopted=names)
-    return Leavers(sorted(found.values(), key=lambda each: each.user), holders, claimed)
+    users = sorted(found.values(), key=lambda each: each.user)
+    return Leavers(users, (), holders, claimed)
 
 
 def _find_restored(

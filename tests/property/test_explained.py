@@ -13,7 +13,20 @@ from connector.directories.port import Reader
 from connector.errors import UsageError
 from connector.explain.explainer import explain
 from connector.matching.people import Pin
-from connector.model import ID, Agent, AgentRef, AttributeInfo, Equality, Invalid, Key, Tenant, User, View
+from connector.model import (
+    ID,
+    UNKNOWN_SECRET,
+    Agent,
+    AgentRef,
+    AttributeInfo,
+    Equality,
+    Invalid,
+    Key,
+    Secret,
+    Tenant,
+    User,
+    View,
+)
 from connector.model.equality import alike
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
@@ -403,6 +416,17 @@ def test_two_agents_of_one_user_are_both_told_so_by_whatever_rule_each_finds_it(
     assert {name: each.verdict for name, each in as_planned(of).items()} == {
         "ann": "contested", "bob": "contested", "cid": "matched",
     }  # fmt: skip
+
+
+def test_a_line_for_all_whose_group_is_held_back_is_told_of_these_alone() -> None:
+    of = world("ann", "bob", users=["ann", "bob"])
+    ann = Agent(0, "ann", "70", Secret("word"))
+    of.tenant = Tenant([ann, Agent(1, "bob", "71", UNKNOWN_SECRET)], [], unknown_secrets=1)
+    for written in (False, True):
+        told = {name: [each.kind for each in one(of, name).problems] for name in ("ann", "bob")}
+        assert told == {"ann": [], "bob": ["together"]}, written
+        with of.context() as context:
+            apply_run(context, lambda plan, outcomes: None)
 
 
 def test_why_an_agent_matches_is_told_in_a_sentence() -> None:

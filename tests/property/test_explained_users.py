@@ -153,6 +153,20 @@ def test_a_user_of_ours_that_is_gone_is_told_where_somebody_else_can_be_seen() -
     assert any("To tell which" in each.why for each in one(of, "id-cid").problems), "without a look past them"
 
 
+def test_a_user_that_is_gone_is_told_also_when_no_plan_speaks_of_it_any_more() -> None:
+    of = left("ann")
+    of.store.remove("id-cid")
+    for _ in range(2):
+        with of.context() as context:
+            apply_run(context, lambda plan, outcomes: None)
+            drawn = make_plan(context).plan
+    assert all(f"uid=cid,{BASE}" not in each.users for each in drawn.problems)
+    for name in ("id-cid", f"uid=cid,{BASE}"):
+        found = one(of, name, everywhere(of))
+        assert (found.verdict, found.why, found.change) == ("stale", OURS, None)
+        assert any("was deleted" in each.why for each in found.problems)
+
+
 def test_a_user_that_holds_nothing_of_ours_is_untouched_and_nobody_who_is_near_is_left_out() -> None:
     of = world("ann", "bo b", "bob1", users=["ann", "bob", "dan"])
     why = "no agent looks for uid 'bob'; almost: bo b (workNo 1) (uid: differs in spaces)"
