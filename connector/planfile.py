@@ -25,7 +25,7 @@ _OWN_STREAM: Final = re.compile(
 )
 
 
-def load(path: Path) -> Plan:
+def load_plan(path: Path) -> Plan:
     """The plan of a document.
 
     A secret comes back without values: its `fingerprint` says that it is set, and what it
@@ -38,12 +38,12 @@ def load(path: Path) -> Plan:
 def load_octets(path: Path) -> tuple[Plan, bytes]:
     """The same with the octets of the document, which people may have signed."""
     octets = octets_of(path)
-    return _parsed(path, octets, document.parse), octets
+    return _parse_file(path, octets, document.parse_plan), octets
 
 
 def load_report(path: Path) -> tuple[Plan, tuple[Outcome, ...] | None]:
     """The same with the outcomes; None: it was not applied. Such a plan is to be shown, not to be applied."""
-    return _parsed(path, octets_of(path), document.parse_report)
+    return _parse_file(path, octets_of(path), document.parse_report)
 
 
 def octets_of(path: Path) -> bytes:
@@ -56,7 +56,7 @@ def octets_of(path: Path) -> bytes:
         ) from fault
 
 
-def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
+def _parse_file(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(octets)
     except DocumentError as fault:
@@ -73,20 +73,22 @@ def _parsed(path: Path, octets: bytes, parse: Callable[[bytes], T]) -> T:
         ) from None
 
 
-def save(path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None) -> None:
+def save_plan(
+    path: Path, plan: Plan, outcomes: Sequence[Outcome] | None = None
+) -> None:
     """Write the plan document. Raises OutputError."""
     write_out(path, document.render(plan, outcomes))
 
 
 def document_of(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> bytes:
     """The octets of the file that `save` writes."""
-    return b"".join(_encoded(document.render(plan, outcomes)))
+    return b"".join(_encode_chunks(document.render(plan, outcomes)))
 
 
 def sha256_of(plan: Plan) -> str:
     """The SHA-256 of the file that `save` writes of a plan, in hexadecimal digits."""
     found = hashlib.sha256()
-    for octets in _encoded(document.render(plan)):
+    for octets in _encode_chunks(document.render(plan)):
         found.update(octets)
     return found.hexdigest()
 
@@ -105,46 +107,46 @@ def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:
             sys.stderr.flush()
             number = 1 if own[1] else 2 if own[2] else int(own[3] or own[4])
             with os.fdopen(os.dup(number), "wb") as stream:
-                _pour(chunks, stream)
+                _write_chunks(chunks, stream)
         elif path.exists() and not path.is_file():
             with path.open("wb") as stream:
-                _pour(chunks, stream)
+                _write_chunks(chunks, stream)
         else:
-            _replace(Path(os.path.realpath(path)), chunks, mode)
+            _replace_file(Path(os.path.realpath(path)), chunks, mode)
     except OSError as fault:
         raise OutputError(
             f"it cannot be written: {fault.strerror or fault}", where=str(path)
         ) from fault
 
 
-def _pour(chunks: Iterable[str], stream: BinaryIO) -> None:
-    stream.writelines(_encoded(chunks))
+def _write_chunks(chunks: Iterable[str], stream: BinaryIO) -> None:
+    stream.writelines(_encode_chunks(chunks))
     stream.flush()
 
 
-def _encoded(chunks: Iterable[str]) -> Iterator[bytes]:
+def _encode_chunks(chunks: Iterable[str]) -> Iterator[bytes]:
     # a stray half of a surrogate pair, which UTF-8 cannot carry, must not be what a
     # finished run ends with
     return (chunk.encode("utf-8", "backslashreplace") for chunk in chunks)
 
 
-def _replace(target: Path, chunks: Iterable[str], mode: int) -> None:
+def _replace_file(target: Path, chunks: Iterable[str], mode: int) -> None:
     """Write beside the target, then take its place; whatever happens before that, nothing is left behind."""
     beside = target.with_name(f".{target.name[:40]}.{uuid4()}.part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb", _BUFFER) as stream:
-            _pour(chunks, stream)
+            _write_chunks(chunks, stream)
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         beside.replace(target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _settle(target.parent)
+    _sync_folder(target.parent)
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make the new name survive a power cut. Some network file systems cannot; the file is whole there all the same."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -10,7 +10,7 @@ from connector.directories.port import Directory, Reader
 from connector.errors import FileError
 from connector.model import Secret, View
 from connector.model.mapping import Mapping
-from connector.net.secret_stores import resolve
+from connector.net.secret_stores import fetch_secret
 from connector.settings import job as jobs
 from connector.sources.port import PartOfSource, Source, UnknownSecretsSource
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
-    source, agents = _whole_source_of(job, mapping), job.job.source.agents
+    source, agents = _whole_source_of(job, mapping), job.job.source.own_agents
     if mapping.passwords:
         source = UnknownSecretsSource(source, shared=job.job.source.shared_secrets)
     return PartOfSource(source, agents) if agents.only or agents.besides else source
@@ -37,8 +37,10 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
         return FileSource(settings.path, settings.max_bytes, passwords=passwords)
     from connector.sources.cec import CecSource
 
-    app_key = resolve(settings.app_key, "the app key", job.where("source", "app_key"))
-    app_secret = resolve(
+    app_key = fetch_secret(
+        settings.app_key, "the app key", job.where("source", "app_key")
+    )
+    app_secret = fetch_secret(
         settings.app_secret, "the app secret", job.where("source", "app_secret")
     )
     return CecSource(settings, app_key, app_secret, passwords=passwords)
@@ -47,7 +49,7 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
 def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
     """A reader of the directory that a job names. Raises FileError with the job's line."""
     settings = job.job.directory
-    with _located(job):
+    with locate_faults(job):
         if settings.type == "ldif":
             from connector.directories.ldif.adapter import LdifReader
 
@@ -66,12 +68,12 @@ def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> 
 
     `unread`: a server's schema is not read, as far as it need not be.
     """
-    wider = job.past()
+    wider = job.widen_to_everybody()
     if wider.job.directory.type != "ldap":
         return reader_of(wider, view)
     from connector.directories.ldap.reader import LdapReader
 
-    with _located(job):
+    with locate_faults(job):
         return LdapReader(
             wider.job.directory, password_of(job), view, past=True, unread=unread
         )
@@ -80,7 +82,7 @@ def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> 
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
     """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
     settings = job.job.directory
-    with _located(job):
+    with locate_faults(job):
         if settings.type == "ldif":
             from connector.directories.ldif.adapter import LdifDirectory
 
@@ -95,7 +97,7 @@ def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
 
 
 @contextmanager
-def _located(job: jobs.LoadedJob) -> Iterator[None]:
+def locate_faults(job: jobs.LoadedJob) -> Iterator[None]:
     """What an adapter finds wrong in the job's values is told with the job's line."""
     try:
         yield
@@ -113,7 +115,7 @@ def transport_of(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
     kept = settings.secret
     return HttpTransport(
         settings,
-        resolve(kept.ref, kept.what, job.where("directory", *kept.keys))
+        fetch_secret(kept.ref, kept.what, job.where("directory", *kept.keys))
         if kept
         else None,
     )
@@ -123,7 +125,7 @@ def password_of(job: jobs.LoadedJob) -> Secret | None:
     """The password of the name that a job binds as, if it does. Raises FileError."""
     ref = job.job.directory.password if job.job.directory.type == "ldap" else None
     return (
-        resolve(ref, "the password of bind_dn", job.where("directory", "password"))
+        fetch_secret(ref, "the password of bind_dn", job.where("directory", "password"))
         if ref
         else None
     )

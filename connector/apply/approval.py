@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.composition import approvers_of
-from connector.apply.context import ApplyContext, Context
-from connector.apply.job_state import require_shared, state_of
+from connector.apply.composition import read_approvers
+from connector.apply.context import ApplyContext, RunContext
+from connector.apply.job_state import open_named_state, require_shared
 from connector.apply.permission import require_no_hold, tell_undone
 from connector.errors import RefusedError, UnapprovedError, UsageError
 from connector.model import APPROVED, Approval, Plan, Refusal
 from connector.model.digests import digest_of_plan
 from connector.model.limits import APPROVAL, CLEAR_USERS
-from connector.planning.kinds import effects
+from connector.planning.kinds import list_effects
 from connector.runtime import clock
 from connector.settings import job as jobs
-from connector.state.documents import Document
-from connector.state.store import Store
+from connector.state.documents import KeptDocument
+from connector.state.store import State
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
 
 
-class Signed(Struct, frozen=True):
+class SignedFile(Struct, frozen=True):
     """What people have signed."""
 
     octets: bytes
@@ -46,7 +46,7 @@ class Review(Struct, frozen=True):
 
     plan: Plan | None = None
     """The plan of which no more is written; None: the one that is made then."""
-    signed: Signed | None = None
+    signed: SignedFile | None = None
     was_just_shown: bool = False
     """Whether somebody was asked about it just now, so that it is not saved."""
 
@@ -57,7 +57,7 @@ class Review(Struct, frozen=True):
 
 def judge_approvals(
     approvers: Approvers | None,
-    signed: Signed | None,
+    signed: SignedFile | None,
     accept: str | None = None,
 ) -> tuple[Approval, ...]:
     """Who has signed, where enough people have, and each signature is good. Without signatures: nobody.
@@ -74,7 +74,7 @@ def judge_approvals(
         why = "signatures accept the refusals that the plan lists. Leave it out"
         raise UnapprovedError(why, where="--accept")
     found, faults = approvers.judge_signatures(
-        signed.octets, signed.signatures, clock.now()
+        signed.octets, signed.signatures, clock.read_clock()
     )
     if len(found) < approvers.needed:
         faults.append(f"{len(found)} of {approvers.needed} people have approved")
@@ -88,7 +88,7 @@ class ApprovalRules(Struct, frozen=True):
 
     approvers: Approvers | None
     """None: nobody has to."""
-    state: Store
+    state: State
     directory: str
     """Its identity."""
 
@@ -129,7 +129,9 @@ class ApprovalRules(Struct, frozen=True):
             return ""
         free, kinds = self.approvers.free, Counter[str]()
         for change in plan.changes:
-            kinds.update(effects(change) & {"update", "clear", "secret"} or {"update"})
+            kinds.update(
+                list_effects(change) & {"update", "clear", "secret"} or {"update"}
+            )
         limits = {
             "update": free.update,
             "clear": free.clear or CLEAR_USERS,
@@ -140,7 +142,9 @@ class ApprovalRules(Struct, frozen=True):
             whole = plan.summary.matched
             if name == "clear" and limit.percent:
                 memory = self.state.memory(self.directory, plan.job)
-                whole = len({ref.id for ref, _ in memory.owned()} - memory.lapsed())
+                whole = len(
+                    {ref.id for ref, _ in memory.read_owned()} - memory.read_lapsed()
+                )
             if kinds[name] > limit.of(whole):
                 beyond.append(f"{name} {kinds[name]}, free {limit.of(whole)}")
         if not beyond:
@@ -149,7 +153,7 @@ class ApprovalRules(Struct, frozen=True):
         return f"{needed} people have to sign this plan: {'; '.join(beyond)}"
 
 
-def find_approval_rules(context: Context) -> ApprovalRules:
+def find_approval_rules(context: RunContext) -> ApprovalRules:
     """The rules of this context's job; the directory is asked what it is."""
     identity = context.reader.describe().identity
     return ApprovalRules(context.rules.approvers, context.state, identity)
@@ -167,7 +171,7 @@ def require_permission(
         return
     if review.is_saved:
         octets = rules.find_octets(review)
-        state.permit(plan, job, rules.directory, octets=octets)
+        state.permit_plan(plan, job, rules.directory, octets=octets)
     elif not set(tell_undone(state, job)).issubset(plan.cautions):
         why = "a run of this job was taken back after this plan was shown"
         raise RefusedError(why, where=plan.id)
@@ -183,7 +187,7 @@ def choose_accepted(plan: Plan, accept: str | None) -> str | None:
 # ---------------------------------------------------------------- a fleet's plan waits
 
 
-class Waiting(Struct, frozen=True):
+class WaitingPlan(Struct, frozen=True):
     """A plan that waits in the state."""
 
     id: str
@@ -197,15 +201,15 @@ class Waiting(Struct, frozen=True):
     """So many people have to sign it; 0: nobody."""
 
 
-class _Found(Struct, frozen=True):
+class _WaitingDocument(Struct, frozen=True):
     """A plan that waits, and what is asked about it."""
 
     rules: ApprovalRules
-    document: Document
+    document: KeptDocument
     plan: Plan
 
 
-def find_waiting(path: Path) -> Waiting | None:
+def find_waiting(path: Path) -> WaitingPlan | None:
     """The plan of the job in `path` that waits; None: there is none. Raises FileError, StateError."""
     with _open_waiting(path) as found:
         if found is None:
@@ -214,7 +218,7 @@ def find_waiting(path: Path) -> Waiting | None:
         needed = 0
         if approvers and found.rules.explain_missing(plan):
             needed = approvers.needed
-        return Waiting(
+        return WaitingPlan(
             plan.id,
             plan.digest,
             plan.created,
@@ -242,27 +246,27 @@ def check_approval(
             why = f"another plan of this job waits: {plan.digest}. Review that one"
             raise UsageError(why, where=digest)
         require_no_hold(rules.state, plan.job)
-        review = Review(plan, Signed(document.octets, signatures))
+        review = Review(plan, SignedFile(document.octets, signatures))
         octets = rules.find_octets(review)
-        rules.state.permit(plan, plan.job, rules.directory, octets=octets)
+        rules.state.permit_plan(plan, plan.job, rules.directory, octets=octets)
         rules.approve_plan(review)
 
 
 def withdraw_plan(job: jobs.LoadedJob, plan: str) -> None:
     """Let no apply take this plan of the job, which somebody has rejected. Raises StateError."""
-    with closing(state_of(job)) as state:
-        state.documents.withdraw(job.name, plan)
+    with closing(open_named_state(job)) as state:
+        state.documents.withdraw_plan(job.name, plan)
 
 
 @contextmanager
-def _open_waiting(path: Path) -> Iterator[_Found | None]:
-    job = jobs.load(path)
+def _open_waiting(path: Path) -> Iterator[_WaitingDocument | None]:
+    job = jobs.load_job(path)
     require_shared(job)
-    with closing(state_of(job)) as state:
-        document = state.documents.waiting(job.name)
+    with closing(open_named_state(job)) as state:
+        document = state.documents.find_waiting(job.name)
         if document is None:
             yield None
         else:
-            plan = state.documents.read(document)
-            rules = ApprovalRules(approvers_of(job), state, document.directory)
-            yield _Found(rules, document, plan)
+            plan = state.documents.read_plan(document)
+            rules = ApprovalRules(read_approvers(job), state, document.directory)
+            yield _WaitingDocument(rules, document, plan)

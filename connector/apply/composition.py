@@ -22,44 +22,44 @@ from connector.apply.context import (
     UndoContext,
 )
 from connector.apply.job_state import (
-    files_of,
-    key_of,
+    find_key,
+    list_files,
     open_kept_state,
+    open_named_state,
     open_state_or_memory,
-    set_apart,
-    state_of,
+    require_own_audit_file,
 )
 from connector.errors import FileError
-from connector.matching.people import ExcludeList, Pin
+from connector.matching.people import AgentPin, ExcludeList
 from connector.model import OBJECT_CLASS, Secret, View
-from connector.model.digests import fingerprinter
-from connector.model.limits import APPROVAL, Limit, Limits, Pace
+from connector.model.digests import make_fingerprinter
+from connector.model.limits import APPROVAL, ApplyPace, Limit, Limits
 from connector.model.mapping import Mapping
 from connector.net import counters
 from connector.observers.observer import Observer
-from connector.planning.brief import NAMES_SECONDS, Show
+from connector.planning.brief import NAMES_SECONDS, ShownNames
 from connector.settings import job as jobs, mapping_file as mappings, people_lists
 from connector.settings.approvers import load_approvers
 from connector.settings.attribute_names import shows_secret, without_core
 from connector.settings.textfile import shared_texts
 from connector.sources.port import Source
 from connector.state.history import Attempt
-from connector.state.journal_rows import Sealer, Step
-from connector.state.store import Store, open_state
+from connector.state.journal_rows import JournalStep, Sealer
+from connector.state.store import State, open_state
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
     from connector.directories.port import Directory, Reader
 
 
-class Begun(Struct, frozen=True):
+class BegunRun(Struct, frozen=True):
     """A run that has just begun: of which job, and the id of the plan that it will make."""
 
     job: jobs.LoadedJob
     plan_id: str
 
 
-class Accepted(Struct, frozen=True):
+class AcceptedJob(Struct, frozen=True):
     """A job whose files are in order, its mapping, and the text of each file."""
 
     job: jobs.LoadedJob
@@ -67,7 +67,7 @@ class Accepted(Struct, frozen=True):
     mapping: Mapping
 
 
-MakeObserver = Callable[[Begun], Observer]
+MakeObserver = Callable[[BegunRun], Observer]
 """Makes the observer of a run."""
 
 
@@ -181,20 +181,20 @@ def apply_undo_context(
         )
 
 
-def accept(path: Path) -> Accepted:
+def accept_job(path: Path) -> AcceptedJob:
     """Read all that the job in `path` is made of, but for secrets, without doing anything. Raises FileError."""
     with shared_texts({}) as texts:
-        job = jobs.load(path)
-        set_apart(job)
-        mapping = mappings.load(job.job.mapping, path)
+        job = jobs.load_job(path)
+        require_own_audit_file(job)
+        mapping = mappings.load_mapping(job.job.mapping, path)
         _read_rules(job, mapping)
-    return Accepted(job, texts, mapping)
+    return AcceptedJob(job, texts, mapping)
 
 
 class _Opening(Struct, frozen=True, kw_only=True):
     """How a run is opened."""
 
-    open_state: Callable[[jobs.LoadedJob], Store] = state_of
+    open_state: Callable[[jobs.LoadedJob], State] = open_named_state
     attempt: Attempt | None = None
     """What the state notes of it if it comes to nothing; None: nothing."""
     needs_key: bool = True
@@ -236,26 +236,30 @@ def _open_run(
     path: Path, make_observer: MakeObserver, opening: _Opening
 ) -> Iterator[_OpenRun]:
     """What every run has at hand; its observer is told of an end by an error too."""
-    job = jobs.load(path)
-    set_apart(job)
+    job = jobs.load_job(path)
+    require_own_audit_file(job)
     plan_id = str(uuid4())
-    counters.begin()
-    observer = make_observer(Begun(job, plan_id))
+    counters.reset_counts()
+    observer = make_observer(BegunRun(job, plan_id))
     try:
         with ExitStack() as stack:
             state = stack.enter_context(closing(opening.open_state(job)))
             if opening.attempt is not None:
-                attempt = state.attempts.of(job.name, plan_id, opening.attempt)
+                attempt = state.attempts.keep_attempt(
+                    job.name, plan_id, opening.attempt
+                )
                 stack.enter_context(attempt)
-            mapping = opening.mapping or mappings.load(job.job.mapping, path)
-            key = key_of(job, state, needed=opening.needs_key, make=opening.makes_key)
+            mapping = opening.mapping or mappings.load_mapping(job.job.mapping, path)
+            key = find_key(job, state, needed=opening.needs_key, make=opening.makes_key)
             sealer = Sealer(key)
             rules = _read_rules(
                 job, mapping, everybody=opening.everybody, pins=opening.undoes is None
             )
             wrote_to, view = "", mapping.view()
             if opening.undoes is not None:
-                wrote_to, steps = state.steps(opening.undoes, job.name, sealer)
+                wrote_to, steps = state.read_steps_of_run(
+                    opening.undoes, job.name, sealer
+                )
                 view = _widen_view(mapping, steps)
             common = {
                 "job": job.name,
@@ -263,21 +267,21 @@ def _open_run(
                 "place": _describe_place(path, job, mapping, rules.approvers),
                 "state": state,
                 # where no key is kept, one for this run
-                "fingerprint": fingerprinter(key or Secret(os.urandom(32).hex())),
+                "fingerprint": make_fingerprinter(key or Secret(os.urandom(32).hex())),
                 "sealer": sealer,
                 "observer": observer,
                 "read": job.job.directory.read,
-                "beyond": _beyond(stack, job, mapping),
-                "names": _names(stack, job, rules.show),
+                "beyond": _open_wider_reader(stack, job, mapping),
+                "names": _open_names_reader(stack, job, rules.show),
                 "plan_id": plan_id,
             }
             yield _OpenRun(stack, job, mapping, view, wrote_to, common)
     except BaseException as fault:
-        observer.finished(None, None, fault)
+        observer.end_run(None, None, fault)
         raise
 
 
-def _widen_view(mapping: Mapping, steps: Iterable[Step]) -> View:
+def _widen_view(mapping: Mapping, steps: Iterable[JournalStep]) -> View:
     """What has to be read of users to take these writes back: the mapping may be another by now."""
     changes = [each for step in steps for each in step.change.attributes]
     classes = set[str]()
@@ -311,16 +315,16 @@ def _read_rules(
         said.secret,
         said.agents_drop,
         said.matched_drop,
-        _by_attribute(job, mapping),
+        _read_attribute_limits(job, mapping),
         said.state,
     )
-    pace = Pace(
+    pace = ApplyPace(
         tuple(settings.ramp), settings.max_failures, settings.directory.settle_time
     )
     exclude = ExcludeList()
     if settings.exclude is not None:
         exclude = people_lists.load_exclude_list(settings.exclude)
-    pinned: tuple[Pin, ...] = ()
+    pinned: tuple[AgentPin, ...] = ()
     if pins and settings.pins is not None:
         pinned = people_lists.load_pins(settings.pins)
     return JobRules(
@@ -329,8 +333,8 @@ def _read_rules(
         pace=pace,
         exclude=exclude,
         pins=pinned,
-        show=_shown(job, mapping, everybody=everybody),
-        approvers=approvers_of(job),
+        show=_choose_shown(job, mapping, everybody=everybody),
+        approvers=read_approvers(job),
     )
 
 
@@ -338,19 +342,19 @@ def _describe_place(
     path: Path, job: jobs.LoadedJob, mapping: Mapping, approvers: Approvers | None
 ) -> JobPlace:
     settings = job.job
-    files = (*files_of(job), Path(mapping.where))
-    heading = list(_places(settings))
+    files = (*list_files(job), Path(mapping.where))
+    heading = list(_describe_places(settings))
     if approvers:
         heading.append((APPROVAL, approvers.approval_rule))
     return JobPlace(
         file=str(path),
         files=frozenset(Path(os.path.realpath(file)) for file in files),
-        tenant=_tenant(settings),
+        tenant=_name_tenant(settings),
         heading=tuple(heading),
     )
 
 
-def _beyond(
+def _open_wider_reader(
     stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping
 ) -> Callable[[], Reader]:
     unique = (
@@ -362,9 +366,11 @@ def _beyond(
     return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
 
 
-def _names(stack: ExitStack, job: jobs.LoadedJob, show: Show) -> Callable[[], Reader]:
+def _open_names_reader(
+    stack: ExitStack, job: jobs.LoadedJob, show: ShownNames
+) -> Callable[[], Reader]:
     """A reader of its own, so that a server that stumbles over a name does not fail what the plan needs."""
-    hurried = job if show.asked else job.hurried(NAMES_SECONDS)
+    hurried = job if show.asked else job.shorten_waits(NAMES_SECONDS)
     directory = job.job.directory
     known = not show.asked and (directory.type != "ldap" or directory.id is None)
     return cache(
@@ -374,7 +380,9 @@ def _names(stack: ExitStack, job: jobs.LoadedJob, show: Show) -> Callable[[], Re
     )
 
 
-def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) -> Show:
+def _choose_shown(
+    job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False
+) -> ShownNames:
     """The attributes with the names of people. Raises FileError where the job names one that the mapping writes.
 
     Of those that hold where a job names none, it is left out.
@@ -392,18 +400,18 @@ def _shown(job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False) ->
     if mapped and asked:
         why = f"directory.show: the mapping writes {mapped[0]}. Name another attribute"
         raise FileError(why, where=job.where("directory", "show"))
-    return Show(
+    return ShownNames(
         tuple(name for name in settings.show if name not in mapped), asked, everybody
     )
 
 
-def approvers_of(job: jobs.LoadedJob) -> Approvers | None:
+def read_approvers(job: jobs.LoadedJob) -> Approvers | None:
     """Who has to approve. Raises FileError."""
     settings = job.job.approvers
     return None if settings is None else load_approvers(job, settings)
 
 
-def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
+def _read_attribute_limits(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
     """Limits of single attributes, by the mapping's spelling. Raises FileError for one that it does not write."""
     names = {rule.name.lower(): rule.name for rule in mapping.attributes}
     limits = {}
@@ -415,7 +423,7 @@ def _by_attribute(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
     return limits
 
 
-def _tenant(settings: jobs.Job) -> str:
+def _name_tenant(settings: jobs.Job) -> str:
     """Where a job's agents come from, as of `JobIdentity`."""
     source = settings.source
     return (
@@ -423,7 +431,7 @@ def _tenant(settings: jobs.Job) -> str:
     )
 
 
-def _places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
+def _describe_places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
     """Where a job reads and writes, in the words of its file."""
     source = (
         settings.source.url

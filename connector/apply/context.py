@@ -15,7 +15,7 @@ from connector.apply.lookup import DirectoryLookup
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.port import Directory, Read, Reader
 from connector.errors import FileError
-from connector.matching.people import ExcludeList, Pin
+from connector.matching.people import AgentPin, ExcludeList
 from connector.model import (
     ANOTHER_KEY,
     NEW_STATE,
@@ -23,15 +23,15 @@ from connector.model import (
     Description,
     Fingerprint,
 )
-from connector.model.limits import Limits, Pace
+from connector.model.limits import ApplyPace, Limits
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
-from connector.planning.brief import Brief, Show
+from connector.planning.brief import PlanBrief, ShownNames
 from connector.runtime import clock
 from connector.settings.attribute_names import parts_of
 from connector.sources.port import Source
 from connector.state.journal_rows import Sealer
-from connector.state.store import Store
+from connector.state.store import State
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
@@ -42,10 +42,10 @@ class JobRules(Struct, frozen=True, kw_only=True):
 
     mapping: Mapping
     limits: Limits
-    pace: Pace = Pace()
+    pace: ApplyPace = ApplyPace()
     exclude: ExcludeList = ExcludeList()
-    pins: tuple[Pin, ...] = ()
-    show: Show = Show()
+    pins: tuple[AgentPin, ...] = ()
+    show: ShownNames = ShownNames()
     """The attributes that have the names of people."""
     approvers: Approvers | None = None
     """Who has to approve what is written; None: nobody."""
@@ -64,13 +64,13 @@ class JobPlace(Struct, frozen=True, kw_only=True):
     """Source, directory, base and filter, in the words of the job's file."""
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class RunContext(Struct, frozen=True, kw_only=True):
     """What planning and taking back both have at hand."""
 
     job: str
     rules: JobRules
     place: JobPlace = JobPlace()
-    state: Store
+    state: State
     fingerprint: Fingerprint
     sealer: Sealer
     observer: Observer
@@ -84,13 +84,13 @@ class Context(Struct, frozen=True, kw_only=True):
     plan_id: str = field(default_factory=lambda: str(uuid4()))
     """Id of the plan that will be drawn; it names the run."""
 
-    def brief(self, undone: Collection[str] = ()) -> Brief:
+    def make_brief(self, undone: Collection[str] = ()) -> PlanBrief:
         """What a plan is made from now; the directory is asked what it is. Raises FileError for a secret in clear.
 
         `undone`: attributes that a run wrote in clear which is taken back.
         """
         rules, description = self.rules, self.reader.describe()
-        return Brief(
+        return PlanBrief(
             mapping=rules.mapping,
             limits=rules.limits,
             description=description,
@@ -98,7 +98,7 @@ class Context(Struct, frozen=True, kw_only=True):
             fingerprint=self.fingerprint,
             job=self.job,
             plan_id=self.plan_id,
-            now=clock.now(),
+            now=clock.read_clock(),
             about=self.describe_sources(description),
             show=hide_secrets(
                 self.secret_attributes(description),
@@ -150,19 +150,19 @@ class Context(Struct, frozen=True, kw_only=True):
                 "key",
                 "cannot be kept here: fingerprints and digest hold for this run only",
             )
-        if self.state.memory(description.identity, self.job).new():
+        if self.state.memory(description.identity, self.job).is_new():
             yield (
                 NEW_STATE,
                 "no earlier run is known: agents_drop and matched_drop are not checked; only adopt finds stale users",
             )
-        if not self.state.knows(self.job, self.sealer):
+        if not self.state.knows_key(self.job, self.sealer):
             yield (
                 ANOTHER_KEY,
                 "secrets that this account cannot read are set again; older sealed values cannot be restored",
             )
 
 
-class PlanContext(Context, frozen=True, kw_only=True):
+class PlanContext(RunContext, frozen=True, kw_only=True):
     """What a dry run has at hand; nothing in it can write to the directory."""
 
     source: Source
@@ -176,7 +176,7 @@ class ApplyContext(PlanContext, frozen=True, kw_only=True):
     directory: Directory
 
 
-class UndoContext(Context, frozen=True, kw_only=True):
+class UndoContext(RunContext, frozen=True, kw_only=True):
     """What it takes to show what would take a run back."""
 
     run: str
@@ -223,10 +223,10 @@ class SecretAttributes(Struct, frozen=True):
 def hide_secrets(
     known: SecretAttributes,
     mapping: Mapping,
-    show: Show,
+    show: ShownNames,
     job: str,
     undone: Collection[str] = (),
-) -> Show:
+) -> ShownNames:
     """The names of people, without attributes that are secret. Raises FileError where the job would show one.
 
     `undone`: attributes that a run wrote in clear which is taken back.
@@ -248,7 +248,7 @@ def hide_secrets(
 
 
 def _list_shown(
-    mapping: Mapping, show: Show, job: str, undone: Collection[str]
+    mapping: Mapping, show: ShownNames, job: str, undone: Collection[str]
 ) -> Iterator[tuple[str, str, str]]:
     """What reports may show values of: where that is said, the attribute, and what to do if it is secret."""
     named = [

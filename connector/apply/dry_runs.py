@@ -8,22 +8,22 @@ from contextlib import suppress
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.context import Context, PlanContext, UndoContext
+from connector.apply.context import PlanContext, RunContext, UndoContext
 from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
 from connector.errors import StateError, UsageError
-from connector.model import Drawn, Ending, Outcome, Plan, Result
+from connector.model import EarlierPlan, Outcome, Plan, Result, RunEnding
 from connector.planfile import sha256_of
-from connector.planning.comparison import drawn, since
-from connector.planning.undoing import Written, WrittenRun, make_undo_plan
+from connector.planning.comparison import digest_plan, find_news
+from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
-FindEarlier = Callable[[], Drawn]
+FindEarlier = Callable[[], EarlierPlan]
 """Finds the plan that a new one is compared with. It is asked once that is drawn, and all
 open writes are settled."""
 
 
-class Run(Struct, frozen=True):
+class FinishedRun(Struct, frozen=True):
     """What a run came to."""
 
     plan: Plan
@@ -44,8 +44,8 @@ class Run(Struct, frozen=True):
     """Why the audit could not be completed."""
 
     @property
-    def ending(self) -> Ending:
-        return Ending.of(
+    def count_ending(self) -> RunEnding:
+        return RunEnding.of(
             self.outcomes or (),
             touched=self.touched,
             cut=self.cut,
@@ -62,7 +62,7 @@ def dry_run(
     save: bool = False,
     before: FindEarlier | None = None,
     by: str = "",
-) -> Run:
+) -> FinishedRun:
     """Plan and show. `save`: the plan is for `apply --plan`. `before`, `by`: as `compare_plan` has them."""
     require_same_job(context)
     plan = make_plan(context, only).plan
@@ -75,7 +75,7 @@ def dry_run(
     )
     if save:
         identity = context.reader.describe().identity
-        context.state.keep(plan, identity, file=sha256_of(plan))
+        context.state.keep_saved_plan(plan, identity, file=sha256_of(plan))
     return show_plan(context, plan, show)
 
 
@@ -84,12 +84,12 @@ def dry_undo(
     show: Show,
     *,
     save: bool = False,
-) -> Run:
+) -> FinishedRun:
     """Show what would take a run back. `save`: the plan is for `undo --plan`."""
     require_same_job(context)
     plan = draw_undo(context)
     if save:
-        context.state.keep(
+        context.state.keep_saved_plan(
             plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
         )
     return show_plan(context, plan, show)
@@ -98,21 +98,21 @@ def dry_undo(
 def draw_undo(context: UndoContext) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it."""
     state, run = context.state, context.run
-    _, steps = state.steps(run, context.job, context.sealer)
+    _, steps = state.read_steps_of_run(run, context.job, context.sealer)
     changes = [each for step in steps for each in step.change.attributes]
-    brief = context.brief({each.name for each in changes if not each.secret})
+    brief = context.make_brief({each.name for each in changes if not each.secret})
     if brief.description.identity != context.wrote_to:
         why = f"that run wrote to another directory ({context.wrote_to})"
         raise UsageError(why, where=run)
     users = sum(step.outcome in (Result.WRITTEN, None) for step in steps)
-    context.observer.stage("read directory", users=users)
+    context.observer.begin_stage("read directory", users=users)
     about = [*brief.about, ("takes back", f"run {run}")]
-    if earlier := state.history.taken_back(run):
+    if earlier := state.history.find_undo(run):
         said = f"run {earlier} took it back, as far as it could"
         about.append(("done before", said))
     written = WrittenRun(
         [
-            Written(
+            WrittenStep(
                 step.change,
                 step.outcome,
                 step.server,
@@ -120,8 +120,8 @@ def draw_undo(context: UndoContext) -> Plan:
             )
             for step in steps
         ],
-        begun=state.history.released(run),
-        since=state.history.written_since(run),
+        begun=state.history.find_parts_alone(run),
+        since=state.history.find_later_writes(run),
         unshown=[
             (step.change, step.lost)
             for step in steps
@@ -153,24 +153,24 @@ def compare_plan(
     earlier = before() if before is not None else None
     if not some:
         with suppress(StateError):  # the plan itself is whole
-            context.state.drawn.note(context.job, drawn(plan), by)
+            context.state.drawn.note_last(context.job, digest_plan(plan), by)
     if earlier is None:
         return plan
-    return replace(plan, notes=replace(plan.notes, since=since(earlier, plan)))
+    return replace(plan, notes=replace(plan.notes, since=find_news(earlier, plan)))
 
 
 def show_plan(
-    context: Context,
+    context: RunContext,
     plan: Plan,
     show: Show,
-) -> Run:
+) -> FinishedRun:
     """Tell observers of a plan, and show it."""
-    context.observer.planned(plan)
-    context.observer.stage(
+    context.observer.take_plan(plan)
+    context.observer.begin_stage(
         "show",
         changes=len(plan.changes),
         problems=len(plan.problems),
         refusals=len(plan.refusals),
     )
     show(plan, None)
-    return Run(plan, refused=bool(plan.refusals))
+    return FinishedRun(plan, refused=bool(plan.refusals))

@@ -25,25 +25,25 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.ledger import CONFIRMED, Journal, Ledger, WriteId
-from connector.apply.verification import Verifier, find_changed_names
+from connector.apply.ledger import CONFIRMED, WriteId, WriteJournal, WriteLedger
+from connector.apply.verification import ReadBack, find_changed_names
 from connector.directories.port import Directory
 from connector.model import (
     AGAIN,
     NOT_SENT,
     Change,
     Description,
-    Ending,
     Fingerprint,
     Outcome,
-    Part,
     Refused,
     Result,
+    RunEnding,
+    WritePart,
 )
-from connector.model.limits import Pace
+from connector.model.limits import ApplyPace
 from connector.observers.observer import Observer
-from connector.planning.order import go_last, rounds, steps, turn
-from connector.runtime.stopping import Settling, Stop
+from connector.planning.order import choose_turn, go_last, order_steps, split_rounds
+from connector.runtime.stopping import SettleTime, StopRequest
 
 CUT: Final = "the run was stopped"
 _PIECES: Final = 4
@@ -82,12 +82,12 @@ class WriteTarget(Struct, frozen=True):
 
     directory: Directory
     description: Description
-    journal: Journal
+    journal: WriteJournal
     observer: Observer
     fingerprint: Fingerprint | None = None
 
 
-class Applied(Struct, frozen=True):
+class WriteResult(Struct, frozen=True):
     """What became of an order."""
 
     outcomes: list[Outcome]
@@ -111,52 +111,54 @@ class Applied(Struct, frozen=True):
 def write_changes(
     order: WriteOrder,
     target: WriteTarget,
-    pace: Pace = Pace(),  # noqa: B008  # a frozen value
+    pace: ApplyPace = ApplyPace(),  # noqa: B008  # a frozen value
     *,
-    stop: Stop | None = None,
-    settling: Settling | None = None,
-) -> Applied:
+    stop: StopRequest | None = None,
+    settling: SettleTime | None = None,
+) -> WriteResult:
     """Write the changes, in steps that begin small. `settling`: how long readers may need to see what was written.
 
     A journal that fails, too many failures, a server that goes away or a request to stop
     end the writing, not the account of it.
     """
-    stop = stop or Stop()
-    engine = _Engine(
+    stop = stop or StopRequest()
+    engine = _WriteEngine(
         order,
         target,
         pace,
         stop,
-        settling or Settling(),
+        settling or SettleTime(),
     )
     ledger = engine.ledger
-    ledger.leave(order.left)
-    stop.standing = lambda: Ending.of(
-        ledger.standing(order.changes, CUT), touched=ledger.touches, cut=True
+    ledger.note_unwritten(order.left)
+    stop.standing = lambda: RunEnding.of(
+        ledger.account_now(order.changes, CUT),
+        touched=ledger.has_touched_by_now,
+        cut=True,
     )
     try:
         first, last = go_last(order.changes, order.refused)
-        for step in steps(first):
+        for step in order_steps(first):
             engine.write_step(step)
         turns = engine.write_last(last, pace.max_failures)
         engine.name_conflicts()
-        if any(each.open for each in ledger.outcomes.values()):
+        if any(each.is_open for each in ledger.outcomes.values()):
             # somebody may have asked to stop while what was in flight was waited for
-            engine.brake.check()
+            engine.brake.find_reason()
         stop.nothing_more()
     except KeyboardInterrupt:
-        outcomes = ledger.standing(order.changes, CUT)
-        return Applied(
+        outcomes = ledger.account_now(order.changes, CUT)
+        return WriteResult(
             outcomes,
             CUT,
             [],
-            touched=ledger.touches,
+            touched=ledger.has_touched_by_now,
             cut=True,
         )
     places = {change.user.id: place for place, change in enumerate(order.changes)}
     outcomes = list(ledger.outcomes.values())
     outcomes.sort(key=lambda outcome: places.get(outcome.user.id, -1))
-    return Applied(
+    return WriteResult(
         outcomes,
         engine.stopped,
         [(change, ledger.outcomes[change.user.id]) for change in order.changes],
@@ -167,13 +169,13 @@ def write_changes(
     )
 
 
-class _Brake:
+class _WriteBrake:
     """What ends the writing, and why."""
 
     def __init__(
         self,
         max_failures: int,
-        stop: Stop,
+        stop: StopRequest,
     ) -> None:
         self._most = max_failures
         self._stop = stop
@@ -188,13 +190,13 @@ class _Brake:
             self._failures += self.counts_failures
             self.has_doubt = self.has_doubt or outcome.unknown
         elif outcome.result is Result.SKIPPED:
-            self.pull(outcome.why)
+            self.stop_writing(outcome.why)
 
-    def pull(self, why: str) -> None:
+    def stop_writing(self, why: str) -> None:
         """Write nothing more."""
         self.why = self.why or why
 
-    def check(self) -> str | None:
+    def find_reason(self) -> str | None:
         """Why nothing more is written, if so, also for what has come up since."""
         if self.why is None:
             self.why = self._stop.why
@@ -225,24 +227,24 @@ class _Piece(Struct, frozen=True):
     """Whether a batch begins with it."""
 
 
-class _Engine:
+class _WriteEngine:
     """Moves the writes of one order through their states."""
 
     def __init__(
         self,
         order: WriteOrder,
         target: WriteTarget,
-        pace: Pace,
-        stop: Stop,
-        settling: Settling,
+        pace: ApplyPace,
+        stop: StopRequest,
+        settling: SettleTime,
     ) -> None:
         self._order = order
         self._target = target
         self._directory = target.directory
         self._description = target.description
         self._settling = settling
-        self.ledger = Ledger(target.journal, target.observer, order.left_open)
-        self.brake = _Brake(pace.max_failures, stop)
+        self.ledger = WriteLedger(target.journal, target.observer, order.left_open)
+        self.brake = _WriteBrake(pace.max_failures, stop)
         ramp = ((size, True) for size in pace.ramp)
         self._sizes = chain(ramp, repeat((target.description.writing.batch, False)))
         """Of the batches to come, each with whether it is of the ramp."""
@@ -260,7 +262,7 @@ class _Engine:
             piece = self._put_firsts_ahead(pieces)
             if piece.changes:
                 self._write_pieces(pieces)
-                self.ledger.note()
+                self.ledger.note_writes()
             else:
                 pieces.popleft()
             confirmed = [
@@ -269,10 +271,12 @@ class _Engine:
             if pieces and piece.trial and not confirmed:
                 count = len(piece.trial)
                 users = "first user" if count == 1 else f"{count} users of this step"
-                self.brake.pull(f"no write was confirmed for the {users}")
+                self.brake.stop_writing(f"no write was confirmed for the {users}")
         rest = [change for piece in pieces for change in piece.changes]
         left = self._choose_ready(rest, within=True)
-        self.ledger.leave((change, self._tell_not_sent(change)) for change in left)
+        self.ledger.note_unwritten(
+            (change, self._tell_not_sent(change)) for change in left
+        )
 
     def write_last(
         self,
@@ -284,8 +288,8 @@ class _Engine:
         self._sizes = chain(repeat((self._description.writing.batch, False)))
         users: frozenset[str] = frozenset()
         while last and self._may_go_on():
-            now = turn(last, self._order.refused, most)
-            for step in steps(now.now):
+            now = choose_turn(last, self._order.refused, most)
+            for step in order_steps(now.now):
                 self.write_step(step)
             users, last = users | now.users, now.rest
             if not all(map(self._is_confirmed, now.users)):
@@ -296,7 +300,7 @@ class _Engine:
             if self.stopped:
                 outcome = self._tell_not_sent(change)
             left.append((change, outcome))
-        self.ledger.leave(left)
+        self.ledger.note_unwritten(left)
         return users
 
     def name_conflicts(self) -> None:
@@ -330,7 +334,7 @@ class _Engine:
     def _put_firsts_ahead(self, pieces: deque[_Piece]) -> _Piece:
         """Put what goes first in the next piece before the rest of it; return the piece that is next then."""
         piece = pieces.popleft()
-        *firsts, last = rounds(
+        *firsts, last = split_rounds(
             piece.changes,
             classes_first=self._description.writing.classes_first,
             singly=self._description.writing.singly,
@@ -371,7 +375,7 @@ class _Engine:
                 why += self.ledger.tell_parts(user)
                 outcome = Outcome(change.user, Result.SKIPPED, why)
             waiting.append((change, outcome))
-        self.ledger.leave(waiting)
+        self.ledger.note_unwritten(waiting)
         return ready
 
     def _write_pieces(self, pieces: deque[_Piece]) -> None:
@@ -379,7 +383,7 @@ class _Engine:
 
         They are taken from `pieces` as they are begun.
         """
-        verifier = Verifier(
+        verifier = ReadBack(
             self._directory,
             self._description,
             self._settling,
@@ -391,29 +395,29 @@ class _Engine:
             if known is None:
                 self.ledger.note_answer(change)
             else:
-                self._settle(change, known)
+                self._settle_write(change, known)
         for change, outcome in verifier.read_back():
-            self._settle(change, outcome)
+            self._settle_write(change, outcome)
         if self.brake.has_doubt:
-            self.brake.pull("the results of earlier writes are unknown")
+            self.brake.stop_writing("the results of earlier writes are unknown")
         if verifier.blind:
-            self.brake.pull(verifier.blind)
+            self.brake.stop_writing(verifier.blind)
         for change in self.ledger.list_unsettled():
-            self._settle(change, self._tell_not_sent(change))
+            self._settle_write(change, self._tell_not_sent(change))
 
     def _send_pieces(
         self,
         pieces: deque[_Piece],
-        verifier: Verifier,
+        verifier: ReadBack,
     ) -> Iterator[Change]:
         """What is noted, as long as nothing ends the writing; what is in flight then is still waited for."""
         batches = 0
         while pieces and self._may_go_on():
             piece = pieces.popleft()
             if piece.begins:
-                self._settling.renew()
-            self._target.observer.stage("write", changes=len(piece.changes))
-            self.ledger.note(piece.changes)
+                self._settling.begin_batch()
+            self._target.observer.begin_stage("write", changes=len(piece.changes))
+            self.ledger.note_writes(piece.changes)
             for change in piece.changes:
                 if not self._may_go_on():
                     return
@@ -428,9 +432,9 @@ class _Engine:
                     return
 
     def _may_go_on(self) -> bool:
-        return self.ledger.lost is None and self.brake.check() is None
+        return self.ledger.lost is None and self.brake.find_reason() is None
 
-    def _settle(
+    def _settle_write(
         self,
         change: Change,
         outcome: Outcome,
@@ -441,7 +445,7 @@ class _Engine:
             outcome = replace(outcome, why=AGAIN)
         self.brake.take_outcome(outcome)
         if outcome.result not in CONFIRMED:
-            parts = self.ledger.tell_parts(user, Part.CLASSES, Part.STEP)
+            parts = self.ledger.tell_parts(user, WritePart.CLASSES, WritePart.STEP)
             if not outcome.why.endswith(parts):
                 outcome = replace(outcome, why=outcome.why + parts)
         self.ledger.settle(change, outcome)

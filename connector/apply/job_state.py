@@ -10,40 +10,40 @@ from pathlib import Path
 
 from connector.errors import ConnectorError, FileError, StateError, UsageError
 from connector.model import Approval, Description, Fingerprint, Secret
-from connector.model.digests import fingerprinter, readable
+from connector.model.digests import make_fingerprinter, make_readable
 from connector.model.mapping import Mapping
-from connector.net.secret_stores import resolve
+from connector.net.secret_stores import fetch_secret
 from connector.planning.other_jobs import OtherJobs
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
-from connector.state.audit_lines import AuditLine, AuditLines, Head
+from connector.state.audit_lines import AuditLine, AuditLines, ChainHead
 from connector.state.history import LAST, Attempt, RunRecord
 from connector.state.notes import Tick
 from connector.state.sqlite import locate_key, read_or_make_key
-from connector.state.store import Store, open_state
+from connector.state.store import State, open_state
 
 
-def last_tick(job: jobs.LoadedJob) -> Tick | None:
+def read_last_tick(job: jobs.LoadedJob) -> Tick | None:
     """The last run of the job's schedule. Raises StateError."""
-    with kept_state(job) as state:
-        return state.ticks(job.name).last()
+    with open_closing_state(job) as state:
+        return state.ticks(job.name).read_last()
 
 
-def history(
+def list_runs(
     path: Path,
     run: str | None = None,
 ) -> list[RunRecord]:
     """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
-    with opened(path) as (job, state):
-        runs = state.history.runs(job.name)
+    with open_job_state(path) as (job, state):
+        runs = state.history.list_runs(job.name)
         if run is None:
             return runs
-        named = state.history.named(job.name, run)
+        named = state.history.find_run(job.name, run)
         return [each for each in runs if each.id == named]
 
 
-def run_named(
+def find_run_id(
     path: Path,
     run: str,
 ) -> str:
@@ -52,19 +52,19 @@ def run_named(
     Without a state yet, what was written: whoever needs one says what is wrong with it.
     Only the last one is not there.
     """
-    with opened(path) as (job, state):
+    with open_job_state(path) as (job, state):
         if not state.kept and run != LAST:
             return run
-        return state.history.named(job.name, run)
+        return state.history.find_run(job.name, run)
 
 
-def other_jobs(
+def find_other_jobs(
     path: Path,
     mapping: Mapping,
     description: Description,
 ) -> OtherJobs:
     """What other jobs of this job's state wrote to the directory."""
-    with opened(path) as (job, state):
+    with open_job_state(path) as (job, state):
         memory = state.memory(description.identity, job.name)
         return OtherJobs(
             memory,
@@ -74,15 +74,15 @@ def other_jobs(
         )
 
 
-def hold_on(path: Path) -> tuple[str, str] | None:
+def read_hold(path: Path) -> tuple[str, str] | None:
     """Since when the job in `path` is on hold, and why. Raises StateError."""
-    with opened(path) as (job, state):
-        return state.held(job.name)
+    with open_job_state(path) as (job, state):
+        return state.read_hold(job.name)
 
 
 def try_state(path: Path) -> None:
     """See that the state of the job in `path` can be written, and leave nothing there. Raises StateError."""
-    job = jobs.load(path)
+    job = jobs.load_job(path)
     if job.state_path is not None:
         where = Path(os.path.realpath(job.state_path)).parent
         try:
@@ -91,7 +91,7 @@ def try_state(path: Path) -> None:
         except OSError as fault:
             what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
             raise StateError(what, where=str(job.state_path)) from None
-    with kept_state(job) as state:
+    with open_closing_state(job) as state:
         state.try_writing()
 
 
@@ -103,33 +103,33 @@ def open_audit(
 
     Raises FileError, StateError, UsageError, BusyError.
     """
-    job = jobs.load(path)
-    set_apart(job)
+    job = jobs.load_job(path)
+    require_own_audit_file(job)
     if job.job.audit is None:
         raise UsageError("this job has no `audit` section. Add one", where=str(path))
-    with kept_state(job) as state, state.leases(job.name):
-        key = key_of(job, state, needed=False)
-        fingerprint = fingerprinter(key or Secret(os.urandom(32).hex()))
+    with open_closing_state(job) as state, state.hold_directories(job.name):
+        key = find_key(job, state, needed=False)
+        fingerprint = make_fingerprinter(key or Secret(os.urandom(32).hex()))
         yield job, state.audit if state.kept else None, fingerprint
 
 
-def read_audit(path: Path) -> tuple[str, Head, list[AuditLine]]:
+def read_audit(path: Path) -> tuple[str, ChainHead, list[AuditLine]]:
     """The name of the job in `path`, the last line of its audit, and the lines that the state keeps.
 
     Raises FileError, StateError.
     """
-    with opened(path) as (job, state):
+    with open_job_state(path) as (job, state):
         kept = [line for lines in state.audit.read_lines(job.name) for line in lines]
-        return readable(job.name), state.audit.read_head(job.name), kept
+        return make_readable(job.name), state.audit.read_head(job.name), kept
 
 
-def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
+def find_runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
     """The runs of the job in `path` that have ended and wrote to users, by id: when each began, and to how many.
 
     Raises FileError, StateError.
     """
-    with opened(path) as (job, state):
-        runs = state.history.runs(job.name)
+    with open_job_state(path) as (job, state):
+        runs = state.history.list_runs(job.name)
     return {
         run.id: (run.started, run.outcomes["written"])
         for run in runs
@@ -138,7 +138,7 @@ def runs_that_wrote(path: Path) -> dict[str, tuple[str, int]]:
 
 
 @contextmanager
-def attempted(
+def note_failed_attempt(
     path: Path,
     id_: str,
     attempt: Attempt,
@@ -148,22 +148,22 @@ def attempted(
         yield
     except BaseException:
         with suppress(ConnectorError):  # also where the job's file has gone meanwhile
-            job = jobs.load(path)
+            job = jobs.load_job(path)
             with (
-                closing(state_of(job)) as state,
-                state.attempts.of(job.name, id_, attempt),
+                closing(open_named_state(job)) as state,
+                state.attempts.keep_attempt(job.name, id_, attempt),
             ):
                 raise
         raise
 
 
-def release_request(path: Path) -> str:
+def make_release_request(path: Path) -> str:
     """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
-    with opened(path) as (job, state):
-        return _request(job, state)
+    with open_job_state(path) as (job, state):
+        return _describe_release(job, state)
 
 
-def release(
+def release_hold(
     path: Path,
     approve: Callable[[jobs.LoadedJob, str], Sequence[Approval]],
     record: Callable[[str, Sequence[Approval]], None],
@@ -174,45 +174,49 @@ def release(
     is told before why the job is on hold, and who has approved; it raises where that cannot
     be kept.
     """
-    with opened(path) as (job, state):
-        held = state.held(job.name)
-        approvals = approve(job, _request(job, state) if job.job.approvers else "")
+    with open_job_state(path) as (job, state):
+        held = state.read_hold(job.name)
+        approvals = approve(
+            job, _describe_release(job, state) if job.job.approvers else ""
+        )
         if held:
             record(held[1], approvals)
-        return state.release(job.name, approvals, seen=held)
+        return state.release_job(job.name, approvals, seen=held)
 
 
-def _request(
+def _describe_release(
     job: jobs.LoadedJob,
-    state: Store,
+    state: State,
 ) -> str:
     """The job, its hold and its last run.
 
     The hold has its time, and off hold the last run its id: no signature is good for
     another release.
     """
-    held, last = state.held(job.name), state.history.last(job.name)
+    held, last = state.read_hold(job.name), state.history.find_last_run(job.name)
     hold = [f"on hold since: {held[0]}", f"why: {held[1]}"] if held else ["on hold: no"]
     lines = [f"job: {job.name}", *hold, f"last run: {last or 'none'}"]
-    return "".join(f"{visible(line)}\n" for line in ("cec-connector release", *lines))
+    return "".join(
+        f"{make_visible(line)}\n" for line in ("cec-connector release", *lines)
+    )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
+def open_job_state(path: Path) -> Iterator[tuple[jobs.LoadedJob, State]]:
     """The job in `path` and its state. Raises FileError, StateError."""
-    job = jobs.load(path)
-    with kept_state(job) as state:
+    job = jobs.load_job(path)
+    with open_closing_state(job) as state:
         yield job, state
 
 
 @contextmanager
-def kept_state(job: jobs.LoadedJob) -> Iterator[Store]:
+def open_closing_state(job: jobs.LoadedJob) -> Iterator[State]:
     """As `open_kept_state`; it is closed in the end."""
     with closing(open_kept_state(job)) as state:
         yield state
 
 
-def open_kept_state(job: jobs.LoadedJob) -> Store:
+def open_kept_state(job: jobs.LoadedJob) -> State:
     """The state of a job; an empty one in memory where there is none yet.
 
     Raises StateError where that cannot be told.
@@ -225,10 +229,10 @@ def open_kept_state(job: jobs.LoadedJob) -> Store:
     except OSError as fault:
         what = f"cannot be reached: {fault.strerror}"
         raise StateError(what, where=str(job.state_path)) from None
-    return state_of(job)
+    return open_named_state(job)
 
 
-def state_of(job: jobs.LoadedJob) -> Store:
+def open_named_state(job: jobs.LoadedJob) -> State:
     """The state that the job names. Raises StateError, and FileError with the job's line."""
     try:
         return open_state(job.job.state)
@@ -243,26 +247,26 @@ def require_shared(job: jobs.LoadedJob) -> None:
         raise FileError(why, where=job.where("state"))
 
 
-def open_state_or_memory(job: jobs.LoadedJob) -> Store:
+def open_state_or_memory(job: jobs.LoadedJob) -> State:
     """The state of a dry run: of a file that is not there and cannot be made, one that is kept for this run alone."""
     try:
-        return state_of(job)
+        return open_named_state(job)
     except StateError:
         if job.state_path is None or os.path.lexists(job.state_path):
             raise
         return open_state(None)
 
 
-def key_of(
+def find_key(
     job: jobs.LoadedJob,
-    state: Store,
+    state: State,
     *,
     needed: bool,
     make: bool = True,
 ) -> Secret | None:
     """The key of fingerprints and seals; None where none can be kept or is to be made, and none is `needed`."""
     if job.job.key:
-        return resolve(job.job.key, "the key of fingerprints", job.where("key"))
+        return fetch_secret(job.job.key, "the key of fingerprints", job.where("key"))
     return (
         read_or_make_key(job.state_path, needed=needed, make=make)
         if state.kept and job.state_path
@@ -270,19 +274,19 @@ def key_of(
     )
 
 
-def set_apart(job: jobs.LoadedJob) -> None:
+def require_own_audit_file(job: jobs.LoadedJob) -> None:
     """Raises FileError for an audit that would be added to another file of the job."""
     audit = job.job.audit.file if job.job.audit else None
     if (
         audit is not None
-        and list(map(os.path.realpath, files_of(job))).count(os.path.realpath(audit))
+        and list(map(os.path.realpath, list_files(job))).count(os.path.realpath(audit))
         > 1
     ):
         why = f"{audit} is another file of this job. Give the audit a file of its own"
         raise FileError(why, where=job.where("audit", "file"))
 
 
-def files_of(job: jobs.LoadedJob) -> Iterator[Path]:
+def list_files(job: jobs.LoadedJob) -> Iterator[Path]:
     """Every file that the job is, names or keeps, but a ready mapping: nothing else may ever be written over them."""
     yield from (job.path, Path(job.job.mapping))
     if job.state_path is not None:

@@ -32,26 +32,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import StateError
-from connector.model import NOT_SENT, Change, Outcome, Part, Result, UserRef
+from connector.model import NOT_SENT, Change, Outcome, Result, UserRef, WritePart
 from connector.observers.observer import Observer
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
 _PARTS: Final = {
-    Part.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
-    Part.CLASSES: " (its object classes were added)",
-    Part.STEP: " (some attributes were written: the server takes one operation a request)",
+    WritePart.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
+    WritePart.CLASSES: " (its object classes were added)",
+    WritePart.STEP: " (some attributes were written: the server takes one operation a request)",
 }
 _UNKNOWN: Final = (
     "sent, answer not awaited; the next run settles whether it was written"
 )
-WriteId = tuple[str, str, Part]
+WriteId = tuple[str, str, WritePart]
 """A write of a run: the user's id, the digest of the change, and which part of it."""
 CONFIRMED: Final = (Result.WRITTEN, Result.UNCHANGED)
-_TOLD_LATER: Final = (Part.CLASSES, Part.STEP)
+_TOLD_LATER: Final = (WritePart.CLASSES, WritePart.STEP)
 """Parts that are told together with the rest of their change."""
 
 
-class State(StrEnum):
+class WriteState(StrEnum):
     """Where a write is; the table above says what each means."""
 
     PLANNED = "planned"
@@ -66,24 +66,24 @@ class State(StrEnum):
 
 
 _ENDS: Final = (
-    State.CONFIRMED,
-    State.CONFLICT,
-    State.FAILED,
-    State.SKIPPED,
-    State.OPEN,
+    WriteState.CONFIRMED,
+    WriteState.CONFLICT,
+    WriteState.FAILED,
+    WriteState.SKIPPED,
+    WriteState.OPEN,
 )
 _NEXT: Final = {
-    State.PLANNED: (State.NOTED, State.SKIPPED),
-    State.NOTED: (State.SENT, *_ENDS),
-    State.SENT: (State.ANSWERED, *_ENDS),
-    State.ANSWERED: _ENDS,
+    WriteState.PLANNED: (WriteState.NOTED, WriteState.SKIPPED),
+    WriteState.NOTED: (WriteState.SENT, *_ENDS),
+    WriteState.SENT: (WriteState.ANSWERED, *_ENDS),
+    WriteState.ANSWERED: _ENDS,
 }
 _BY_RESULT: Final = {
-    Result.WRITTEN: State.CONFIRMED,
-    Result.UNCHANGED: State.CONFIRMED,
-    Result.CONFLICT: State.CONFLICT,
-    Result.FAILED: State.FAILED,
-    Result.SKIPPED: State.SKIPPED,
+    Result.WRITTEN: WriteState.CONFIRMED,
+    Result.UNCHANGED: WriteState.CONFIRMED,
+    Result.CONFLICT: WriteState.CONFLICT,
+    Result.FAILED: WriteState.FAILED,
+    Result.SKIPPED: WriteState.SKIPPED,
 }
 
 
@@ -91,23 +91,23 @@ class Write(Struct, gc=False):
     """One write on its way."""
 
     change: Change
-    state: State = State.PLANNED
+    state: WriteState = WriteState.PLANNED
 
-    def become(self, state: State) -> None:
+    def move_to(self, state: WriteState) -> None:
         """Go on to a state. Raises ValueError for one that does not follow."""
         if state not in _NEXT.get(self.state, ()):
             raise ValueError(f"a write that is {self.state} does not become {state}")
         self.state = state
 
-    def end(self, outcome: Outcome) -> None:
+    def end_with(self, outcome: Outcome) -> None:
         """Go on to the state that an outcome means."""
-        self.become(State.OPEN if outcome.open else _BY_RESULT[outcome.result])
+        self.move_to(WriteState.OPEN if outcome.is_open else _BY_RESULT[outcome.result])
 
 
-class Journal(Protocol):
+class WriteJournal(Protocol):
     """Where intents are kept, durably, before they are carried out, and outcomes after that."""
 
-    def note(
+    def note_writes(
         self,
         settled: Sequence[tuple[Change, Outcome]],
         intended: Sequence[Change],
@@ -117,16 +117,16 @@ class Journal(Protocol):
         What it returns is still to be called: it tells the audit. Raises StateError.
         """
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Keep what became of changes that were never going to be written. Raises StateError."""
 
 
-class Ledger:
+class WriteLedger:
     """One outcome for each user. A journal that fails raises nothing here: `lost` says so, and all is told."""
 
     def __init__(
         self,
-        journal: Journal,
+        journal: WriteJournal,
         observer: Observer,
         left_open: Collection[WriteId] = (),
     ) -> None:
@@ -143,7 +143,7 @@ class Ledger:
         self._told_later: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         """By user, the last one; that of a part that went first, until the rest has one."""
-        self.parts: dict[str, tuple[Part, ...]] = {}
+        self.parts: dict[str, tuple[WritePart, ...]] = {}
         """By user the parts that went first and are confirmed."""
         self.began: list[Change] = []
         """The parts that went first and were written."""
@@ -153,16 +153,16 @@ class Ledger:
         self.touched = False
         """Whether something was written, or may have been, be it a part that went first."""
 
-    def note(self, intended: Sequence[Change] = ()) -> None:
+    def note_writes(self, intended: Sequence[Change] = ()) -> None:
         """Note what is about to be written together with what has ended before, and tell the latter."""
         ended = self._unnoted
         for change in intended:
             write = self._under_way[change.user.id] = Write(change)
-            write.become(State.NOTED)
+            write.move_to(WriteState.NOTED)
         deliver_audit = None
         try:
             if ended or intended:
-                deliver_audit = self._journal.note(ended, intended)
+                deliver_audit = self._journal.note_writes(ended, intended)
         except StateError as fault:
             self._lose_journal(fault)
             ended = [
@@ -170,21 +170,21 @@ class Ledger:
                 for change, outcome in ended
             ]
         for change, outcome in ended:
-            if change.part is Part.REST:
+            if change.part is WritePart.REST:
                 self._whole[change.user.id] = outcome
         if deliver_audit is not None:
             deliver_audit()
         for change, outcome in ended:
-            self._tell(change, outcome)
+            self._tell_outcome(change, outcome)
         self._unnoted = []
 
     def note_sent(self, change: Change) -> None:
         """A write that was noted is handed to the directory."""
-        self._under_way[change.user.id].become(State.SENT)
+        self._under_way[change.user.id].move_to(WriteState.SENT)
 
     def note_answer(self, change: Change) -> None:
         """The directory said yes, and the user is still to be read back."""
-        self._under_way[change.user.id].become(State.ANSWERED)
+        self._under_way[change.user.id].move_to(WriteState.ANSWERED)
 
     def find_change(self, user: str) -> Change:
         return self._under_way[user].change
@@ -192,13 +192,13 @@ class Ledger:
     def settle(self, change: Change, outcome: Outcome) -> None:
         """A write that was noted has its outcome, which is still to be noted; `change` says how values are stored."""
         outcome = self._stay_open(change, outcome)
-        self._under_way.pop(change.user.id).end(outcome)
+        self._under_way.pop(change.user.id).end_with(outcome)
         self._unnoted.append((change, outcome))
 
     def list_unsettled(self) -> list[Change]:
         return [write.change for write in self._under_way.values()]
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         """Note and tell outcomes of changes that are not written."""
         untold = [
             (change, self._stay_open(change, outcome))
@@ -207,48 +207,51 @@ class Ledger:
         ]
         try:
             if untold and self.lost is None:
-                self._journal.leave(untold)
+                self._journal.note_unwritten(untold)
         except StateError as fault:
             self._lose_journal(fault)
         for change, outcome in untold:
-            self._tell(change, outcome)
+            self._tell_outcome(change, outcome)
 
     def _stay_open(self, change: Change, outcome: Outcome) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
-        if outcome.open or outcome.result is Result.WRITTEN:
+        if outcome.is_open or outcome.result is Result.WRITTEN:
             return outcome
         if (change.user.id, change.digest, change.part) not in self._left_open:
             return outcome
         return replace(outcome, why=outcome.why + _BEFORE, may_stand=True)
 
     @property
-    def touches(self) -> bool:
+    def has_touched_by_now(self) -> bool:
         """`touched`, and what is under way now may do so, or has done so and is not noted yet."""
         unnoted, under_way = list(self._unnoted), list(self._under_way.values())
-        is_sent = any(write.state is not State.NOTED for write in under_way)
+        is_sent = any(write.state is not WriteState.NOTED for write in under_way)
         has_touched = any(outcome.touched for _, outcome in unnoted)
         return self.touched or is_sent or has_touched
 
-    def standing(self, changes: Sequence[Change], why: str) -> list[Outcome]:
+    def account_now(self, changes: Sequence[Change], why: str) -> list[Outcome]:
         """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
         # another thread may be at work on them
         unnoted, outcomes = list(self._unnoted), list(self.outcomes.items())
         ended = dict[str, Outcome]()
         for change, outcome in unnoted:
-            if change.part is Part.REST:
+            if change.part is WritePart.REST:
                 ended[change.user.id] = outcome
         planned = {change.user.id for change in changes}
         left = [outcome for user, outcome in outcomes if user not in planned]
-        return [*left, *(self._stands(change.user, ended, why) for change in changes)]
+        return [
+            *left,
+            *(self._account_user(change.user, ended, why) for change in changes),
+        ]
 
-    def _stands(
+    def _account_user(
         self,
         user: UserRef,
         ended: Mapping[str, Outcome],
         why: str,
     ) -> Outcome:
         write = self._under_way.get(user.id)
-        if write is not None and write.state is not State.NOTED:
+        if write is not None and write.state is not WriteState.NOTED:
             return Outcome(
                 user,
                 Result.FAILED,
@@ -262,16 +265,16 @@ class Ledger:
         why = f"{NOT_SENT}: {why}{self.tell_parts(user.id)}"
         return Outcome(user, Result.SKIPPED, why)
 
-    def tell_parts(self, user: str, *parts: Part) -> str:
+    def tell_parts(self, user: str, *parts: WritePart) -> str:
         """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
         written = dict.fromkeys(self.parts.get(user, ()))
         return "".join(_PARTS[part] for part in written if not parts or part in parts)
 
-    def _tell(self, change: Change, outcome: Outcome) -> None:
+    def _tell_outcome(self, change: Change, outcome: Outcome) -> None:
         user = change.user.id
         self.outcomes[user] = outcome
         self.touched = self.touched or outcome.touched
-        if change.part is not Part.REST and outcome.result in CONFIRMED:
+        if change.part is not WritePart.REST and outcome.result in CONFIRMED:
             self.parts[user] = (*self.parts.get(user, ()), change.part)
             if outcome.result is Result.UNCHANGED:
                 self.found.update((user, each.name) for each in change.attributes)
@@ -285,9 +288,9 @@ class Ledger:
             self._told_later[user] = change
             return
         self._told[user] = outcome
-        if change.part is Part.REST:
+        if change.part is WritePart.REST:
             self._whole[user] = outcome
-        self._observer.outcome(change, outcome)
+        self._observer.note_outcome(change, outcome)
 
     def _lose_journal(self, fault: StateError) -> None:
         self.lost = f"nothing is written without the journal: {fault}"

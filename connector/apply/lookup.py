@@ -8,7 +8,7 @@ from time import monotonic
 
 from connector.directories.port import Read, Reader
 from connector.errors import FileError, IncompleteRead, LimitError, TruncatedError
-from connector.matching.lookup import Proof, sample_value
+from connector.matching.lookup import LookUpProof, sample_value
 from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
 from connector.observers.observer import Observer
 
@@ -60,7 +60,7 @@ class DirectoryLookup:
         return self._reader.find(keys)
 
     def find_outside(self, keys: Iterable[Key]) -> Iterable[User]:
-        return _find(self._beyond, keys)
+        return _find_opened(self._beyond, keys)
 
     def find_named(
         self,
@@ -68,8 +68,10 @@ class DirectoryLookup:
         seconds: float | None,
     ) -> Iterable[User]:
         if seconds is None:
-            return _find(self._names, keys)
-        return _InTime(seconds).found(lambda drawn: _find(self._names, drawn), keys)
+            return _find_opened(self._names, keys)
+        return TimedLookup(seconds).find_in_time(
+            lambda drawn: _find_opened(self._names, drawn), keys
+        )
 
     def read(
         self,
@@ -86,7 +88,7 @@ class DirectoryLookup:
         asked = list(questions)
         if not asked:
             return []
-        self._observer.stage("compare", questions=len(asked))
+        self._observer.begin_stage("compare", questions=len(asked))
         return list(zip(asked, self._reader.holds(asked), strict=True))
 
     def scan(
@@ -116,7 +118,7 @@ class DirectoryLookup:
             if how is None:
                 yield from self._scan_then_find(keys, wanted, found)
             else:
-                yield from self._ask(how, keys, wanted, why)
+                yield from self._ask_users(how, keys, wanted, why)
         except LimitError as fault:
             if unfindable:
                 why = f"no look-ups by {' and '.join(unfindable)}: it has no equality rule"
@@ -125,7 +127,7 @@ class DirectoryLookup:
             if not self._whole:  # a look-up was cut short
                 raise
             self.cut = fault.what
-            yield from self._ask("find", keys, wanted, fault.what)
+            yield from self._ask_users("find", keys, wanted, fault.what)
 
     def _choose_way(
         self,
@@ -155,16 +157,16 @@ class DirectoryLookup:
         self,
         attribute: str,
         shown: tuple[str, str] | None,
-    ) -> Proof:
+    ) -> LookUpProof:
         """Look somebody up who is known to be there; where nobody is, one of the first users that are read."""
         if self._whole:
-            return Proof.GIVEN if shown else Proof.NONE
-        shown = shown or self._sample(attribute)
+            return LookUpProof.GIVEN if shown else LookUpProof.NONE
+        shown = shown or self._find_sample(attribute)
         if shown is None:
-            return Proof.NONE
+            return LookUpProof.NONE
         id_, value = shown
         if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
-            return Proof.GIVEN
+            return LookUpProof.GIVEN
         if self._read == "find":
             why = (
                 f"look-ups by {attribute} do not find even a user that shows a value of it. Set `read: scan`, or "
@@ -173,24 +175,24 @@ class DirectoryLookup:
             raise IncompleteRead(why, where="directory.read")
         self._whole = True
         why = f"look-ups by {attribute} cannot be trusted"
-        self._observer.stage("look-up", how="scan", why=why, wanted=0)
-        return Proof.REFUTED
+        self._observer.begin_stage("look-up", how="scan", why=why, wanted=0)
+        return LookUpProof.REFUTED
 
-    def _sample(self, attribute: str) -> tuple[str, str] | None:
+    def _find_sample(self, attribute: str) -> tuple[str, str] | None:
         """One of the first users that shows a value of an attribute, by id; None: none of them does."""
         try:
             return sample_value(islice(self._reader.scan(), SAMPLE), attribute)
         except TruncatedError:
             return None  # a server that cannot be read whole, which is why users are looked up
 
-    def _ask(
+    def _ask_users(
         self,
         how: Read,
         keys: Iterable[Key],
         wanted: int,
         why: str,
     ) -> Iterator[User]:
-        self._observer.stage("look-up", how=how, why=why, wanted=wanted)
+        self._observer.begin_stage("look-up", how=how, why=why, wanted=wanted)
         self._whole = how == "scan"
         return self._reader.scan() if how == "scan" else self._reader.find(keys)
 
@@ -212,7 +214,7 @@ class DirectoryLookup:
         least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (tried, tried * SCAN_SHARE)])
         why = f"there are more than {most} users"
         number = 0
-        for user in self._ask("scan", keys, wanted, "directory size unknown"):
+        for user in self._ask_users("scan", keys, wanted, "directory size unknown"):
             yield user
             number += 1
             if found and least and number >= least[0][0] and found() < least.pop(0)[1]:
@@ -226,7 +228,7 @@ class DirectoryLookup:
         # leaving the loop has let go of the scan
         self.at_least = max(self.at_least, most)
         early = found() if found else 0
-        yield from self._ask("find", keys, wanted, why)
+        yield from self._ask_users("find", keys, wanted, why)
         if found:
             self._likely = number * found() // max(1, early)
 
@@ -237,34 +239,34 @@ class DirectoryLookup:
         left_out: int,
     ) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
-        self._observer.stage("near misses", keys=count, agents_left_out=left_out)
+        self._observer.begin_stage("near misses", keys=count, agents_left_out=left_out)
         if self._read == "scan" and not self.cut:
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:
                 yield f"searched among the first {NEAR_USERS} users (`read: scan`)"
             return
-        asking = _InTime(NEAR_SECONDS)
-        yield from asking.found(self._reader.find, keys)
+        asking = TimedLookup(NEAR_SECONDS)
+        yield from asking.find_in_time(self._reader.find, keys)
         if asking.late:
             yield f"stopped after {NEAR_SECONDS} seconds. Check that the attributes of the match rules have an index"
 
 
-def _find(
+def _find_opened(
     opened: Callable[[], Reader] | None,
     keys: Iterable[Key],
 ) -> Iterable[User]:
     return opened().find(keys) if opened is not None else ()
 
 
-class _InTime:
+class TimedLookup:
     """A look-up that ends after so many seconds; `late`: it was not whole by then."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = monotonic() + seconds
         self.late = False
 
-    def found(
+    def find_in_time(
         self,
         find: Callable[[Iterable[Key]], Iterable[User]],
         keys: Iterable[Key],

@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connector.apply.context import Context, PlanContext
+from connector.apply.context import PlanContext, RunContext
 from connector.errors import OnHoldError, OtherJobError
 from connector.model import ON_HOLD, JobIdentity
-from connector.model.dn import covers, rdns
-from connector.state.store import Store
+from connector.model.dn import is_below, split_rdns
+from connector.state.store import State
 
 
-def require_no_hold(state: Store, job: str) -> None:
+def require_no_hold(state: State, job: str) -> None:
     """Raises OnHoldError for a job on hold."""
-    held = state.held(job)
+    held = state.read_hold(job)
     if held is not None:
         since, why = held
         raise OnHoldError(f"this job is on hold since {since}: {why}", where=job)
 
 
-def identify_job(context: Context) -> JobIdentity:
+def identify_job(context: RunContext) -> JobIdentity:
     """What the job of this context is now; the directory is asked what it is."""
     description = context.reader.describe()
     return JobIdentity(
@@ -37,18 +37,21 @@ def identify_job(context: Context) -> JobIdentity:
 def find_differences(before: JobIdentity, now: JobIdentity) -> list[str]:
     """What makes these two jobs of one name two jobs. A base that is added, or widened, makes none."""
     found = []
-    if before.tenant and _address(before.tenant) != _address(now.tenant):
+    if before.tenant and _normalize_address(before.tenant) != _normalize_address(
+        now.tenant
+    ):
         found.append("another tenant")
     if before.directory not in ("", now.directory):
         found.append("another directory")
     elif any(
-        not covers(base, *map(rdns, now.bases or ("",))) for base in _bases(before)
+        not is_below(base, *map(split_rdns, now.bases or ("",)))
+        for base in _list_bases(before)
     ):
         found.append("another base")
     return found
 
 
-def _address(tenant: str) -> str:
+def _normalize_address(tenant: str) -> str:
     """A tenant as it is compared: of a URL neither the case of the host nor the default port counts (RFC 3986 §6.2)."""
     parts = urlsplit(tenant)
     default = {"https": 443, "http": 80}.get(parts.scheme)
@@ -57,7 +60,7 @@ def _address(tenant: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{parts.port or default}"
 
 
-def _bases(job: JobIdentity) -> tuple[str, ...]:
+def _list_bases(job: JobIdentity) -> tuple[str, ...]:
     """The DNs below which its users are, the root where they are everywhere; nothing where that is not known."""
     return () if job.bases is None else job.bases or ("",)
 
@@ -74,12 +77,12 @@ def describe_job(job: JobIdentity) -> str:
     )
 
 
-def require_same_job(context: Context) -> None:
+def require_same_job(context: RunContext) -> None:
     """Raises OtherJobError where the state knows the job's name with another tenant or directory."""
-    before, now = context.state.identity(context.job), identify_job(context)
+    before, now = context.state.read_identity(context.job), identify_job(context)
     other = find_differences(before, now) if before else []
     if before and other:
-        users = context.state.users_of(context.job)
+        users = context.state.count_users(context.job)
         lines = (
             f"the state knows a job {context.job!r} with {' and '.join(other)}",
             f"applied before: {describe_job(before)}",
@@ -101,7 +104,7 @@ def require_same_job(context: Context) -> None:
 
 def tell_hold(context: PlanContext) -> Iterator[tuple[str, str]]:
     """That an apply would be refused, for whoever reads a plan."""
-    held = context.state.held(context.job)
+    held = context.state.read_hold(context.job)
     if held:
         release = shlex.join(["cec-connector", "release", context.place.file])
         yield (
@@ -110,8 +113,8 @@ def tell_hold(context: PlanContext) -> Iterator[tuple[str, str]]:
         )
 
 
-def tell_undone(state: Store, job: str) -> Iterator[str]:
+def tell_undone(state: State, job: str) -> Iterator[str]:
     """That a run was taken back: a note of the next plans, so that no digest that was read before is theirs."""
-    number = state.history.undone(job)
+    number = state.history.find_undo_to_heed(job)
     if number is not None:
         yield f"an undo, run number {number} of the state, took back a run. This plan may write the same again"

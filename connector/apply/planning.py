@@ -10,10 +10,10 @@ from connector.apply.context import PlanContext
 from connector.apply.permission import tell_hold, tell_undone
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead
-from connector.matching.selection import selected
+from connector.matching.selection import select_names
 from connector.model import NOBODY, NOTICED, Change, Plan, Summary
 from connector.planning import make_plan as planner
-from connector.planning.make_plan import Planned
+from connector.planning.make_plan import PlannedRun
 from connector.planning.plan_input import PlanInput
 from connector.reports.wording import nobody_matches
 
@@ -24,23 +24,23 @@ def make_plan(
     untold: Sequence[Change] = (),
     *,
     whole: bool = False,
-) -> Planned:
+) -> PlannedRun:
     """Read the tenant whole, and hand the planner the directory.
 
     `only`: names of agents and users, to whom the plan is restricted unless it is `whole`.
     `untold`: writes of an interrupted run of which it is not known whether they happened.
     """
-    context.observer.stage("read source")
+    context.observer.begin_stage("read source")
     tenant = context.source.read()
     agents = [agent.ref for agent in tenant.agents] if only else []
-    named = selected(
+    named = select_names(
         only,
         agents,
         "--only",
         tenant.others if only else (),
     )
-    context.observer.stage("describe directory", agents=tenant.size)
-    brief = context.brief()
+    context.observer.begin_stage("describe directory", agents=tenant.size)
+    brief = context.make_brief()
     notes = (*brief.description.cautions, *tell_undone(context.state, context.job))
     brief = replace(
         brief,
@@ -48,9 +48,9 @@ def make_plan(
         description=replace(brief.description, cautions=notes),
     )
     memory = context.state.memory(brief.description.identity, context.job)
-    directory = context.look_up(memory.users())
+    directory = context.look_up(memory.count_users())
     rules = context.rules
-    given = PlanInput.prepare(
+    given = PlanInput.prepare_input(
         brief,
         tenant,
         rules.pins,
@@ -59,7 +59,7 @@ def make_plan(
     planned = planner.make_plan(
         directory, given, named, whole=whole, open_writes=untold
     )
-    if directory.at_least > memory.users() and context.remembers:
+    if directory.at_least > memory.count_users() and context.remembers:
         memory.note_users(directory.at_least)
     plan = with_noticed(context.reader, planned.plan)
     if directory.cut:

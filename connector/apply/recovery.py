@@ -17,27 +17,32 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.context import Context
+from connector.apply.context import RunContext
 from connector.apply.ledger import WriteId
 from connector.errors import IncompleteRead
 from connector.model import Change, Description, Outcome, Result, User
 from connector.planning.brief import Slot
 from connector.planning.open_writes import OpenWrite
-from connector.planning.standing import Shown
-from connector.state.journal_rows import Step, among, part_of, without
+from connector.planning.standing import ShownUser
+from connector.state.journal_rows import (
+    JournalStep,
+    is_one_of_several,
+    part_of,
+    remove_server,
+)
 
 StepId = tuple[str, str, str, str]
 """A write of some run: the run, the user's id, the digest of the change, and which part of it."""
-SettledStep = tuple[Step, Outcome]
+SettledStep = tuple[JournalStep, Outcome]
 _THERE = "not confirmed at first; the values are there"
 
 
 class OpenWrites(Struct, frozen=True):
     """The writes that were open when a run began, as far as it has settled them."""
 
-    still_open: Sequence[Step] = ()
+    still_open: Sequence[JournalStep] = ()
     """The oldest run's first."""
-    not_written: Sequence[Step] = ()
+    not_written: Sequence[JournalStep] = ()
     """Found not to have happened."""
     server: str = ""
     """The one that is asked now."""
@@ -56,13 +61,16 @@ class OpenWrites(Struct, frozen=True):
         """The changes of which it is not known whether they happened."""
         return [step.change for step in self.still_open]
 
-    def is_elsewhere(self, step: Step) -> bool:
+    def is_elsewhere(self, step: JournalStep) -> bool:
         """Whether it was meant for another server, of which this one shows nothing."""
         return step.server not in ("", self.server)
 
-    def list_open_slots(self, step: Step) -> list[tuple[str, str, str]]:
+    def list_open_slots(self, step: JournalStep) -> list[tuple[str, str, str]]:
         """What a write set out to write and nothing tells of: user, attribute, and fingerprint of a secret."""
-        id_, closed = step.change.user.id, self.closed.get(_identify(step), frozenset())
+        id_, closed = (
+            step.change.user.id,
+            self.closed.get(_identify_step(step), frozenset()),
+        )
         return [
             (id_, each.name, each.fingerprint)
             for each in step.change.attributes
@@ -93,7 +101,7 @@ class OpenWrites(Struct, frozen=True):
 class Recovery:
     """Settles what earlier runs of this job left open in a directory, as it is described."""
 
-    def __init__(self, context: Context, description: Description) -> None:
+    def __init__(self, context: RunContext, description: Description) -> None:
         self._context = context
         self._description = description
         self._memory = context.state.memory(description.identity, context.job)
@@ -106,13 +114,16 @@ class Recovery:
         steps = self._read_open()
         if not steps:
             return OpenWrites()
-        self._context.observer.stage("settle", writes=len(steps))
+        self._context.observer.begin_stage("settle", writes=len(steps))
         here = self._description.server
         users = self._read_users(steps)
-        confirmed, pasts = self._memory.confirmed(users), self._memory.past(users)
+        confirmed, pasts = (
+            self._memory.read_confirmed(users),
+            self._memory.read_past(users),
+        )
         settled: list[SettledStep] = []
-        still_open: list[Step] = []
-        at_fewer: list[Step] = []
+        still_open: list[JournalStep] = []
+        at_fewer: list[JournalStep] = []
         closed: dict[StepId, frozenset[str]] = {}
         open_runs = defaultdict[str, set[str]](set)
         for step in steps:
@@ -123,7 +134,7 @@ class Recovery:
             may_be_here = self._may_be_here(step)
             write = OpenWrite(
                 step.change,
-                self._show(users[id_]),
+                self._show_user(users[id_]),
                 step.run,
                 "" if may_be_here else step.server,
                 confirmed.get(id_, {}),
@@ -133,8 +144,8 @@ class Recovery:
             outcome = write.judge() or write.judge_another_key()
             if outcome is None or outcome.result is not Result.SKIPPED:
                 open_runs[id_].add(step.run)
-            elif among(step.server, here):  # it may still be at the others
-                at_others = replace(step, server=without(step.server, here))
+            elif is_one_of_several(step.server, here):  # it may still be at the others
+                at_others = replace(step, server=remove_server(step.server, here))
                 at_fewer.append(at_others)
                 still_open.append(at_others)
                 continue
@@ -144,9 +155,9 @@ class Recovery:
             still_open.append(step)
             if may_be_here:
                 is_alone = step.server in ("", here)
-                closed[_identify(step)] = write.list_closed(alone=is_alone)
+                closed[_identify_step(step)] = write.list_closed(alone=is_alone)
         self._context.state.note_servers(at_fewer)
-        self._keep(self._count_once(settled, OpenWrites()), users)
+        self._keep_settled(self._count_once(settled, OpenWrites()), users)
         not_written = [
             step for step, outcome in settled if outcome.result is Result.SKIPPED
         ]
@@ -181,7 +192,7 @@ class Recovery:
                 settled.append((step, outcome))
             else:
                 still_open.append(step)
-        self._keep(self._count_once(settled, writes))
+        self._keep_settled(self._count_once(settled, writes))
         return replace(
             writes, still_open=still_open, compared=frozenset(confirmed), denied=denied
         )
@@ -192,11 +203,11 @@ class Recovery:
         `own`: by user what it has written itself.
         """
         if writes.still_open:
-            self._supersede(writes, own.values())
+            self._settle_superseded(writes, own.values())
         if writes.not_written:
             self._find_late(writes.not_written, own)
 
-    def _supersede(self, writes: OpenWrites, own: Iterable[Change]) -> None:
+    def _settle_superseded(self, writes: OpenWrites, own: Iterable[Change]) -> None:
         """Settle writes of which nothing tells, where each attribute was written or compared since.
 
         By this run, or by one between them that was killed. What the server that was asked
@@ -206,22 +217,22 @@ class Recovery:
         """
         is_overtaken = self._tell_overtaken()
         written = self._find_moot_clears(writes) | frozenset(_slots_of(own))
-        open_now = set(map(_identify, self._read_open()))
+        open_now = set(map(_identify_step, self._read_open()))
         settled = []
         for step in writes.still_open:
             known = written
             if not writes.is_elsewhere(step):
                 known |= writes.compared
-            if _identify(step) in open_now and all(
+            if _identify_step(step) in open_now and all(
                 (id_, name) in known or is_overtaken(step, name)
                 for id_, name, _ in writes.list_open_slots(step)
             ):
-                settled.append((step, _supersede(step)))
-        self._keep(settled)
+                settled.append((step, _make_superseded(step)))
+        self._keep_settled(settled)
 
     def _find_late(
         self,
-        not_written: Sequence[Step],
+        not_written: Sequence[JournalStep],
         own: Mapping[str, Change],
     ) -> None:
         """Look again for writes that had not happened, each user being judged by how it was before its `own` change.
@@ -237,30 +248,30 @@ class Recovery:
             user = now.get(step.change.user.id)
             if user is None:
                 continue
-            before = self._show(_take_back(user, own.get(user.id)))
-            standing = before.answers(step.change.attributes)
+            before = self._show_user(_take_back(user, own.get(user.id)))
+            standing = before.judge_changes(step.change.attributes)
             if standing and all(standing):
                 outcome = Outcome(user.ref, Result.WRITTEN, f"{_THERE} after all")
                 settled.append((step, outcome))
-        self._keep(settled, now)
+        self._keep_settled(settled, now)
 
-    def _read_open(self) -> list[Step]:
+    def _read_open(self) -> list[JournalStep]:
         state, identity = self._context.state, self._description.identity
-        return state.open_steps(identity, self._context.job, self._context.sealer)
+        return state.read_open_steps(identity, self._context.job, self._context.sealer)
 
-    def _read_users(self, steps: Iterable[Step]) -> dict[str, User]:
+    def _read_users(self, steps: Iterable[JournalStep]) -> dict[str, User]:
         """The users of these writes, by id, as they are now. Raises IncompleteRead."""
         refs = dict.fromkeys(step.change.user for step in steps)
         users = self._context.reader.read(refs, disabled=True)
         return {user.id: user for user in users}
 
-    def _may_be_here(self, step: Step) -> bool:
+    def _may_be_here(self, step: JournalStep) -> bool:
         """Whether it may have been sent to the server that is asked now."""
         here = self._description.server
-        return not step.server or without(step.server, here) != step.server
+        return not step.server or remove_server(step.server, here) != step.server
 
-    def _show(self, user: User) -> Shown:
-        return Shown(user, self._description, self._context.fingerprint)
+    def _show_user(self, user: User) -> ShownUser:
+        return ShownUser(user, self._description, self._context.fingerprint)
 
     def _find_moot_clears(self, writes: OpenWrites) -> frozenset[Slot]:
         """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
@@ -276,18 +287,18 @@ class Recovery:
                     is_unknown = slot not in writes.compared
                     if each.fingerprint and (is_unknown or writes.is_elsewhere(step)):
                         may_be_set.add(slot)
-        ours = self._memory.confirmed({id_ for id_, _ in secret})
+        ours = self._memory.read_confirmed({id_ for id_, _ in secret})
         return frozenset(
             (id_, name)
             for id_, name in secret - may_be_set
             if name not in ours.get(id_, {})
         )
 
-    def _tell_overtaken(self) -> Callable[[Step, str], bool]:
+    def _tell_overtaken(self) -> Callable[[JournalStep, str], bool]:
         """Tells whether a later run is known to have written an attribute that an open write set out to write."""
         open_now = {
             (each.run, each.user.id, name)
-            for each in self._memory.unsettled()
+            for each in self._memory.read_unsettled()
             for name in each.attributes
         }
         return lambda step, name: (step.run, step.change.user.id, name) not in open_now
@@ -314,27 +325,27 @@ class Recovery:
                 overtaken = all(is_overtaken(step, name) for _, name, _ in slots)
                 is_twice = slots <= counted or overtaken
                 counted |= slots
-            once.append((step, _supersede(step) if is_twice else outcome))
+            once.append((step, _make_superseded(step) if is_twice else outcome))
         return once[::-1]
 
-    def _keep(
+    def _keep_settled(
         self,
         settled: Collection[SettledStep],
         now: Mapping[str, User] = MappingProxyType({}),
     ) -> None:
         if settled:
-            self._context.state.settle(self._description, list(settled), now)
+            self._context.state.settle_steps(self._description, list(settled), now)
         for step, outcome in settled:
-            self._context.observer.outcome(step.change, outcome, step.run)
+            self._context.observer.note_outcome(step.change, outcome, step.run)
 
 
-def _supersede(step: Step) -> Outcome:
+def _make_superseded(step: JournalStep) -> Outcome:
     server = f" from {step.server}" if step.server else ""
     why = f"no answer{server}; a later run has written the same attributes"
     return Outcome(step.change.user, Result.FAILED, why)
 
 
-def _identify(step: Step) -> StepId:
+def _identify_step(step: JournalStep) -> StepId:
     return step.run, step.change.user.id, step.change.digest, part_of(step.change)
 
 

@@ -35,7 +35,7 @@ from connector.model import (
     User,
     equality,
 )
-from connector.model.patterns import ours
+from connector.model.patterns import owned_values
 
 _REFUSED: Final = (Result.FAILED, Result.SKIPPED)
 Pair = tuple[AttributeChange, AttributeChange]
@@ -49,7 +49,7 @@ _REPLACED: Final = (
 _TAKEN: Final = "the server stores {names} as a value that {holder} has too. Give one of them another value"
 
 
-class Respelt(Struct, frozen=True):
+class RespeltWrite(Struct, frozen=True):
     """A write whose values are not shown as they were sent."""
 
     change: Change
@@ -62,7 +62,7 @@ class Respelt(Struct, frozen=True):
     stood: bool = False
     """Whether a value that stands was there before the write."""
 
-    def conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
+    def tell_conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
         """Somebody else wrote these attributes; the others are as written."""
         why = _ELSES.format(names=", ".join(names))
         return self.change, Outcome(
@@ -70,7 +70,7 @@ class Respelt(Struct, frozen=True):
         )
 
 
-class Spelling:
+class SpellingJudge:
     """Tells whose values are that are not shown as they were sent. `key`: the fingerprint of a secret."""
 
     def __init__(
@@ -83,30 +83,30 @@ class Spelling:
         self._description = description
         self._key = key
 
-    def suspect(
+    def find_suspect(
         self,
         change: Change,
         user: User,
         outcome: Outcome,
         answered: User | None,
-    ) -> Respelt | None:
+    ) -> RespeltWrite | None:
         """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
         pairs, stood = [], False
         for planned in change.attributes:
             if planned.name not in outcome.lost:
                 continue
-            held, each = _held(user, planned), planned
-            if not self._holds(user, replace(planned, new=planned.old)):
+            held, each = _find_held(user, planned), planned
+            if not self._holds_wanted(user, replace(planned, new=planned.old)):
                 # this write has not brought the same again
                 each = replace(planned, replaced=None)
             missing, come = (
-                self._minus(each, each.new, held),
-                self._minus(each, held, each.new),
+                self._subtract_values(each, each.new, held),
+                self._subtract_values(each, held, each.new),
             )
             before = each.old if each.replaced is None else each.replaced
             if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
                 return None
-            stood = stood or self._minus(each, come, before) != come
+            stood = stood or self._subtract_values(each, come, before) != come
             stored = replace(
                 each,
                 old=before,
@@ -120,7 +120,7 @@ class Spelling:
                     fingerprint=self._key(user.ref, each.name, held[0]),
                 )
             pairs.append((each, stored))
-        return Respelt(
+        return RespeltWrite(
             change,
             outcome,
             tuple(pairs),
@@ -128,9 +128,9 @@ class Spelling:
             stood,
         )
 
-    def judge(
+    def judge_writes(
         self,
-        found: Sequence[Respelt],
+        found: Sequence[RespeltWrite],
         *,
         again: bool,
     ) -> Iterator[tuple[Change, Outcome]]:
@@ -139,7 +139,7 @@ class Spelling:
         Nothing is said where a value stood before and does not compare equal: the write may
         not show yet.
         """
-        asked = [question for each in found for question in self._questions(each)]
+        asked = [question for each in found for question in self._make_questions(each)]
         answers = zip(asked, self._directory.holds(asked), strict=True)
         unequal = {
             (each.user.id, each.attribute)
@@ -153,16 +153,16 @@ class Spelling:
                 for pair in each.pairs
                 if pair[0].secret or (each.change.user.id, pair[0].name) in unequal
             ]
-            if each.stood and (left or not self._stands(each)):
+            if each.stood and (left or not self._still_stands(each)):
                 continue
             verdicts = {
                 sent.name: self._is_ours(each, sent, stored) for sent, stored in left
             }
             elses = [name for name, verdict in verdicts.items() if verdict is False]
             if elses:
-                yield each.conflict(elses)
+                yield each.tell_conflict(elses)
             elif all(verdicts.values()):
-                yield self._as_ours(each)
+                yield self._take_as_ours(each)
             elif again:
                 unknown.append(each)
             else:
@@ -170,7 +170,7 @@ class Spelling:
         if unknown:
             yield from self._write_again(unknown)
 
-    def _questions(self, each: Respelt) -> Iterator[Question]:
+    def _make_questions(self, each: RespeltWrite) -> Iterator[Question]:
         """Whether the directory holds what was sent; of a value that stood before, also whether it holds that still.
 
         Else it may compare where the write has arrived, and show where it has not.
@@ -178,37 +178,40 @@ class Spelling:
         for sent, stored in each.pairs:
             if sent.secret:
                 continue
-            values = self._minus(sent, sent.new, stored.new)
+            values = self._subtract_values(sent, sent.new, stored.new)
             if each.stood:
-                values = (*values, *self._minus(sent, stored.new, sent.new))
+                values = (*values, *self._subtract_values(sent, stored.new, sent.new))
             yield from (
                 Question(each.change.user, sent.name, value) for value in values
             )
 
     def _is_ours(
         self,
-        each: Respelt,
+        each: RespeltWrite,
         sent: AttributeChange,
         stored: AttributeChange,
     ) -> bool | None:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
         if each.answered is not None and each.answered.values.get(sent.name):
-            return self._holds(each.answered, stored)
+            return self._holds_wanted(each.answered, stored)
         return None if sent.replaced is None else True
 
-    def _stands(self, each: Respelt) -> bool:
+    def _still_stands(self, each: RespeltWrite) -> bool:
         """Whether reading shows the same still: a replica that lagged may have caught up before it compared."""
         users = [*self._directory.read([each.change.user], disabled=True)]
         return any(
-            all(self._holds(user, stored) for _, stored in each.pairs) for user in users
+            all(self._holds_wanted(user, stored) for _, stored in each.pairs)
+            for user in users
         )
 
     def _write_again(
-        self, found: Sequence[Respelt]
+        self, found: Sequence[RespeltWrite]
     ) -> Iterator[tuple[Change, Outcome]]:
         """Send once more what was sent: if the same stands again, the directory spells it so."""
         seconds = [
-            _of(each, [replace(sent, old=stored.new) for sent, stored in each.pairs])
+            _replace_attributes(
+                each, [replace(sent, old=stored.new) for sent, stored in each.pairs]
+            )
             for each in found
         ]
         results = {
@@ -223,30 +226,30 @@ class Spelling:
 
     def _judge_second(
         self,
-        each: Respelt,
+        each: RespeltWrite,
         outcome: Outcome,
         user: User | None,
     ) -> tuple[Change, Outcome]:
         """Whose the values are by what stands after the second write."""
         if user is None or outcome.result in _REFUSED:
-            return each.change, replace(each.outcome, may_stand=outcome.open)
+            return each.change, replace(each.outcome, may_stand=outcome.is_open)
         if outcome.result is not Result.WRITTEN:
-            return each.conflict([sent.name for sent, _ in each.pairs])
-        elses = [pair for pair in each.pairs if not self._holds(user, pair[1])]
+            return each.tell_conflict([sent.name for sent, _ in each.pairs])
+        elses = [pair for pair in each.pairs if not self._holds_wanted(user, pair[1])]
         if not elses:
-            return self._as_ours(each)
+            return self._take_as_ours(each)
         back = [
-            replace(sent, old=_held(user, sent), new=stored.new)
+            replace(sent, old=_find_held(user, sent), new=stored.new)
             for sent, stored in elses
         ]
         names = [sent.name for sent, _ in elses]
-        for put in self._directory.write([_of(each, back)]):
+        for put in self._directory.write([_replace_attributes(each, back)]):
             if put.result in _REFUSED:
                 why = _REPLACED.format(names=", ".join(names), why=put.why)
                 return each.change, replace(each.outcome, why=why)
-        return each.conflict(names)
+        return each.tell_conflict(names)
 
-    def _as_ours(self, each: Respelt) -> tuple[Change, Outcome]:
+    def _take_as_ours(self, each: RespeltWrite) -> tuple[Change, Outcome]:
         """Written, unless somebody else holds what the directory has made of a single-holder value."""
         user, names = each.change.user, ", ".join(sent.name for sent, _ in each.pairs)
         unique = [stored for _, stored in each.pairs if stored.unique]
@@ -257,7 +260,7 @@ class Spelling:
         ]
         for other in self._directory.find(keys) if keys else ():
             if other.id != user.id and any(
-                self._minus(one, one.new, _held(other, one)) != one.new
+                self._subtract_values(one, one.new, _find_held(other, one)) != one.new
                 for one in unique
             ):
                 return each.change, replace(
@@ -268,43 +271,45 @@ class Spelling:
             StoredValues(one.name, () if one.secret else one.new)
             for one in stored.values()
         )
-        change = _of(
+        change = _replace_attributes(
             each, [stored.get(one.name, one) for one in each.change.attributes]
         )
         return change, Outcome(
             user, Result.WRITTEN, _STORED.format(names=names), stored=spelt
         )
 
-    def _holds(
+    def _holds_wanted(
         self,
         user: User,
         each: AttributeChange,
     ) -> bool:
         """Whether a user holds, of the values that are ours, exactly what a change sets."""
         return equality.same_set(
-            self._description.equality(each.name), _held(user, each), each.new
+            self._description.equality(each.name), _find_held(user, each), each.new
         )
 
-    def _minus(
+    def _subtract_values(
         self,
         each: AttributeChange,
         some: tuple[Held, ...],
         others: tuple[Held, ...],
     ) -> tuple[Held, ...]:
-        return equality.minus(self._description.equality(each.name), some, others)
+        return equality.subtract_equal(
+            self._description.equality(each.name), some, others
+        )
 
 
-def _of(
-    each: Respelt,
+def _replace_attributes(
+    each: RespeltWrite,
     attributes: Sequence[AttributeChange],
 ) -> Change:
     """A write of these attributes in place of its own."""
     return replace(each.change, attributes=tuple(attributes))
 
 
-def _held(
+def _find_held(
     user: User,
     each: AttributeChange,
 ) -> tuple[Held, ...]:
     """The values of an attribute that are the job's to write."""
-    return ours(each.pattern, user.values.get(each.name, ()))
+    return owned_values(each.pattern, user.values.get(each.name, ()))

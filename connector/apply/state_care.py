@@ -14,35 +14,35 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from connector.apply.context import PlanContext
-from connector.apply.job_state import key_of, opened
+from connector.apply.job_state import find_key, open_job_state
 from connector.apply.permission import find_differences, identify_job
 from connector.apply.planning import make_plan
 from connector.errors import UsageError
 from connector.model import JobIdentity
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.settings import job as jobs
-from connector.state.care import Contents
+from connector.state.care import StateContents
 from connector.state.forgetting import Forgetting, Person
 from connector.state.journal_rows import Sealer
-from connector.state.pruning import Old, Pruning
+from connector.state.pruning import OldContents, Pruning
 from connector.state.sqlite import locate_key
-from connector.state.store import Store
+from connector.state.store import State
 
 _OWN: Final = ("-journal", "-wal", "-shm", ".key")
 """What SQLite and the key add to the name of a state."""
 
 
-def contents(path: Path) -> Contents | None:
+def read_contents(path: Path) -> StateContents | None:
     """What the state holds of the job in `path`; None: it has no state yet. Raises FileError, StateError."""
-    with opened(path) as (job, state):
-        return state.contents(job.name) if state.kept else None
+    with open_job_state(path) as (job, state):
+        return state.read_contents(job.name) if state.kept else None
 
 
-def faults(path: Path) -> list[str]:
+def find_faults(path: Path) -> list[str]:
     """What is wrong with the state of the job in `path`. Raises FileError, StateError, and UsageError without one."""
-    with _there(path) as (job, state):
-        key = key_of(job, state, needed=False, make=False)
-        return state.faults(job.name, Sealer(key))
+    with _open_existing(path) as (job, state):
+        key = find_key(job, state, needed=False, make=False)
+        return state.find_faults(job.name, Sealer(key))
 
 
 def back_up(
@@ -53,7 +53,7 @@ def back_up(
 
     Raises FileError, StateError, UsageError, OutputError.
     """
-    with _there(path) as (job, state):
+    with _open_existing(path) as (job, state):
         file = job.state_path
         if file is None:
             state.back_up(to)
@@ -78,7 +78,7 @@ def _is_beside(
     return same and (rest in _OWN or rest.endswith(".lock"))
 
 
-def rename(
+def rename_in_state(
     path: Path,
     new: str,
 ) -> tuple[str, str, int]:
@@ -89,31 +89,33 @@ def rename(
     """
     renamed = Path(new)
     old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
-    with _there(renamed if not path.exists() and renamed.exists() else path) as opened:
-        return old, name, opened[1].rename(old, name)
+    with _open_existing(
+        renamed if not path.exists() and renamed.exists() else path
+    ) as opened:
+        return old, name, opened[1].rename_job(old, name)
 
 
-def old_runs(
+def find_old_runs(
     path: Path,
     older: timedelta,
-) -> Old:
+) -> OldContents:
     """What may be pruned from the state of the job in `path`. Raises FileError, StateError, UsageError."""
-    with _there(path) as (job, state):
-        return _pruning(job, state, stamp("seconds", older)).old()
+    with _open_existing(path) as (job, state):
+        return _open_pruning(job, state, format_now("seconds", older)).find_old()
 
 
-def prune(
+def prune_runs(
     path: Path,
-    shown: Old,
+    shown: OldContents,
 ) -> int:
     """Take out what was shown, as far as nothing needs it by now; how many runs that were.
 
     Raises FileError, StateError, UsageError, and BusyError while a run of the job's
     directories is under way.
     """
-    with _there(path) as (job, state), state.leases(job.name):
-        pruning = _pruning(job, state, shown.before)
-        ids, now = {run.id for run in shown.runs}, pruning.old()
+    with _open_existing(path) as (job, state), state.hold_directories(job.name):
+        pruning = _open_pruning(job, state, shown.before)
+        ids, now = {run.id for run in shown.runs}, pruning.find_old()
         return sum(
             1
             for _ in pruning.take_out(
@@ -122,16 +124,16 @@ def prune(
         )
 
 
-def person(
+def find_person(
     path: Path,
     user: str,
 ) -> Person:
     """What the state of the job in `path` holds of a user. Raises FileError, StateError, UsageError."""
-    with _there(path) as (job, state):
-        return _forgetting(job, state).find(user)
+    with _open_existing(path) as (job, state):
+        return _open_forgetting(job, state).find_person(user)
 
 
-def forget(
+def take_person_out(
     path: Path,
     shown: Person,
     *,
@@ -141,23 +143,25 @@ def forget(
 
     `agreed`: somebody lets the rivals that were shown write to the user.
     """
-    with _there(path) as (job, state), state.leases(job.name):
-        return _forgetting(job, state).forget(shown.id, shown.rivals if agreed else ())
+    with _open_existing(path) as (job, state), state.hold_directories(job.name):
+        return _open_forgetting(job, state).forget_person(
+            shown.id, shown.rivals if agreed else ()
+        )
 
 
-def _forgetting(
+def _open_forgetting(
     job: jobs.LoadedJob,
-    state: Store,
+    state: State,
 ) -> Forgetting:
-    return state.forgetting(job.name, audited=_has_audit_file(job))
+    return state.make_forgetting(job.name, audited=_has_audit_file(job))
 
 
-def _pruning(
+def _open_pruning(
     job: jobs.LoadedJob,
-    state: Store,
+    state: State,
     before: str,
 ) -> Pruning:
-    return state.pruning(job.name, before, audited=_has_audit_file(job))
+    return state.make_pruning(job.name, before, audited=_has_audit_file(job))
 
 
 def _has_audit_file(job: jobs.LoadedJob) -> bool:
@@ -165,8 +169,8 @@ def _has_audit_file(job: jobs.LoadedJob) -> bool:
 
 
 @contextmanager
-def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
-    with opened(path) as (job, state):
+def _open_existing(path: Path) -> Iterator[tuple[jobs.LoadedJob, State]]:
+    with open_job_state(path) as (job, state):
         if not state.kept:
             why = "this job has no state yet. Its first apply makes one"
             raise UsageError(why, where=str(path))
@@ -176,7 +180,7 @@ def _there(path: Path) -> Iterator[tuple[jobs.LoadedJob, Store]]:
 # ---------------------------------------------------------------- a job that was moved
 
 
-class Move(Struct, frozen=True):
+class JobMove(Struct, frozen=True):
     """What a job was before, what it is now, and whom that concerns."""
 
     before: JobIdentity
@@ -190,10 +194,10 @@ class Move(Struct, frozen=True):
         return f"sha256:{sha256(json.encode(self)).hexdigest()}"
 
 
-def find_move(context: PlanContext) -> Move:
+def find_move(context: PlanContext) -> JobMove:
     """Read tenant and directory, and find out who would lose values. Raises UsageError for a job that is the same."""
     now = identify_job(context)
-    before = context.state.identity(context.job)
+    before = context.state.read_identity(context.job)
     if before is None or not find_differences(before, now):
         raise UsageError(
             "the state knows no other tenant or directory of this job: nothing to accept",
@@ -201,13 +205,13 @@ def find_move(context: PlanContext) -> Move:
         )
     claimed = frozenset(make_plan(context).matches.user_ids())
     memory = context.state.memory(now.directory, context.job)
-    if memory.new():  # else that is what goes on, and nothing is taken along
+    if memory.is_new():  # else that is what goes on, and nothing is taken along
         memory = context.state.memory(before.directory, context.job)
     ours = (
         ref
-        for ref, owned in memory.owned()
+        for ref, owned in memory.read_owned()
         if not all(each.restored for each in owned.values())
     )
-    return Move(
+    return JobMove(
         before, now, sorted((ref.name, ref.id) for ref in ours if ref.id not in claimed)
     )

@@ -30,7 +30,7 @@ from connector.apply.context import (
 )
 from connector.apply.dry_runs import (
     FindEarlier,
-    Run,
+    FinishedRun,
     Show,
     compare_plan,
     draw_undo,
@@ -38,31 +38,31 @@ from connector.apply.dry_runs import (
     dry_undo,
     show_plan,
 )
-from connector.apply.engine import Applied, WriteOrder, WriteTarget, write_changes
+from connector.apply.engine import WriteOrder, WriteResult, WriteTarget, write_changes
 from connector.apply.ledger import CONFIRMED
 from connector.apply.permission import identify_job, require_same_job
 from connector.apply.planning import make_plan, with_noticed
 from connector.apply.recovery import OpenWrites, Recovery
 from connector.matching.selection import EVERYBODY, Selection
-from connector.model import Change, Description, Ending, LastGood, Plan, Result
-from connector.planning.comparison import drawn
-from connector.planning.make_plan import Planned
-from connector.planning.review import Held, Progress, fresh_refusals, hold_to
+from connector.model import Change, Description, LastGood, Plan, Result, RunEnding
+from connector.planning.comparison import digest_plan
+from connector.planning.make_plan import PlannedRun
+from connector.planning.review import HeldPlan, Progress, find_fresh_refusals, hold_to
 from connector.planning.undoing import join_parts
 from connector.runtime import clock
-from connector.runtime.stopping import Settling, Stop
+from connector.runtime.stopping import SettleTime, StopRequest
 
 if TYPE_CHECKING:
     from connector.state.memory import DirectoryMemory
 
-__all__ = ["Run", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan"]
+__all__ = ["FinishedRun", "apply_run", "apply_undo", "dry_run", "dry_undo", "make_plan"]
 
 
-class Task(Struct, frozen=True):
+class WriteTask(Struct, frozen=True):
     """What an apply or undo is to write of a plan, and how its run is recorded."""
 
     plan: Plan
-    held: Held
+    held: HeldPlan
     """The changes to write, and outcomes of those that are not."""
     is_permitted: bool
     open_writes: OpenWrites = OpenWrites()
@@ -90,10 +90,10 @@ def apply_run(
     *,
     accept: str | None = None,
     review: Review = Review(),  # noqa: B008  # a frozen value
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     before: FindEarlier | None = None,
     by: str = "",
-) -> Run:
+) -> FinishedRun:
     """Plan, show, hold to what was reviewed, permit or refuse, write, show what became of it.
 
     `accept`: the digest of the one plan that may be written. `before`, `by`: as of a dry run.
@@ -124,9 +124,9 @@ def apply_run(
             open_writes=open_writes,
             expected=_expect_next(memory, fresh, is_selected=is_selected),
         )
-        run = _write_plan(context, task, show, stop or Stop())
+        run = _write_plan(context, task, show, stop or StopRequest())
         if run.outcomes is not None and run.remembered:
-            _remember(context, memory, planned, run, is_selected=is_selected)
+            _remember_apply(context, memory, planned, run, is_selected=is_selected)
         return end(run)
 
 
@@ -134,10 +134,10 @@ def apply_undo(
     context: ApplyUndoContext,
     show: Show,
     accept: str | None = None,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     *,
     review: Review = Review(),  # noqa: B008  # a frozen value
-) -> Run:
+) -> FinishedRun:
     """Take a run back, and put the job on hold, so that the next apply does not write it all again.
 
     An undo that takes nothing back leaves the job as it was.
@@ -149,26 +149,26 @@ def apply_undo(
         require_same_job(context)
         if saved.plan is not None and saved.is_saved:
             octets = rules.find_octets(saved)
-            state.permit(
+            state.permit_plan(
                 saved.plan, job, description.identity, undoes=context.run, octets=octets
             )
         open_writes = Recovery(context, description).settle_by_reading()
         fresh = draw_undo(context)
         task = _make_task(context, review, fresh, accept)
         task = replace(task, open_writes=open_writes, undoes=context.run)
-        held = state.held(job)
+        held = state.read_hold(job)
         if task.plan.changes and task.is_permitted:
-            state.hold(job, f"its run {context.run} was taken back")
-        run = _write_plan(context, task, show, stop or Stop())
+            state.hold_job(job, f"its run {context.run} was taken back")
+        run = _write_plan(context, task, show, stop or StopRequest())
         if held is None and run.remembered and not run.touched:
-            state.release(job)
+            state.release_job(job)
         return end(run)
 
 
 @contextmanager
 def locked_run(
     context: WriteContext,
-) -> Iterator[tuple[Description, Callable[[Run], Run]]]:
+) -> Iterator[tuple[Description, Callable[[FinishedRun], FinishedRun]]]:
     """Hold the directory's lease; note the run's begin and end in the audit.
 
     It yields what the directory is, and whom to give the run that ends well. Observers are
@@ -176,24 +176,26 @@ def locked_run(
     audit is a chain, to which one run at a time may add. Raises BusyError, OutputError,
     StateError.
     """
-    ended: list[Run] = []
+    ended: list[FinishedRun] = []
 
-    def end(run: Run) -> Run:
+    def end(run: FinishedRun) -> FinishedRun:
         ended.append(run)
         return run
 
     description = context.directory.describe()
     with context.state.lease(description.identity, context.job):
         try:
-            context.observer.opens(
+            context.observer.open_directory(
                 description.identity, context.fingerprint, context.state.audit
             )
             yield description, end
         except BaseException as fault:
-            context.observer.closes(None, None, fault)
+            context.observer.close_directory(None, None, fault)
             raise
         for run in ended:
-            context.observer.closes(run.plan, None if run.refused else run.ending)
+            context.observer.close_directory(
+                run.plan, None if run.refused else run.count_ending
+            )
 
 
 # ---------------------------------------------------------------- one tail
@@ -207,28 +209,32 @@ def _make_task(
     *,
     only: Selection = EVERYBODY,
     is_selected: bool = False,
-) -> Task:
+) -> WriteTask:
     """What is written of the fresh plan, or of the reviewed one; nothing where the fresh one is refused anew."""
     if review.plan is None:
         plan = find_approval_rules(context).refuse_unapproved(fresh)
-        held = Held(plan.changes)
+        held = HeldPlan(plan.changes)
     else:
         plan = review.plan
-        refusals = fresh_refusals(plan, fresh, context.rules.limits, some=is_selected)
+        refusals = find_fresh_refusals(
+            plan, fresh, context.rules.limits, some=is_selected
+        )
         if accept == fresh.digest:  # accepts every refusal that is left
             accept = plan.digest
         elif any(refusals):
-            return Task(fresh, Held(()), is_permitted=False, is_selected=is_selected)
+            return WriteTask(
+                fresh, HeldPlan(()), is_permitted=False, is_selected=is_selected
+            )
         history = context.state.history
         progress = Progress(
-            done=history.written(plan.id),
-            released=history.released(plan.id),
-            since=history.overtaken(plan.id),
+            done=history.find_written_users(plan.id),
+            released=history.find_parts_alone(plan.id),
+            since=history.find_overtaken(plan.id),
         )
-        brief = context.brief()
+        brief = context.make_brief()
         held = hold_to(context.look_up(), plan, fresh, brief, progress, only=only)
     is_permitted = plan.is_permitted(choose_accepted(plan, accept))
-    return Task(plan, held, is_permitted, is_selected=is_selected)
+    return WriteTask(plan, held, is_permitted, is_selected=is_selected)
 
 
 def _expect_next(
@@ -246,23 +252,23 @@ def _expect_next(
 
 def _write_plan(
     context: WriteContext,
-    task: Task,
+    task: WriteTask,
     show: Show,
-    stop: Stop,
-) -> Run:
+    stop: StopRequest,
+) -> FinishedRun:
     """Show, permit or refuse, write, show what became of it."""
     plan, held, state = task.plan, task.held, context.state
     if held.changes and task.is_permitted:
         left = [outcome for _, outcome in held.left]
-        unsent = Ending.unsent(len(held.changes), left)
+        unsent = RunEnding.unsent(len(held.changes), left)
         stop.standing = lambda: unsent
     run = show_plan(context, plan, show)
-    attempt = plan.id if task.is_permitted else state.attempts.refused(plan)
+    attempt = plan.id if task.is_permitted else state.attempts.note_refusal(plan)
     if task.is_comparable:
-        state.drawn.note_run(context.job, attempt, drawn(plan))
+        state.drawn.note_run(context.job, attempt, digest_plan(plan))
     if not task.is_permitted:
         return replace(run, refused=True)
-    context.observer.stage(
+    context.observer.begin_stage(
         "apply", changes=len(held.changes), left=len(held.left), accepted=run.refused
     )
     stop.wait_for_the_end()
@@ -271,10 +277,10 @@ def _write_plan(
 
 def _write_changes(
     context: WriteContext,
-    task: Task,
+    task: WriteTask,
     show: Show,
-    stop: Stop,
-) -> Run:
+    stop: StopRequest,
+) -> FinishedRun:
     """Write what is permitted, settle what was open, and show what became of it."""
     plan, held, state = task.plan, task.held, context.state
     rules, pace = context.rules, context.rules.pace
@@ -285,12 +291,12 @@ def _write_changes(
         left=held.left,
         again=task.open_writes.find_written_again(held.changes),
         left_open=task.open_writes.list_of_run(plan.id),
-        refused=memory.refused(),
+        refused=memory.read_refused(),
         last=rules.mapping.told_by,
     )
     if task.undoes is None:
         state.note_identity(context.job, identify_job(context))
-    recorded = state.run(
+    recorded = state.record_run(
         plan,
         description,
         context.sealer,
@@ -299,7 +305,7 @@ def _write_changes(
         found=task.expected,
         some=task.is_selected,
     )
-    run = Run(plan, refused=False)
+    run = FinishedRun(plan, refused=False)
     try:
         with recorded as journal:
             target = WriteTarget(
@@ -314,9 +320,9 @@ def _write_changes(
                 target,
                 pace,
                 stop=stop,
-                settling=Settling(pace.settle, stop),
+                settling=SettleTime(pace.settle, stop),
             )
-            run = Run(
+            run = FinishedRun(
                 plan,
                 refused=False,
                 outcomes=applied.outcomes,
@@ -326,7 +332,9 @@ def _write_changes(
                 cut=applied.cut,
             )
             written = run
-            stop.standing = lambda: replace(written, audit_error=stop.failed).ending
+            stop.standing = lambda: (
+                replace(written, audit_error=stop.failed).count_ending
+            )
             journal.result = _name_result(run, applied)
             is_remembered = not (journal.broken or applied.cut)
             if is_remembered:
@@ -339,26 +347,26 @@ def _write_changes(
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             run = replace(run, audit_error=stop.failed)
-            ending = run.ending
+            ending = run.count_ending
             stop.standing = lambda: ending
-            context.observer.stage("show", outcomes=ending.users)
+            context.observer.begin_stage("show", outcomes=ending.user_count)
             show(with_noticed(context.directory, plan), run.outcomes)
     return run
 
 
 def _name_result(
-    run: Run,
-    applied: Applied,
+    run: FinishedRun,
+    applied: WriteResult,
 ) -> str:
     """What a run came to, as the state keeps it: one that was stopped can be resumed."""
-    if not run.ending.in_part:
+    if not run.count_ending.in_part:
         return "done"
     return "stopped" if applied.stopped else "part"
 
 
 def _find_written(
     changes: Iterable[Change],
-    applied: Applied,
+    applied: WriteResult,
 ) -> dict[str, Change]:
     """By user the changes that are confirmed, or what went first of them, but for what was there already."""
     written = {change.user.id: change for change in join_parts(applied.firsts)}
@@ -379,11 +387,11 @@ def _find_written(
     return written
 
 
-def _remember(
+def _remember_apply(
     context: ApplyContext,
     memory: DirectoryMemory,
-    planned: Planned,
-    run: Run,
+    planned: PlannedRun,
+    run: FinishedRun,
     *,
     is_selected: bool,
 ) -> None:
@@ -401,6 +409,6 @@ def _remember(
         memory.forget_refused({change.user.id for change in planned.plan.changes})
     if planned.stale is not None:
         stale = planned.stale | planned.leavers.lapsed
-        memory.note_stale(stale, clock.now(), planned.left_to_others)
+        memory.note_stale(stale, clock.read_clock(), planned.left_to_others)
     if run.tried and not is_selected and not run.aside:
-        context.state.renew(context.job, context.sealer)
+        context.state.note_key(context.job, context.sealer)

@@ -12,13 +12,13 @@ from connector.model import Change, Holds, Question, Secret, User
 from connector.model.mapping import Mapping
 
 
-def access_rules(context: PlanContext) -> list[str]:
+def list_access_rules(context: PlanContext) -> list[str]:
     """The rights that a job's account needs, as its server writes them down. Raises UsageError if that is not known."""
     if not isinstance(context.reader, LdapReader):
         raise UsageError("is for LDAP servers alone", where="--acl")
     rules = context.reader.access_rules(
         [rule.name for rule in context.rules.mapping.attributes],
-        _sought(context.rules.mapping),
+        _list_searched(context.rules.mapping),
     )
     if not rules:
         why = "no access rules are known for this kind of server, or the job has no `bind_dn`. See docs/checks.md"
@@ -26,7 +26,7 @@ def access_rules(context: PlanContext) -> list[str]:
     return rules
 
 
-def missing_rights(
+def find_missing_rights(
     context: PlanContext,
     changes: Sequence[Change],
 ) -> Iterator[tuple[list[str], int, int]]:
@@ -45,7 +45,7 @@ def missing_rights(
         yield names, len(who), count
 
 
-def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
+def tell_compare_rights(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
     """What is to be said of secrets that the account can neither read nor compare of any of these users."""
     reader = context.reader
     if not isinstance(reader, LdapReader) or not users:
@@ -59,13 +59,13 @@ def compare_notes(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
             yield f"{rule.name} can be neither read nor compared, so no plan verifies what is there. {grant}"
 
 
-def index_notes(context: PlanContext) -> Iterator[str]:
+def tell_indexes(context: PlanContext) -> Iterator[str]:
     """What is to be said of the indexes of an LDAP server, for the attributes that users are looked up by."""
     if isinstance(context.reader, LdapReader):
-        yield from context.reader.index_notes(_sought(context.rules.mapping))
+        yield from context.reader.index_notes(_list_searched(context.rules.mapping))
 
 
-def _sought(mapping: Mapping) -> list[str]:
+def _list_searched(mapping: Mapping) -> list[str]:
     """The attributes that users are looked up by: to match, and to find who holds a value that one user may hold."""
     return [
         *(rule.directory for rule in mapping.match),

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.apply.respelling import Respelt, Spelling
+from connector.apply.respelling import RespeltWrite, SpellingJudge
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import (
@@ -23,17 +23,17 @@ from connector.model import (
     User,
     equality,
 )
-from connector.model.patterns import ALL, ours
-from connector.planning.standing import stands
+from connector.model.patterns import ALL, owned_values
+from connector.planning.standing import change_stands
 from connector.runtime.log import log
-from connector.runtime.stopping import Settling
+from connector.runtime.stopping import SettleTime
 
 _SAMPLE: Final = 8
 """So many users of a batch are read back although the directory has shown them."""
 _Judged = tuple[Change, Outcome]
 
 
-class Verifier:
+class ReadBack:
     """Judges what was written by what is there.
 
     An answer that shows the user as written is believed as it comes. All else is read back
@@ -46,18 +46,18 @@ class Verifier:
         self,
         directory: Directory,
         description: Description,
-        settling: Settling | None = None,
+        settling: SettleTime | None = None,
         fingerprint: Fingerprint | None = None,
     ) -> None:
         self._directory = directory
-        self._spelling = Spelling(
+        self._spelling = SpellingJudge(
             directory, description, fingerprint or (lambda user, name, value: "")
         )
-        self._suspects: dict[str, Respelt] = {}
-        self._stood: dict[str, Respelt] = {}
+        self._suspects: dict[str, RespeltWrite] = {}
+        self._stood: dict[str, RespeltWrite] = {}
         """Suspects whose value was there before the write."""
         self._answered: dict[str, User] = {}
-        self._settling = settling or Settling()
+        self._settling = settling or SettleTime()
         self._description = description
         self._unconfirmed: list[tuple[Change, User | None]] = []
         self._notes: dict[str, str] = {}
@@ -116,7 +116,7 @@ class Verifier:
         done, late = self._sort_found(found)
         yield from done
         hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
-        for _ in self._settling.looks() if hope else ():
+        for _ in self._settling.wait_for_looks() if hope else ():
             try:
                 found = self._look_at([change for change, _ in late], {})
             except IncompleteRead as fault:
@@ -130,7 +130,7 @@ class Verifier:
         if self._stood:  # only now: until then, who reads may see the user as it was
             done, late = self._judge_spelling(self._stood, late)
             yield from done
-        cut = self._settling.cut if self._settling.seconds else ""
+        cut = self._settling.stopped_by if self._settling.seconds else ""
         # after a stop nobody waits anyway
         self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
         yield from (_stop_waiting(*each, cut) if cut else each for each in late)
@@ -141,11 +141,11 @@ class Verifier:
         late: list[_Judged] = []
         for change, outcome in found:
             seen = [each.name for each in change.attributes if each.new]
-            self._settling.saw(name for name in seen if name not in outcome.lost)
+            self._settling.note_shown(name for name in seen if name not in outcome.lost)
             is_written = outcome.result is Result.WRITTEN
             (done if is_written else late).append((change, outcome))
         suspects, self._suspects, self._stood = self._suspects, {}, {}
-        respelt = dict[str, Respelt]()
+        respelt = dict[str, RespeltWrite]()
         for user, suspect in suspects.items():
             (self._stood if suspect.stood else respelt)[user] = suspect
         if respelt:
@@ -155,7 +155,7 @@ class Verifier:
 
     def _judge_spelling(
         self,
-        suspects: Mapping[str, Respelt],
+        suspects: Mapping[str, RespeltWrite],
         late: list[_Judged],
     ) -> tuple[list[_Judged], list[_Judged]]:
         """What became of writes whose values stand in another spelling, or have been changed by somebody.
@@ -164,9 +164,9 @@ class Verifier:
         """
         judged: list[_Judged] = []
         waiting, respelt = dict(suspects), set[str]()
-        again = not self._settling.cut
+        again = not self._settling.stopped_by
         try:
-            for change, outcome in self._spelling.judge(
+            for change, outcome in self._spelling.judge_writes(
                 [*suspects.values()], again=again
             ):
                 del waiting[change.user.id]
@@ -205,11 +205,11 @@ class Verifier:
             )
         }
         return [
-            (change, self._confirm(change, users.get(change.user.id), answers))
+            (change, self._confirm_change(change, users.get(change.user.id), answers))
             for change in written
         ]
 
-    def _confirm(
+    def _confirm_change(
         self,
         change: Change,
         user: User | None,
@@ -243,7 +243,7 @@ class Verifier:
             why,
             lost=tuple(lost),
         )
-        suspect = self._spelling.suspect(
+        suspect = self._spelling.find_suspect(
             change, user, outcome, self._answered.get(user.id)
         )
         if suspect is not None:
@@ -284,8 +284,8 @@ def _is_as_before(
     if not each.seen:
         return True
     if each.name == OBJECT_CLASS:
-        return not equality.minus(rule, each.old, held)
-    return equality.same_set(rule, ours(each.pattern, held), each.old)
+        return not equality.subtract_equal(rule, each.old, held)
+    return equality.same_set(rule, owned_values(each.pattern, held), each.old)
 
 
 def _stop_waiting(
@@ -334,7 +334,7 @@ def _list_lost(
         if answer is not None:
             stuck = answer in (Holds.SAME, Holds.UNKNOWN)
         else:
-            stuck = stands(each, user.values.get(each.name, ()), description)
+            stuck = change_stands(each, user.values.get(each.name, ()), description)
         if not stuck:
             lost.append(each.name)
     return lost

@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 import click
 
 from connector import errors
-from connector.cli.terminal import fit
-from connector.model import Ending
-from connector.reports.visible import visible, visible_lines
+from connector.cli.terminal import wrap_text
+from connector.model import RunEnding
+from connector.reports.visible import make_visible, visible_lines
 
 
 class Exit(IntEnum):
@@ -123,7 +123,7 @@ def _find_nearest(fault: BaseException, table: dict[type[BaseException], T]) -> 
     return next(table[kind] for kind in type(fault).__mro__ if kind in table)
 
 
-def code_of_ending(ending: Ending) -> Exit:
+def code_of_ending(ending: RunEnding) -> Exit:
     """The exit code of an apply that ended so; its last line is made of the same."""
     if ending.in_vain:
         return Exit.FAILED
@@ -135,13 +135,13 @@ def code_of(fault: BaseException) -> Exit:
     return _find_nearest(fault, _CODES)
 
 
-def tell(fault: BaseException) -> int:
+def report_fault(fault: BaseException) -> int:
     """Say on standard error what was wrong, where, and what to do; return the exit code."""
     if isinstance(fault, click.exceptions.Exit):
         return fault.exit_code
     # `… | head`: the reader has gone, and nobody listens any more
     if not isinstance(fault, BrokenPipeError):
-        click.echo(fit(_describe_fault(fault), sys.stderr), err=True)
+        click.echo(wrap_text(_describe_fault(fault), sys.stderr), err=True)
     return code_of(fault)
 
 
@@ -150,10 +150,10 @@ def _describe_fault(fault: BaseException) -> str:
         return _describe_usage(fault)
     if isinstance(fault, errors.ConnectorError):
         # of files that people write each fault has a line of its own; else no line break is ours
-        clean = visible_lines if isinstance(fault, errors.FileError) else visible
+        clean = visible_lines if isinstance(fault, errors.FileError) else make_visible
         said = f"cec-connector: {clean(str(fault))}"
         commands = getattr(fault, "__notes__", ())
-        lines = [f"    {visible(command)}" for command in commands]
+        lines = [f"    {make_visible(command)}" for command in commands]
         return "\n".join([said, _find_nearest(fault, _ADVICE), *lines])
     # A traceback shows lines of code and no values; the message itself could carry one, so
     # only its type is told.

@@ -23,12 +23,17 @@ from connector.apply.context import (
     PlanContext,
     UndoContext,
 )
-from connector.apply.dry_runs import Run
-from connector.apply.job_state import attempted, run_named
+from connector.apply.dry_runs import FinishedRun
+from connector.apply.job_state import find_run_id, note_failed_attempt
 from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
-from connector.cli.approvals import ask_about_plan, asks, said_how, signed_plan
-from connector.cli.observers import observers
+from connector.cli.approvals import (
+    ask_about_plan,
+    can_ask,
+    explain_signing,
+    load_signed_plan,
+)
+from connector.cli.observers import make_observers
 from connector.cli.options import (
     accept_option,
     approval_option,
@@ -39,8 +44,14 @@ from connector.cli.options import (
     report_option,
     yes_option,
 )
-from connector.cli.output import command_line, say, say_command
-from connector.cli.running import RunOptions, Shower, exit_code, on_hold, say_untold
+from connector.cli.output import command_line, print_pieces, say_command
+from connector.cli.running import (
+    PlanPrinter,
+    RunOptions,
+    describe_hold,
+    exit_code,
+    say_untold,
+)
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError, StateError, UsageError
 from connector.model import Plan
@@ -94,48 +105,48 @@ def undo_command(**given: Any) -> int:
     them again. To allow applies, run release.
     """
     options = RunOptions(**given)
-    if options.write and options.save:
+    if options.write and options.save_plan:
         why = "is for an undo that is only shown. Leave out --apply"
         raise UsageError(why, where="--save")
     if options.read_files and not options.write:
         raise UsageError("is for an undo that is written. Add --apply", where="--plan")
-    options = replace(options, run=run_named(options.job, options.run))
+    options = replace(options, run=find_run_id(options.job, options.run))
     words = ["undo", str(options.job), options.run]
     how = () if options.saved else (*words, "--save", "UNDO.json")
     show = options.make_shower("undo", options.run, "--apply")
     return _carry_out(options, show, how)
 
 
-def _carry_out(options: RunOptions, show: Shower, how: Sequence[str]) -> Exit:
+def _carry_out(options: RunOptions, show: PlanPrinter, how: Sequence[str]) -> Exit:
     """Show the plan, ask about it at a terminal, and write it.
 
     `how`: the command that saves such a plan, for people to sign; empty where one is saved.
     """
     show.goes_on = options.write
-    review = Review(*signed_plan(options.saved, options.signatures))
+    review = Review(*load_signed_plan(options.saved, options.signatures))
     if review.plan and options.signatures:
         show.signed = review.plan.digest
     file = options.saved or how[-1]
-    with said_how(file, how), stopped_by_signals() as show.stop:
+    with explain_signing(file, how), stopped_by_signals() as show.stop:
         if not options.write:
             return _show_only(options, show)
-        if asks(yes=options.yes):
+        if can_ask(yes=options.yes):
             agreed = _show_and_ask(options, show, review)
             review = Review(agreed, review.signed, was_just_shown=not options.saved)
         return _write_plan(options, show, review)
 
 
-def _show_only(options: RunOptions, show: Shower) -> Exit:
+def _show_only(options: RunOptions, show: PlanPrinter) -> Exit:
     """Show what would be written, and save it if that is asked for."""
     with _open_dry(options) as context:
         show.keep_off(context.place.files)
         run = _draw_plan(context, options, show)
         code = exit_code(run)
-        context.observer.finished(run.plan, code)
+        context.observer.end_run(run.plan, code)
     return code
 
 
-def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
+def _show_and_ask(options: RunOptions, show: PlanPrinter, review: Review) -> Plan:
     """Show the plan, and ask about it; the plan that was agreed to. Nothing is held meanwhile.
 
     Raises DeclinedError.
@@ -146,7 +157,7 @@ def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
         attempt = Attempt("undo", undoes=options.run)
     with _open_dry(options, attempt) as context:
         show.keep_off(context.place.files)
-        is_held = context.state.held(context.job) is not None
+        is_held = context.state.read_hold(context.job) is not None
         if saved is not None and is_held and not options.run:
             return saved  # its apply will be refused
         plan = saved or _draw_plan(context, options, show).plan
@@ -154,18 +165,18 @@ def _show_and_ask(options: RunOptions, show: Shower, review: Review) -> Plan:
         shown = rules.approve_plan(Review(plan, review.signed), options.accept)
         found = shown.plan or plan
         show(found, None)
-        context.observer.finished(plan, None)
-    with attempted(options.job, context.plan_id, attempt):
+        context.observer.end_run(plan, None)
+    with note_failed_attempt(options.job, context.plan_id, attempt):
         # an earlier run may have written a part of a saved plan
         begins = None if saved else show.stop
         ask_about_plan(found, choose_accepted(found, options.accept), begins)
     return plan
 
 
-def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
+def _write_plan(options: RunOptions, show: PlanPrinter, review: Review) -> Exit:
     """Write the plan, no more of it than was reviewed."""
     show.writes = True
-    with _open(options, show, review) as context:
+    with _open_writing(options, show, review) as context:
         show.keep_off(context.place.files | options.read_files)
         try:
             if isinstance(context, ApplyUndoContext):
@@ -188,31 +199,37 @@ def _write_plan(options: RunOptions, show: Shower, review: Review) -> Exit:
         finally:
             if options.run:  # however it ended, it has left the job on hold
                 with suppress(StateError):
-                    say([on_hold(options.job, context.state.held(context.job))])
+                    print_pieces(
+                        [
+                            describe_hold(
+                                options.job, context.state.read_hold(context.job)
+                            )
+                        ]
+                    )
         if not options.run:
             _tell_next_plan(options, review.plan, run)
         code = exit_code(run)
-        context.observer.finished(run.plan, code)
+        context.observer.end_run(run.plan, code)
     return code
 
 
 def _open_dry(
     options: RunOptions, attempt: Attempt | None = None
 ) -> AbstractContextManager[PlanContext | UndoContext]:
-    job, names_all = options.job, bool(options.reports or options.save)
+    job, names_all = options.job, bool(options.reports or options.save_plan)
     if options.run:
         return undo_context(
-            job, observers, options.run, everybody=names_all, attempt=attempt
+            job, make_observers, options.run, everybody=names_all, attempt=attempt
         )
-    return plan_context(job, observers, everybody=names_all, attempt=attempt)
+    return plan_context(job, make_observers, everybody=names_all, attempt=attempt)
 
 
-def _open(
-    options: RunOptions, show: Shower, review: Review
+def _open_writing(
+    options: RunOptions, show: PlanPrinter, review: Review
 ) -> AbstractContextManager[ApplyContext | ApplyUndoContext]:
     job, names_all = options.job, bool(options.reports)
     run = review.plan.id if review.plan else None
-    observed = partial(observers, run=run, stop=show.stop)
+    observed = partial(make_observers, run=run, stop=show.stop)
     if options.run:
         undone = partial(observed, kind="undo")
         return apply_undo_context(job, undone, options.run, everybody=names_all)
@@ -222,14 +239,16 @@ def _open(
 
 
 def _draw_plan(
-    context: PlanContext | UndoContext, options: RunOptions, show: Shower
-) -> Run:
+    context: PlanContext | UndoContext, options: RunOptions, show: PlanPrinter
+) -> FinishedRun:
     if isinstance(context, UndoContext):
-        return dry_undo(context, show, save=options.save is not None)
+        return dry_undo(context, show, save=options.save_plan is not None)
     return dry_run(context, show, options.only)
 
 
-def _tell_next_plan(options: RunOptions, reviewed: Plan | None, run: Run) -> None:
+def _tell_next_plan(
+    options: RunOptions, reviewed: Plan | None, run: FinishedRun
+) -> None:
     """Say which plan comes after a reviewed one that left users out.
 
     The same for a pilot that failed, else everybody's.
@@ -238,7 +257,7 @@ def _tell_next_plan(options: RunOptions, reviewed: Plan | None, run: Run) -> Non
     if saved is None or reviewed is None or run.outcomes is None:
         return
     if run.aside and run.tried:
-        only = [*reviewed.notes.only, *options.only] if run.ending.in_part else []
+        only = [*reviewed.notes.only, *options.only] if run.count_ending.in_part else []
         words = [f"--only={name}" for name in dict.fromkeys(only)]
         words += ["--save", str(saved.with_name(f"{saved.stem}-next{saved.suffix}"))]
         said = "\nThe reviewed plan is spent. To plan what is left,"

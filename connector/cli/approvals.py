@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from connector.apply.approval import Signed
-from connector.cli.output import command_line, say
+from connector.apply.approval import SignedFile
+from connector.cli.output import command_line, print_pieces
 from connector.errors import DeclinedError, FileError, UnapprovedError, UsageError
-from connector.model import APPROVAL_NAMESPACE, ON_HOLD, Ending, Plan
+from connector.model import APPROVAL_NAMESPACE, ON_HOLD, Plan, RunEnding
 from connector.planfile import load_octets
-from connector.reports.wording import count
-from connector.runtime.stopping import Stop
+from connector.reports.wording import count_noun
+from connector.runtime.stopping import StopRequest
 from connector.settings.textfile import read_octets
 
 SECONDS: Final = 300.0
@@ -27,9 +27,9 @@ _MOST: Final = 1 << 20
 """Octets of a signature that are read. One of this size is refused later."""
 
 
-def signed_plan(
+def load_signed_plan(
     saved: Path | None, signatures: Sequence[Path]
-) -> tuple[Plan | None, Signed | None]:
+) -> tuple[Plan | None, SignedFile | None]:
     """The plan in a file, and what people have signed of it: the same octets.
 
     Raises FileError, UsageError.
@@ -41,12 +41,14 @@ def signed_plan(
             )
         return None, None
     plan, octets = load_octets(saved)
-    return plan, signed(octets, signatures)
+    return plan, attach_signatures(octets, signatures)
 
 
-def signed(octets: bytes, signatures: Sequence[Path]) -> Signed:
+def attach_signatures(octets: bytes, signatures: Sequence[Path]) -> SignedFile:
     """These octets with their signatures. Raises FileError."""
-    return Signed(octets, [(str(path), _read_signature(path)) for path in signatures])
+    return SignedFile(
+        octets, [(str(path), _read_signature(path)) for path in signatures]
+    )
 
 
 def _read_signature(path: Path) -> bytes:
@@ -58,30 +60,32 @@ def _read_signature(path: Path) -> bytes:
 
 
 @contextmanager
-def said_how(file: Path | str, save: Sequence[str]) -> Iterator[None]:
+def explain_signing(file: Path | str, save: Sequence[str]) -> Iterator[None]:
     """Say how the `file` is signed, where that lacks; `save`: the command that writes one."""
     try:
         yield
     except UnapprovedError as fault:
         if save:
             fault.add_note(command_line(*save))
-        fault.add_note(sign_command(file))
+        fault.add_note(make_sign_command(file))
         raise
 
 
-def sign_command(file: Path | str) -> str:
+def make_sign_command(file: Path | str) -> str:
     """The command line that signs a file."""
     return shlex.join(
         ["ssh-keygen", "-Y", "sign", "-f", "KEY", "-n", APPROVAL_NAMESPACE, str(file)]
     )
 
 
-def asks(*, yes: bool) -> bool:
+def can_ask(*, yes: bool) -> bool:
     """Whether there is somebody to ask: input and output are terminals."""
     return not yes and bool(sys.stdin) and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask_about_plan(plan: Plan, accept: str | None, stop: Stop | None = None) -> None:
+def ask_about_plan(
+    plan: Plan, accept: str | None, stop: StopRequest | None = None
+) -> None:
     """Ask whether a plan that was shown is to be written.
 
     Nobody is asked about a plan without changes, or one that will be refused. `stop` learns
@@ -92,24 +96,24 @@ def ask_about_plan(plan: Plan, accept: str | None, stop: Stop | None = None) -> 
         return
     changes = len(plan.changes)
     if stop is not None:
-        stop.standing = lambda: Ending.unsent(changes)
-    confirm(f"Apply {count(changes, 'change')}?")
+        stop.standing = lambda: RunEnding.unsent(changes)
+    ask_to_confirm(f"Apply {count_noun(changes, 'change')}?")
 
 
-def confirm(question: str) -> None:
+def ask_to_confirm(question: str) -> None:
     """Ask at the terminal. Raises DeclinedError where the answer is anything but yes."""
     terminal = sys.stdin.fileno()
     with suppress(termios.error):
         # what was typed before the question answers nothing
         termios.tcflush(terminal, termios.TCIFLUSH)
-    say([f"{question} [y/N] "])
+    print_pieces([f"{question} [y/N] "])
     answer: bytes | None = None
     try:
         is_answered, _, _ = select.select([terminal], [], [], SECONDS)
         answer = os.read(terminal, 1024) if is_answered else None
     finally:
         if answer is None:
-            say(["\n"])
+            print_pieces(["\n"])
     if answer is None:
         raise DeclinedError(f"no answer within {SECONDS / 60:g} minutes")
     if answer.strip().lower() not in {b"y", b"yes"}:

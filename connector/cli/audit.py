@@ -9,21 +9,21 @@ from typing import Final
 
 import click
 
-from connector.apply.job_state import open_audit, read_audit, runs_that_wrote
+from connector.apply.job_state import find_runs_that_wrote, open_audit, read_audit
 from connector.cli.advice import Exit
-from connector.cli.logs import configure
-from connector.cli.observers import auditor
+from connector.cli.logs import configure_log
+from connector.cli.observers import make_auditor
 from connector.cli.options import FILE, flag_option, job_argument, path_option
 from connector.cli.output import say_line, say_lines, say_text
 from connector.errors import UsageError
 from connector.observers.audit_check import (
     AuditCheck,
-    Finding,
+    AuditFinding,
     KeptAudit,
     name_records,
 )
-from connector.runtime.stopping import Stop
-from connector.settings.job import load
+from connector.runtime.stopping import StopRequest
+from connector.settings.job import load_job
 from connector.settings.textfile import open_regular
 
 _SHOWN_AT_MOST: Final = 20
@@ -42,14 +42,14 @@ def catch_up(job: Path) -> None:
 
     Each apply and undo does so first. Use this command after a crash or a full disk, without a run.
     """
-    configure()
+    configure_log()
     with open_audit(job) as (loaded, lines, fingerprint):
         settings = loaded.job.audit
         if lines is None or settings is None:
             say_text("This job has no state yet, so no record is to be sent.")
             return
-        with closing(auditor(loaded, settings, "", Stop())) as audit:
-            audit.opens("", fingerprint, lines)
+        with closing(make_auditor(loaded, settings, "", StopRequest())) as audit:
+            audit.open_directory("", fingerprint, lines)
     if settings.file is None:
         say_text("The state keeps the audit of this job, and it is complete.")
         return
@@ -86,7 +86,7 @@ def verify(
         check, name, findings = _check_with_state(files, first, job, syslog=syslog)
     elif files:
         check, name = _check_files(files, first, syslog=syslog), None
-        findings = check.finish()
+        findings = check.list_findings()
     else:
         raise UsageError("name the files of the audit, or add --job JOB", where="FILE")
     say_lines(_describe_findings(check, findings))
@@ -116,7 +116,7 @@ def verify(
 
 def _name_unread_file(job: Path) -> None:
     """Say that the file of the job's audit was not read, if it has one."""
-    settings = load(job).job.audit
+    settings = load_job(job).job.audit
     if settings is not None and settings.file is not None:
         say_line(
             f"{settings.file}: not read. To check its records too, give it as FILE"
@@ -134,11 +134,11 @@ def _check_files(files: Sequence[Path], first: int, *, syslog: bool) -> AuditChe
 
 def _check_with_state(
     files: Sequence[Path], first: int, job: Path, *, syslog: bool
-) -> tuple[AuditCheck, str, list[Finding]]:
+) -> tuple[AuditCheck, str, list[AuditFinding]]:
     """The files and then the lines that the state keeps; the name of the job; what was found."""
     # before the files: what a run adds meanwhile makes them longer, and no line is missing
     name, head, lines = read_audit(job)
-    runs = runs_that_wrote(job)
+    runs = find_runs_that_wrote(job)
     if not files and lines:
         first = max(first, lines[0].number)
     check = _check_files(files, first, syslog=syslog)
@@ -147,7 +147,7 @@ def _check_with_state(
         for line in lines:
             check.check_line(f"state:{line.number}", f"{line.text}\n".encode())
     latest = read_audit(job)[1]
-    findings = check.finish(KeptAudit(name, head, latest, runs))
+    findings = check.list_findings(KeptAudit(name, head, latest, runs))
     return check, name, findings
 
 
@@ -159,7 +159,9 @@ def _read_file(path: Path) -> Iterator[bytes]:
         raise UsageError(f"cannot be read: {fault.strerror}", where=str(path)) from None
 
 
-def _describe_findings(check: AuditCheck, findings: Sequence[Finding]) -> Iterator[str]:
+def _describe_findings(
+    check: AuditCheck, findings: Sequence[AuditFinding]
+) -> Iterator[str]:
     for finding in findings[:_SHOWN_AT_MOST]:
         parts = (finding.where, finding.job, finding.why)
         yield ": ".join(part for part in parts if part)

@@ -13,35 +13,46 @@ from msgspec.structs import replace
 
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.job_state import hold_on, opened, other_jobs, try_state
+from connector.apply.job_state import (
+    find_other_jobs,
+    open_job_state,
+    read_hold,
+    try_state,
+)
 from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
 from connector.apply.to_arrange import (
-    access_rules,
-    compare_notes,
-    index_notes,
-    missing_rights,
+    find_missing_rights,
+    list_access_rules,
+    tell_compare_rights,
+    tell_indexes,
 )
 from connector.cli.advice import Exit
-from connector.cli.observers import observers
+from connector.cli.observers import make_observers
 from connector.cli.options import flag_option, job_argument
-from connector.cli.output import say, say_command, say_line, say_lines, say_text
+from connector.cli.output import (
+    print_pieces,
+    say_command,
+    say_line,
+    say_lines,
+    say_text,
+)
 from connector.errors import LimitError
-from connector.matching.people import nowhere, strangers
-from connector.matching.roster import Roster
-from connector.matching.user_names import Naming
+from connector.matching.people import find_lost_pins, find_strangers
+from connector.matching.roster import AgentRoster
+from connector.matching.user_names import NameRules
 from connector.model import Change, Description, Key, Tenant, User
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
-from connector.planning.schema_checks import Survey
-from connector.reports.schema import attribute
-from connector.reports.visible import visible
+from connector.planning.schema_checks import ClassSurvey
+from connector.reports.schema import describe_attribute
+from connector.reports.visible import make_visible
 from connector.reports.wording import nobody_matches
-from connector.runtime.clock import now
-from connector.settings.job import load
+from connector.runtime.clock import read_clock
+from connector.settings.job import load_job
 from connector.sources.port import OnceSource, Source
 
 _INVALID: Final = 3
@@ -57,9 +68,9 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 )
 def check_command(job: Path, *, acl: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
-    with plan_context(job, observers, remember=False) as context:
+    with plan_context(job, make_observers, remember=False) as context:
         if acl:  # for an account that may not be able to read anything yet
-            say(access_rules(context), fitted=False)
+            print_pieces(list_access_rules(context), fitted=False)
             return Exit.DONE
         _tell_files(context.job, job)
         source = OnceSource(context.source)
@@ -70,7 +81,7 @@ def check_command(job: Path, *, acl: bool) -> int:
             if place != "state":  # a check opens no state
                 say_line(f"  {_PLACES.get(place, place)}: {what}")
         nobody, differ, survey = _check_directory(context, tenant, description)
-        _tell_missing(context, job, [differ.trial(user) for user in survey.spread])
+        _tell_missing(context, job, [differ.make_trial(user) for user in survey.spread])
         say_lines(_describe_listed(context, tenant, description))
         _tell_remembered(context, job, description)
         if nobody:
@@ -86,7 +97,7 @@ def check_command(job: Path, *, acl: bool) -> int:
 
 def _tell_files(name: str, job: Path) -> None:
     say_line(f"job        {name}: the job and mapping files are valid")
-    for path, why, mode in open_to_others(load(job)):
+    for path, why, mode in open_to_others(load_job(job)):
         say_line(f"  note: {path}: {why}; run `chmod {mode}` on it")
 
 
@@ -98,8 +109,8 @@ def _describe_source(tenant: Tenant) -> Iterator[str]:
     line = f"source     {tenant.size} agents, {unassigned} of them without an account"
     if tenant.invalid:
         line += f", {len(tenant.invalid)} invalid records"
-    if tenant.beside:
-        line += f"; {tenant.beside} more are not this job's"
+    if tenant.other_jobs_count:
+        line += f"; {tenant.other_jobs_count} more are not this job's"
     yield line
     for each in tenant.invalid[:_INVALID]:
         yield f"  record {each.record} is invalid: {each.why}"
@@ -107,27 +118,27 @@ def _describe_source(tenant: Tenant) -> Iterator[str]:
 
 def _check_directory(
     context: PlanContext, tenant: Tenant, description: Description
-) -> tuple[str, Differ, Survey]:
+) -> tuple[str, UserComparer, ClassSurvey]:
     """Say what the directory's users and attributes can hold. Returns why nobody matches, if so."""
-    differ = Differ(tenant, context.rules.mapping, description)
-    survey = Survey(differ.attributes, differ.schema_checks)
+    differ = UserComparer(tenant, context.rules.mapping, description)
+    survey = ClassSurvey(differ.attributes, differ.schema_checks)
     nobody, cut = _survey_users(context, tenant, description, survey)
     or_more = " or more" if cut else ""
     say_line(
-        f"directory  {survey.users} users{or_more} within base and filter ({description.identity})"
+        f"directory  {survey.user_count} users{or_more} within base and filter ({description.identity})"
     )
     described = context.reader.describe()  # once more: reading may have told more
     for info in described.attributes.values():
-        say_line(f"  {info.name}: {attribute(info)}")
+        say_line(f"  {info.name}: {describe_attribute(info)}")
     notes = [*cut, *(problem.why for problem in differ.problems), *differ.cautions]
-    for name, found in survey.barred().items():
+    for name, found in survey.count_barred().items():
         for why, count in found.items():
             notes.append(f"{count:,} of the users cannot take {name}: {why}")
     notes += described.cautions
-    notes += compare_notes(context, survey.spread)
-    notes += index_notes(context)
+    notes += tell_compare_rights(context, survey.spread)
+    notes += tell_indexes(context)
     if context.rules.approvers:
-        short = context.rules.approvers.explain_shortage(now())
+        short = context.rules.approvers.explain_shortage(read_clock())
         notes += [f"approvers: {short}"] if short else []
     names = [rule.directory for rule in context.rules.mapping.match]
     _tell_notes(notes, [*names, *differ.attributes])
@@ -135,26 +146,26 @@ def _check_directory(
 
 
 def _survey_users(
-    context: PlanContext, tenant: Tenant, description: Description, survey: Survey
+    context: PlanContext, tenant: Tenant, description: Description, survey: ClassSurvey
 ) -> tuple[str, list[str]]:
     """Read all users into the survey. Returns that nobody matches, if so, and notes on what a limit left unread."""
-    roster = Roster(tenant, context.rules.mapping, context.rules.pins, description)
+    roster = AgentRoster(tenant, context.rules.mapping, context.rules.pins, description)
     matching: list[User] = []
 
     def note_users() -> Iterator[User]:
         for user in context.reader.scan():
-            if not matching and roster.seekers(user):
+            if not matching and roster.find_seekers(user):
                 matching.append(user)
             yield user
 
     cut = []
     try:
-        survey.take(note_users())
+        survey.count_users(note_users())
     except LimitError as fault:
         cut = list(_describe_cut(context.rules.mapping, description, fault))
-        keys = roster.keys(lambda _agent, _rule: False)
+        keys = roster.list_keys(lambda _agent, _rule: False)
         matching += islice(context.reader.find(keys), 1)
-    empty = survey.users == 0 and not cut
+    empty = survey.user_count == 0 and not cut
     if matching or not (empty or len(roster)):
         return "", cut
     why = nobody_matches(dict(context.describe_sources(description)), empty=empty)
@@ -193,14 +204,14 @@ def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
 
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
-    others = other_jobs(job, context.rules.mapping, description)
+    others = find_other_jobs(job, context.rules.mapping, description)
     for place, what in others.told.items():
         say_line(f"{place}: {what}")
-    if held := hold_on(job):
+    if held := read_hold(job):
         since, why = held
-        said = f"on hold    since {since}: {visible(why)}; applies are refused."
+        said = f"on hold    since {since}: {make_visible(why)}; applies are refused."
         say_command(f"{said} To allow them,", "release", job)
-    with opened(job) as (_, state):
+    with open_job_state(job) as (_, state):
         require_same_job(replace(context, state=state))
 
 
@@ -208,12 +219,16 @@ def _describe_listed(
     context: PlanContext, tenant: Tenant, description: Description
 ) -> Iterator[str]:
     """Which lines of the pins and of the exclude list name nobody."""
-    naming = Naming(description)
-    spared = _find_named(context, context.rules.exclude.keys(naming))
-    pinned = {key for pin in context.rules.pins for key in naming.keys(pin.user)}
+    naming = NameRules(description)
+    spared = _find_named(context, context.rules.exclude.list_keys(naming))
+    pinned = {key for pin in context.rules.pins for key in naming.list_keys(pin.user)}
     problems = [
-        *strangers(context.rules.pins, context.rules.exclude, tenant, spared, naming),
-        *nowhere(context.rules.pins, _find_named(context, sorted(pinned)), naming),
+        *find_strangers(
+            context.rules.pins, context.rules.exclude, tenant, spared, naming
+        ),
+        *find_lost_pins(
+            context.rules.pins, _find_named(context, sorted(pinned)), naming
+        ),
     ]
     for problem in problems:
         who = [str(problem.agent)] if problem.agent else []
@@ -226,7 +241,7 @@ def _find_named(context: PlanContext, keys: Collection[Key]) -> list[User]:
 
 def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) -> None:
     """Name the attributes that the account may not write, as far as the server tells."""
-    lacking = list(missing_rights(context, changes))
+    lacking = list(find_missing_rights(context, changes))
     for names, denied, asked in lacking:
         share = "any" if denied == asked else f"{denied:,}"
         users = f"{share} of {asked:,} users asked"
@@ -243,9 +258,9 @@ def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
         except LimitError as fault:
             say_line(f"in use     not counted: {fault.what}")
             return
-        found = find_foreign_values(planned.plan, context.brief(), planned.denied)
+        found = find_foreign_values(planned.plan, context.make_brief(), planned.denied)
     for name in found.users:
-        say_line(f"in use     {name}: {found.tell(name)}")
+        say_line(f"in use     {name}: {found.describe_attribute(name)}")
     if found.users:
         say_text(
             "           An apply replaces these values. To keep them, narrow `owns`, or remove these attributes."

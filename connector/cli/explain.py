@@ -8,10 +8,10 @@ import click
 
 from connector.apply.composition import plan_context
 from connector.cli.advice import Exit
-from connector.cli.observers import observers
+from connector.cli.observers import make_observers
 from connector.cli.options import flag_option, job_argument
-from connector.cli.output import say
-from connector.explain.explainer import explain
+from connector.cli.output import print_pieces
+from connector.explain.explainer import explain_name
 from connector.reports import explanation
 
 
@@ -27,11 +27,13 @@ def explain_command(job: Path, agent: str, *, as_json: bool) -> None:
 
     Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """
-    with plan_context(job, observers) as context:
-        explained = explain(context, agent)
-        context.observer.stage("show")
+    with plan_context(job, make_observers) as context:
+        explained = explain_name(context, agent)
+        context.observer.begin_stage("show")
         if as_json:
-            say([explanation.as_document(context.job, explained)], fitted=False)
+            print_pieces(
+                [explanation.as_document(context.job, explained)], fitted=False
+            )
         else:
-            say(explanation.render(explained))
-        context.observer.finished(None, Exit.DONE)
+            print_pieces(explanation.render_text(explained))
+        context.observer.end_run(None, Exit.DONE)

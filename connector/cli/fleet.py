@@ -17,7 +17,13 @@ from connector.apply.approval import check_approval, find_waiting
 from connector.apply.job_state import require_shared
 from connector.cli import fleet_texts
 from connector.cli.advice import Exit
-from connector.cli.approvals import asks, confirm, said_how, sign_command, signed
+from connector.cli.approvals import (
+    ask_to_confirm,
+    attach_signatures,
+    can_ask,
+    explain_signing,
+    make_sign_command,
+)
 from connector.cli.logs import configure_service
 from connector.cli.options import (
     FILE,
@@ -38,16 +44,16 @@ from connector.cli.output import (
     say_lines,
     say_text,
 )
-from connector.cli.running import Shower
-from connector.cli.serve import Address, listen_option
+from connector.cli.running import PlanPrinter
+from connector.cli.serve import ListenAddress, listen_option
 from connector.errors import StateError, UsageError
 from connector.planfile import write_out
-from connector.reports.document import parse
-from connector.reports.wording import count
+from connector.reports.document import parse_plan
+from connector.reports.wording import count_noun
 from connector.runtime.log import log
-from connector.serve.web import Web
+from connector.serve.web import WebServer
 from connector.settings import job as jobs
-from connector.settings.fleet import find
+from connector.settings.fleet import find_fleet
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -91,14 +97,14 @@ def make_schedules(
     Without --apply it only shows the changes, and ends with 2 if there are any. With it, a
     terminal is asked first.
     """
-    from connector.fleet.client import ask
+    from connector.fleet.client import ask_engine
     from connector.fleet.jobs import read_jobs
     from connector.fleet.schedules import make_changes, plan_schedules
 
-    fleet = find(folder, fleet_file)
+    fleet = find_fleet(folder, fleet_file)
     loaded = read_jobs(folder, fleet.path)
     queue = fleet.settings.task_queue
-    planned = ask(fleet, lambda client: plan_schedules(client, loaded, queue))
+    planned = ask_engine(fleet, lambda client: plan_schedules(client, loaded, queue))
     say_lines(fleet_texts.describe_plan(planned))
     if not planned.changes:
         return Exit.DONE
@@ -107,14 +113,14 @@ def make_schedules(
         words += ["--fleet", str(fleet_file)] if fleet_file else []
         say_command("\nNothing was changed. To make the changes,", *words, "--apply")
         return Exit.PENDING
-    if asks(yes=yes):
-        confirm(f"Make {count(len(planned.changes), 'change')}?")
-    results = ask(fleet, lambda client: make_changes(client, planned.changes))
+    if can_ask(yes=yes):
+        ask_to_confirm(f"Make {count_noun(len(planned.changes), 'change')}?")
+    results = ask_engine(fleet, lambda client: make_changes(client, planned.changes))
     missed = [result for result in results if result.why]
     for each in missed:
         say_line(f"Not made: {each.change.verb} {each.change.job}: {each.why}.")
     made = len(results) - len(missed)
-    say_text(f"Made {count(made, 'change')} of {len(results):,}.")
+    say_text(f"Made {count_noun(made, 'change')} of {len(results):,}.")
     if missed:
         return Exit.IN_PART if made else Exit.FAILED
     return Exit.DONE
@@ -144,26 +150,26 @@ def run_worker(
     *,
     at_once: int,
     finish: int,
-    listen: Address,
+    listen: ListenAddress,
     fleet_file: Path | None,
 ) -> None:
     """Run the jobs in FOLDER as the fleet says, until SIGTERM. Any number of workers share the work."""
-    from connector.fleet.client import connect
+    from connector.fleet.client import connect_engine
     from connector.fleet.jobs import read_names
     from connector.fleet.worker import FleetWorker
 
     options = configure_service()
-    fleet = find(folder, fleet_file)
+    fleet = find_fleet(folder, fleet_file)
 
     async def work() -> None:
         # without jobs it would take those of other workers, and fail them
         if not read_names(folder, fleet.path):
             raise UsageError("holds no job files", where=str(folder))
-        client = await connect(fleet)
+        client = await connect_engine(fleet)
         worker = FleetWorker(
             client, fleet, folder, options, at_once=at_once, finish=finish
         )
-        with Web(*listen, worker) as web:
+        with WebServer(*listen, worker) as web:
             log.info("working", address=web.address, folder=str(folder))
             await worker.run()
 
@@ -179,14 +185,14 @@ def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
 
     The exit code is 1 while a job fails or applies have stopped, else 0.
     """
-    from connector.fleet.client import ask, require_worker
+    from connector.fleet.client import ask_engine, require_worker
     from connector.fleet.jobs import open_limits, read_names
 
-    fleet = find(folder, fleet_file)
+    fleet = find_fleet(folder, fleet_file)
     state = open_limits(fleet, folder).read_status()
     job_names = read_names(folder, fleet.path)
     queue = fleet.settings.task_queue
-    ask(fleet, lambda client: require_worker(client, queue))
+    ask_engine(fleet, lambda client: require_worker(client, queue))
     standings = fleet_texts.sort_standings(state, job_names)
     if as_json:
         say_document(fleet_texts.make_status_document(state, standings, job_names))
@@ -205,12 +211,12 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
 
     The exit code is that of the run: 2 or 3 while its plan waits for approval.
     """
-    from connector.fleet.client import ask, begin_run, wait_for_run
+    from connector.fleet.client import ask_engine, begin_run, wait_for_run
     from connector.fleet.schedules import require_ours
 
-    loaded = jobs.load(job)
+    loaded = jobs.load_job(job)
     require_shared(loaded)
-    fleet = find(job.parent, fleet_file)
+    fleet = find_fleet(job.parent, fleet_file)
     queue = fleet.settings.task_queue
 
     async def run(client: Client) -> tuple[StepResult | None, str]:
@@ -218,7 +224,7 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
         await begin_run(client, queue, loaded.name)
         return (None, "") if no_wait else await wait_for_run(client, loaded.name)
 
-    result, digest = ask(fleet, run)
+    result, digest = ask_engine(fleet, run)
     if no_wait:
         say_text("The run has begun. See `fleet status`.")
         return Exit.DONE
@@ -253,14 +259,16 @@ def show_plan(
     words = ["fleet", "approve", str(job), found.digest]
     if found.needed:
         words.append(f"--approval={save or 'PLAN.json'}.sig")
-    show = Shower(words, reports, whole=whole)
-    plan = parse(found.octets)
+    show = PlanPrinter(words, reports, whole=whole)
+    plan = parse_plan(found.octets)
     if save is None:
         show(plan, None)
     else:
         show.write_reports(plan, None)
         write_out(save, [found.octets.decode()])
-        how = f" To sign it, run:\n    {sign_command(save)}" if found.needed else ""
+        how = (
+            f" To sign it, run:\n    {make_sign_command(save)}" if found.needed else ""
+        )
         say_text(f"Saved.{how}")
     say_command("To approve it,", *words)
 
@@ -277,8 +285,10 @@ def approve_plan(
 
     Where JOB has approvers, they sign what `fleet plan --save` writes.
     """
-    with said_how("plan.json", ("fleet", "plan", str(job), "--save", "plan.json")):
-        pairs = signed(b"", signatures).signatures
+    with explain_signing(
+        "plan.json", ("fleet", "plan", str(job), "--save", "plan.json")
+    ):
+        pairs = attach_signatures(b"", signatures).signatures
         check_approval(job, digest, pairs)
     # Temporal takes text only, and the files' names stay here
     encoded = {
@@ -313,14 +323,14 @@ def send_verdict(
 
     Raises UsageError if the run does not wait with this plan.
     """
-    from connector.fleet.client import ask, judge_plan
+    from connector.fleet.client import ask_engine, judge_plan
     from connector.fleet.jobs import open_limits
     from connector.fleet.values import Verdict
 
     verdict = Verdict(digest, approved, dict(signatures))
-    fleet = find(job.parent, fleet_file)
+    fleet = find_fleet(job.parent, fleet_file)
     limits = open_limits(fleet, job.parent)
-    ask(fleet, lambda client: judge_plan(client, job.stem, verdict))
+    ask_engine(fleet, lambda client: judge_plan(client, job.stem, verdict))
     try:
         return limits.read_status().braked
     except StateError:  # the verdict was taken all the same
@@ -336,5 +346,5 @@ def resume_applies(folder: Path, fleet_file: Path | None) -> None:
     """Let the applies of the jobs in FOLDER begin again after the brake stopped them."""
     from connector.fleet.jobs import open_limits
 
-    had_stopped = open_limits(find(folder, fleet_file), folder).resume_applies()
+    had_stopped = open_limits(find_fleet(folder, fleet_file), folder).resume_applies()
     say_text("Applies begin again." if had_stopped else "Applies had not stopped.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector.cli.advice import Exit
-from connector.reports.wording import count
+from connector.reports.wording import count_noun
 
 if TYPE_CHECKING:
     from connector.fleet.limits import FleetStatus
@@ -28,8 +28,8 @@ def describe_plan(plan: SchedulePlan) -> Iterator[str]:
         by_hand = f"by hand ({note})" if note else "by hand"
         stays = "It stays paused until somebody resumes it in Temporal"
         yield f"{'paused':<8}{job}: {by_hand}. {stays}"
-    in_step = f"{count(plan.same, 'schedule')} in step"
-    yield f"{count(len(plan.changes), 'change')}, {in_step}."
+    in_step = f"{count_noun(plan.same, 'schedule')} in step"
+    yield f"{count_noun(len(plan.changes), 'change')}, {in_step}."
 
 
 # ---------------------------------------------------------------- status
@@ -105,7 +105,7 @@ def _describe_standing(standing: JobStatus) -> str:
         beyond = (
             ", beyond its limits" if waits and standing.code == Exit.REFUSED else ""
         )
-        return f", {count(standing.changes, 'change')}{beyond}, {standing.digest}"
+        return f", {count_noun(standing.changes, 'change')}{beyond}, {standing.digest}"
     last = f", last good {time_of(standing.last_good)}" if standing.last_good else ""
     return f", exit code {standing.code}{last}"
 

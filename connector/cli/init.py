@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from connector.cli.init_dialogue import KEPT, Dialogue, is_reference
-from connector.cli.logs import configure
+from connector.cli.init_dialogue import KEPT, InitDialogue, is_reference
+from connector.cli.logs import configure_log
 from connector.cli.options import Decorator, flag_option, path_option, text_option
 from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.errors import (
@@ -24,15 +24,15 @@ from connector.errors import (
     UsageError,
 )
 from connector.init.drafts import job_text
-from connector.init.fit import fit, meet, read
+from connector.init.fit import fit_job, meet_directory, read_tenant
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.planfile import write_out
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 if TYPE_CHECKING:
-    from connector.init.drafts import Chosen
-    from connector.init.fit import Fit, Server
-    from connector.init.match_search import Found
+    from connector.init.drafts import ChosenMapping
+    from connector.init.fit import FittingJob, MetServer
+    from connector.init.match_search import FoundRules
 
 _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
@@ -112,13 +112,13 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
     given["job"] = job if str(job) != "job.yaml" else None
     given["mapping"] = mapping
-    dialogue = Dialogue(given, job, **flags)
+    dialogue = InitDialogue(given, job, **flags)
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
             why = "the file exists. Name another by --job and --mapping, or add --force"
             raise UsageError(why, where=str(path))
-    configure()
+    configure_log()
     try:
         fitted, server = _fit_job(dialogue, job, mapping)
     except ConnectorError as fault:
@@ -138,11 +138,17 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     _show_command(dialogue, "The same without questions")
 
 
-def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]:
+def _fit_job(
+    dialogue: InitDialogue, job: Path, mapping: Path
+) -> tuple[FittingJob, MetServer]:
     """Look at the directory and the tenant, and ask again for what keeps that from working."""
-    login = ("--token",) if dialogue.answers().scim else ("--bind-dn", "--password")
-    server = dialogue.patiently(
-        lambda answers: meet(answers, job),
+    login = (
+        ("--token",)
+        if dialogue.collect_answers().is_scim
+        else ("--bind-dn", "--password")
+    )
+    server = dialogue.retry_step(
+        lambda answers: meet_directory(answers, job),
         {
             NoTlsError: ("--directory",),
             UntrustedError: ("--ca-file",),
@@ -150,10 +156,10 @@ def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]
             UnreachableError: ("--directory",),
         },
     )
-    if dialogue.answers().ldap:
-        dialogue.ask("--base", " ".join(server.contexts[:1]) or None)
-    tenant = dialogue.patiently(
-        lambda answers: read(answers, job),
+    if dialogue.collect_answers().is_ldap:
+        dialogue.ask_option("--base", " ".join(server.contexts[:1]) or None)
+    tenant = dialogue.retry_step(
+        lambda answers: read_tenant(answers, job),
         {
             NoTlsError: ("--source",),
             UntrustedError: ("--source-ca-file",),
@@ -161,24 +167,26 @@ def _fit_job(dialogue: Dialogue, job: Path, mapping: Path) -> tuple[Fit, Server]
             UnreachableError: ("--source",),
         },
     )
-    within = ("--base", "--filter") if dialogue.answers().ldap else ("--filter",)
-    fitted = dialogue.patiently(
-        lambda answers: fit(answers, job, server, mapping, tenant),
+    within = (
+        ("--base", "--filter") if dialogue.collect_answers().is_ldap else ("--filter",)
+    )
+    fitted = dialogue.retry_step(
+        lambda answers: fit_job(answers, job, server, mapping, tenant),
         {UsageError: within, UntrustedError: ("--ca-file",), DeniedError: login},
     )
     return fitted, server
 
 
-def _show_command(dialogue: Dialogue, what: str) -> None:
+def _show_command(dialogue: InitDialogue, what: str) -> None:
     """The answers of somebody at a terminal, so that they need not be given twice."""
     if dialogue.asked:
-        click.echo(f"{what}:\n  {visible(dialogue.command())}", err=True)
+        click.echo(f"{what}:\n  {make_visible(dialogue.make_command_line())}", err=True)
 
 
 # ---------------------------------------------------------------- telling
 
 
-def _describe_fit(fitted: Fit, server: Server) -> Iterator[str]:
+def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
     answers, chosen = fitted.answers, fitted.chosen
     yield f"directory  {server.kind}: {', '.join(answers.directories)}"
     yield f"base       {' or '.join(answers.base) or '(all of it)'}"
@@ -196,7 +204,7 @@ def _describe_fit(fitted: Fit, server: Server) -> Iterator[str]:
     yield "Match rules, and how many of these agents each matches alone"
     yield from _describe_rules(chosen)
     yield from _describe_unmatched(fitted.found)
-    if answers.ldap and fitted.found.others.indexed is None:
+    if answers.is_ldap and fitted.found.others.indexed is None:
         yield "The server does not show this account which attributes have an index."
     if chosen.rules:
         yield f"With the rules of the mapping, {fitted.found.together:,} of {chosen.agents:,} agents match."
@@ -204,7 +212,7 @@ def _describe_fit(fitted: Fit, server: Server) -> Iterator[str]:
         yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
 
 
-def _describe_fields(chosen: Chosen) -> Iterator[str]:
+def _describe_fields(chosen: ChosenMapping) -> Iterator[str]:
     """Each field of an agent with the attributes that take it, and what others keep there, each attribute once."""
     notes = {name: f"without {name}: {why}" for name, why in chosen.taken.items()}
     notes |= {name: f"with {name}: {why}" for name, why in chosen.stays.items()}
@@ -225,7 +233,7 @@ def _describe_fields(chosen: Chosen) -> Iterator[str]:
         yield f"           {note}"
 
 
-def _describe_rules(chosen: Chosen) -> Iterator[str]:
+def _describe_rules(chosen: ChosenMapping) -> Iterator[str]:
     """The rules that match anybody, the best first."""
     places = {
         (rule.agent.text, rule.directory): place
@@ -244,9 +252,9 @@ def _describe_rules(chosen: Chosen) -> Iterator[str]:
             yield line
 
 
-def _describe_unmatched(found: Found) -> Iterator[str]:
+def _describe_unmatched(found: FoundRules) -> Iterator[str]:
     """The attributes without a match, first those with an index, and those that could not be searched."""
-    slow = [name for name in found.none if found.others.slow(name)]
+    slow = [name for name in found.none if found.others.is_slow(name)]
     quick = [name for name in found.none if name not in slow]
     indexed = "" if found.others.indexed is None else " with an equality index"
     untried = " that were not searched: no time was left, there are too many, or the server refused"

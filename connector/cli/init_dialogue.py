@@ -13,10 +13,10 @@ import click
 from msgspec.structs import replace
 
 from connector.cli.output import command_line
-from connector.cli.terminal import fit
+from connector.cli.terminal import wrap_text
 from connector.errors import ConnectorError, UsageError
-from connector.init.drafts import Answers, Reference
-from connector.reports.visible import visible
+from connector.init.drafts import JobAnswers, SecretReference
+from connector.reports.visible import make_visible
 
 T = TypeVar("T")
 KEPT: Final = "env:NAME|file:PATH"
@@ -54,7 +54,7 @@ def is_reference(value: str) -> bool:
     return re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", value) is not None
 
 
-class Dialogue:
+class InitDialogue:
     """The options that were given, and answers in their place.
 
     `asked`: whether somebody at a terminal gave any of them.
@@ -79,20 +79,20 @@ class Dialogue:
         self._allow_plaintext = allow_plaintext
         self.asked = False
 
-    def patiently(self, step: Callable[[Answers], T], remedies: Remedies) -> T:
+    def retry_step(self, step: Callable[[JobAnswers], T], remedies: Remedies) -> T:
         """Do it with the answers; if it fails, and somebody is there, ask for what may be wrong and do it again."""
         while True:
             try:
-                return step(self.answers())
+                return step(self.collect_answers())
             except tuple(remedies) as fault:
                 if not _is_terminal():
                     raise
-                click.echo(fit(str(fault), sys.stderr), err=True)
+                click.echo(wrap_text(str(fault), sys.stderr), err=True)
                 kind = next(kind for kind in remedies if isinstance(fault, kind))
                 for option in remedies[kind]:
-                    self.ask(option, again=True)
+                    self.ask_option(option, again=True)
 
-    def ask(
+    def ask_option(
         self, option: str, default: str | None = None, *, again: bool = False
     ) -> str:
         """What was said, or what somebody answers; without a terminal a usage error that names the option."""
@@ -107,31 +107,31 @@ class Dialogue:
             default = _SEVERAL.join(before)
         elif option == "--filter":
             default = ""
-        said = self._prompt(option, default)
+        said = self._prompt_until_usable(option, default)
         if not before or said != default:
             self._said[option] = [said]
         self.asked = True
         return said
 
-    def _prompt(self, option: str, default: str | None) -> str:
+    def _prompt_until_usable(self, option: str, default: str | None) -> str:
         """Ask until the answer can be used."""
         question = QUESTIONS[option]
-        question = fit(question[0].upper() + question[1:], sys.stderr)
+        question = wrap_text(question[0].upper() + question[1:], sys.stderr)
         while True:
             said: str = click.prompt(question, default=default, err=True)
             why = _explain_wrong(option, said) or self._explain_clear(said)
             if not why:
                 return said
-            click.echo(fit(why, sys.stderr), err=True)
+            click.echo(wrap_text(why, sys.stderr), err=True)
 
-    def answers(self) -> Answers:
+    def collect_answers(self) -> JobAnswers:
         """All of it; what is missing is asked."""
         for option in ("--source", "--directory"):
-            self.ask(option)
+            self.ask_option(option)
             for address in self._said[option]:
                 if why := self._explain_clear(address):
                     raise UsageError(why, where=option)
-        answers = Answers(
+        answers = JobAnswers(
             source=self._said["--source"][0],
             directories=tuple(self._said["--directory"]),
             source_ca=self._find_file("--source-ca-file"),
@@ -142,24 +142,24 @@ class Dialogue:
             filter="".join(self._said.get("--filter", ())),
         )
         first, *others = answers.directories
-        is_file = not (answers.ldap or answers.scim)
-        if (not answers.ldap and others) or (is_file and "://" in first):
+        is_file = not (answers.is_ldap or answers.is_scim)
+        if (not answers.is_ldap and others) or (is_file and "://" in first):
             raise UsageError(_DIRECTORIES, where="--directory")
-        if answers.cec:
+        if answers.is_cec:
             key, secret = self._ask_place("--app-key"), self._ask_place("--app-secret")
             answers = replace(answers, app_key=key, app_secret=secret)
         else:
             answers = replace(answers, source=self._relative_path(answers.source))
         if is_file:
             return replace(answers, directories=(self._relative_path(first),))
-        if answers.scim:
+        if answers.is_scim:
             return replace(answers, token=self._ask_place("--token"))
-        if answers.local:
+        if answers.is_local:
             return answers
-        bind_dn, password = self.ask("--bind-dn"), self._ask_place("--password")
+        bind_dn, password = self.ask_option("--bind-dn"), self._ask_place("--password")
         return replace(answers, bind_dn=bind_dn, password=password)
 
-    def command(self) -> str:
+    def make_command_line(self) -> str:
         """The command line that needs no answers."""
         words: list[str] = []
         for option, values in self._said.items():
@@ -178,9 +178,11 @@ class Dialogue:
             return ""
         return f"{scheme}:// sends secrets in clear; use {_CLEAR[scheme]}, or add --allow-plaintext"
 
-    def _ask_place(self, option: str) -> Reference:
-        kind, _, place = self.ask(option).partition(":")
-        return Reference(kind, place if kind == "env" else self._relative_path(place))
+    def _ask_place(self, option: str) -> SecretReference:
+        kind, _, place = self.ask_option(option).partition(":")
+        return SecretReference(
+            kind, place if kind == "env" else self._relative_path(place)
+        )
 
     def _find_file(self, option: str) -> str | None:
         said = self._said.get(option)
@@ -217,7 +219,9 @@ def _explain_wrong_place(said: str) -> str:
     """It may be the secret itself, and is repeated only where it is a file's name."""
     kind, _, place = said.partition(":")
     if not is_reference(said):
-        meant = f" Did you mean file:{visible(said)}?" if Path(said).is_file() else ""
+        meant = (
+            f" Did you mean file:{make_visible(said)}?" if Path(said).is_file() else ""
+        )
         return f"Enter env:NAME or file:PATH, not the secret itself.{meant}"
     if kind == "file":
         return _explain_missing(place)

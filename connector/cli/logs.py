@@ -14,9 +14,9 @@ import structlog
 from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 from structlog.typing import EventDict, Processor
 
-from connector.cli.terminal import fit, has_colour
+from connector.cli.terminal import has_colour, wrap_text
 from connector.errors import OutputError, UsageError
-from connector.reports.visible import cleaned
+from connector.reports.visible import clean_texts
 from connector.runtime.log import add_run_details
 
 _REPORTED_EVENTS: Final = {"outcome", "finished"}
@@ -77,7 +77,7 @@ class TerminalOutput:
     """Standard error at a terminal: lines are broken between words, above a bar that moves."""
 
     def write(self, text: str) -> None:
-        sys.stderr.write(fit(text, sys.stderr))
+        sys.stderr.write(wrap_text(text, sys.stderr))
 
     def flush(self) -> None:
         sys.stderr.flush()
@@ -102,7 +102,7 @@ def is_quiet() -> bool:
     return wanted_level() is None and not _files and sys.stderr.isatty()
 
 
-def configure() -> None:
+def configure_log() -> None:
     """Let the log go to its place: as JSON, but at a terminal, where without a level only warnings come."""
     output: Any = _files[0] if _files else sys.stderr
     rendering: list[Processor] = [structlog.processors.JSONRenderer()]
@@ -130,14 +130,14 @@ def configure_service() -> list[str]:
     """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
     level = "warning" if is_quiet() else wanted_level()
     click.get_current_context().obj = level
-    configure()
+    configure_log()
     options = [f"--log-level={level}"] if level else []
     return options + [f"--log-file={file.path}" for file in _files]
 
 
 def make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Name characters that a terminal would obey, whoever reads the log with whatever."""
-    visible: EventDict = cleaned(event)
+    visible: EventDict = clean_texts(event)
     return visible
 
 

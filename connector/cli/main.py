@@ -14,7 +14,7 @@ import click
 
 from connector import __version__
 from connector.cli.options import path_option
-from connector.cli.terminal import columns, guard_output
+from connector.cli.terminal import count_columns, guard_output
 
 _NARROWEST, _WIDEST = 30, 80
 """Columns that help takes at least, and at most."""
@@ -122,22 +122,24 @@ def main() -> None:
     sys.stderr = sys.stderr or StringIO()
     is_interrupted = False
     try:
-        width = min(columns(sys.stdout) or _WIDEST, _WIDEST) - 2
+        width = min(count_columns(sys.stdout) or _WIDEST, _WIDEST) - 2
         # a command that returns nothing has done what was asked for
         code = cli.main(standalone_mode=False, terminal_width=max(width, _NARROWEST))
     except (KeyboardInterrupt, click.Abort) as stopped:
         # loading the next line takes a while, and a second one would end it in a traceback
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from connector.cli.signals import at_once, ignore, tell_stopped
+        from connector.cli.signals import ignore_signals, run_briefly, tell_stopped
 
-        ignore()
+        ignore_signals()
         code, account, is_interrupted = 1, str(stopped), True
-        if not at_once(lambda: tell_stopped(account), _flush_output, sys.stderr.flush):
+        if not run_briefly(
+            lambda: tell_stopped(account), _flush_output, sys.stderr.flush
+        ):
             os._exit(code)  # an output that nobody reads would hold the end up
     except Exception as fault:  # noqa: BLE001  # the one boundary: every fault becomes advice and an exit code there
-        from connector.cli.advice import tell
+        from connector.cli.advice import report_fault
 
-        code = tell(fault)
+        code = report_fault(fault)
     _flush_output()
     if (signals := sys.modules.get("connector.cli.signals")) is not None:
         signals.ignore()

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import asdict
 
-from connector.apply.composition import Begun
+from connector.apply.composition import BegunRun
 from connector.cli.advice import Exit, code_of, code_of_ending
-from connector.cli.logs import configure, is_quiet
+from connector.cli.logs import configure_log, is_quiet
 from connector.errors import ConnectorError, FileError
-from connector.model import Change, Ending, Fingerprint, Outcome, Plan, Result, UserRef
+from connector.model import (
+    Change,
+    Fingerprint,
+    Outcome,
+    Plan,
+    Result,
+    RunEnding,
+    UserRef,
+)
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer, Observers
 from connector.observers.run_summary import (
@@ -25,7 +33,7 @@ from connector.observers.run_summary import (
     describe_impersonally,
 )
 from connector.runtime.log import log, run_details
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.settings.job import LoadedJob
 from connector.state.audit_lines import AuditLines
 
@@ -52,15 +60,15 @@ class LogObserver(Observer):
         run_details.clear()
         run_details.update(job=job, run=run)
 
-    def opens(
+    def open_directory(
         self, directory: str, fingerprint: Fingerprint, audit: AuditLines
     ) -> None:
         self._fingerprint = fingerprint
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         log.info(name, **details)
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         run_details["digest"] = plan.digest
         log.info(
             "planned",
@@ -68,12 +76,14 @@ class LogObserver(Observer):
             **asdict(plan.summary),
         )
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(
+        self, change: Change, outcome: Outcome, run: str | None = None
+    ) -> None:
         fine = outcome.result is Result.WRITTEN or outcome.aside
         details: dict[str, object] = {
             "result": outcome.result.value,
             "attributes": [each.name for each in change.attributes],
-            "person": self._person(change.user),
+            "person": self._hash_person(change.user),
         }
         if run:
             details["run"] = run
@@ -86,7 +96,7 @@ class LogObserver(Observer):
                 details["why"] = outcome.why
         log.warning("outcome", **details)
 
-    def finished(
+    def end_run(
         self,
         plan: Plan | None,
         exit_code: int | None,
@@ -103,19 +113,19 @@ class LogObserver(Observer):
                 reason = describe_impersonally(fault) if self._hashed else str(fault)
             log.error("finished", fault=type(fault).__name__, reason=reason)
 
-    def _person(self, user: UserRef) -> str | None:
+    def _hash_person(self, user: UserRef) -> str | None:
         """The same for a user in each run of the job, and without its key nobody's."""
         if self._fingerprint is None:
             return None
         return self._fingerprint(user, "", user.id).partition(":")[2][:_SHORT]
 
 
-def observers(
-    begun: Begun,
+def make_observers(
+    begun: BegunRun,
     kind: Kind | None = None,
     *,
     run: str | None = None,
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     take: Callable[[RunSummary], None] | None = None,
 ) -> Observers:
     """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
@@ -126,7 +136,7 @@ def observers(
     """
     name, settings = begun.job.name, begun.job.job
     run = run or begun.plan_id
-    configure()
+    configure_log()
     found: list[Observer] = []
     if not is_quiet():
         is_hashed = settings.log is not None and settings.log.people == "hashed"
@@ -138,24 +148,31 @@ def observers(
 
         found.append(ProgressObserver())
     if settings.audit is not None and stop is not None:
-        found.append(auditor(begun.job, settings.audit, run, stop))
+        found.append(make_auditor(begun.job, settings.audit, run, stop))
     if kind is not None:
         takers = _find_takers(begun.job, take)
         found += [SummaryObserver(name, run, kind, each, code_of) for each in takers]
     return Observers(found)
 
 
-def auditor(job: LoadedJob, settings: Audit, run: str, stop: Stop) -> AuditObserver:
+def make_auditor(
+    job: LoadedJob, settings: Audit, run: str, stop: StopRequest
+) -> AuditObserver:
     """Whoever keeps the audit of a job."""
     from connector.observers.audit import AuditObserver
 
     bound = job.job.directory.bind_dn if job.job.directory.type == "ldap" else None
     return AuditObserver(
-        settings, job=job.name, run=run, bound=bound, stop=stop.end, code=_code
+        settings,
+        job=job.name,
+        run=run,
+        bound=bound,
+        stop=stop.end_run,
+        code=_code_of_end,
     )
 
 
-def _code(ending: Ending | None) -> int:
+def _code_of_end(ending: RunEnding | None) -> int:
     return Exit.REFUSED if ending is None else code_of_ending(ending)
 
 

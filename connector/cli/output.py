@@ -10,22 +10,22 @@ from typing import Any
 
 from msgspec import json
 
-from connector.cli.terminal import columns, show
+from connector.cli.terminal import count_columns, write_lines
 from connector.errors import OutputError
 from connector.reports.text import NARROW
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 
 def is_narrow() -> bool:
     """Whether standard output is a terminal with fewer columns than a report takes."""
-    return (columns(sys.stdout) or NARROW) < NARROW
+    return (count_columns(sys.stdout) or NARROW) < NARROW
 
 
-def say(lines: Iterable[str], *, fitted: bool = True) -> None:
+def print_pieces(lines: Iterable[str], *, fitted: bool = True) -> None:
     """Print to standard output, `fitted` to a terminal. Raises OutputError."""
     try:
         if fitted:
-            show(lines)
+            write_lines(lines)
         else:
             sys.stdout.writelines(lines)
         sys.stdout.flush()
@@ -37,12 +37,12 @@ def say(lines: Iterable[str], *, fitted: bool = True) -> None:
 
 def say_text(text: str) -> None:
     """Print text and a line break to standard output, fitted to a terminal. Raises OutputError."""
-    say(f"{line}\n" for line in text.split("\n"))
+    print_pieces(f"{line}\n" for line in text.split("\n"))
 
 
 def say_lines(lines: Iterable[str]) -> None:
     """Print each as one line: its line breaks are not ours, and are named. Raises OutputError."""
-    say(f"{visible(line)}\n" for line in lines)
+    print_pieces(f"{make_visible(line)}\n" for line in lines)
 
 
 def say_line(line: str) -> None:
@@ -52,7 +52,7 @@ def say_line(line: str) -> None:
 
 def say_command(said: str, *words: object) -> None:
     """Print a sentence that ends with `run:`, and below it a command line. Raises OutputError."""
-    say_text(f"{said} run:\n    {visible(command_line(*words))}")
+    say_text(f"{said} run:\n    {make_visible(command_line(*words))}")
 
 
 def command_line(*words: object) -> str:
@@ -64,7 +64,7 @@ def say_json(lines: Iterable[str]) -> None:
     """Print JSON to standard output: in UTF-8, whatever the terminal takes. Raises OutputError."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    say(lines, fitted=False)
+    print_pieces(lines, fitted=False)
 
 
 def say_document(value: Any) -> None:

@@ -11,10 +11,10 @@ import click
 
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.dry_runs import Run, dry_run, show_plan
-from connector.apply.job_state import run_named
+from connector.apply.dry_runs import FinishedRun, dry_run, show_plan
+from connector.apply.job_state import find_run_id
 from connector.apply.planning import make_plan
-from connector.cli.observers import observers
+from connector.cli.observers import make_observers
 from connector.cli.options import (
     flag_option,
     job_argument,
@@ -26,11 +26,11 @@ from connector.cli.options import (
     whole_option,
 )
 from connector.cli.output import say_line
-from connector.cli.running import RunOptions, Shower, exit_code
+from connector.cli.running import PlanPrinter, RunOptions, exit_code
 from connector.errors import UsageError
-from connector.model import Drawn
-from connector.planfile import load
-from connector.planning.comparison import drawn
+from connector.model import EarlierPlan
+from connector.planfile import load_plan
+from connector.planning.comparison import digest_plan
 from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST
@@ -64,7 +64,7 @@ def plan_command(
 ) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = RunOptions(**given)
-    job, is_saved = options.job, options.save is not None
+    job, is_saved = options.job, options.save_plan is not None
     if since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
     if mapping is not None and (is_saved or since is not None):
@@ -76,24 +76,26 @@ def plan_command(
         return exit_code(run, fail_on_changes=fail_on_changes)
     find_earlier = _find_earlier(job, since)
     everybody = bool(options.whole or as_json or options.reports or is_saved)
-    observed = partial(observers, kind="plan")
+    observed = partial(make_observers, kind="plan")
     with plan_context(job, observed, everybody=everybody) as context:
         show.keep_off(context.place.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
         run = dry_run(context, show, options.only, save=is_saved, before=before)
         code = exit_code(run, fail_on_changes=fail_on_changes)
-        context.observer.finished(run.plan, code)
+        context.observer.end_run(run.plan, code)
     return code
 
 
-def _show_with_mapping(options: RunOptions, show: Shower, named: str) -> Run:
+def _show_with_mapping(
+    options: RunOptions, show: PlanPrinter, named: str
+) -> FinishedRun:
     """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
-    mapping = mapping_file.load(named, Path("--mapping"))
-    with trial_context(options.job, observers, mapping) as context:
+    mapping = mapping_file.load_mapping(named, Path("--mapping"))
+    with trial_context(options.job, make_observers, mapping) as context:
         show.keep_off(context.place.files)
         run = show_plan(context, make_plan(context, options.only).plan, show)
-        context.observer.finished(run.plan, exit_code(run))
+        context.observer.end_run(run.plan, exit_code(run))
     if not show.prints_json:
         say_line(
             f"This plan has the mapping {mapping.where}, and cannot be applied. "
@@ -104,7 +106,7 @@ def _show_with_mapping(options: RunOptions, show: Shower, named: str) -> Run:
 
 def _find_earlier(
     job: Path, since: str | None
-) -> Callable[[PlanContext], Drawn | None]:
+) -> Callable[[PlanContext], EarlierPlan | None]:
     """Where the plan is found that `--since` names: `last`, a file that is there or has a dot or slash, else a run.
 
     Raises UsageError where no run has this name, FileError where the file is no plan.
@@ -112,17 +114,17 @@ def _find_earlier(
     if since is None:
         return lambda _: None
     if since == LAST:
-        return lambda context: context.state.drawn.last(context.job)
+        return lambda context: context.state.drawn.find_last(context.job)
     if Path(since).is_file() or {".", "/"} & set(since):
-        before = drawn(load(Path(since)))
+        before = digest_plan(load_plan(Path(since)))
         return lambda _: before
-    run = run_named(job, since)
+    run = find_run_id(job, since)
     return lambda context: _find_of_run(context, run)
 
 
-def _find_of_run(context: PlanContext, run: str) -> Drawn:
-    found = context.state.drawn.of_run(
-        context.job, context.state.history.named(context.job, run)
+def _find_of_run(context: PlanContext, run: str) -> EarlierPlan:
+    found = context.state.drawn.find_of_run(
+        context.job, context.state.history.find_run(context.job, run)
     )
     if found is None:
         why = (

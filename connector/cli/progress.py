@@ -11,7 +11,7 @@ from rich.text import Text
 from connector.model import Change, Outcome, Plan
 from connector.net import counters
 from connector.observers.observer import Observer
-from connector.reports.wording import count
+from connector.reports.wording import count_noun
 
 _NARROW: Final = 60
 """Below so many columns there is no bar: the numbers say more."""
@@ -21,10 +21,10 @@ _TOTALS: Final = ("changes", "wanted", "keys", "questions", "users", "writes")
 
 def count_requests() -> int:
     """How many requests this run has sent."""
-    return sum(each.requests for each in counters.counted().values())
+    return sum(each.requests for each in counters.read_counts().values())
 
 
-class Numbers(ProgressColumn):
+class NumbersColumn(ProgressColumn):
     """`7 of 45, 12/s, 0:03`; while reading, requests are counted, for nobody knows how many it will take."""
 
     def render(self, task: Task) -> Text:
@@ -34,7 +34,7 @@ class Numbers(ProgressColumn):
         else:
             done = count_requests() - task.fields["asked"]
             parts = [f"for {task.total:,}"] if task.total else []
-            parts += [count(done, "request")] if done else []
+            parts += [count_noun(done, "request")] if done else []
         seconds = task.elapsed or 0.0
         if done and seconds >= 1:
             rate = done / seconds
@@ -54,17 +54,17 @@ class ProgressObserver(Observer):
         self._task = self._progress.add_task("", total=None)
         self._writes = False
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         if name == "show":
             self._progress.stop()
             return
         if not self._writes:
-            self._begin(name, details)
+            self._begin_stage(name, details)
         self._progress.update(self._task, description=name)
         self._progress.start()
         self._progress.refresh()
 
-    def _begin(self, name: str, details: dict[str, object]) -> None:
+    def _begin_stage(self, name: str, details: dict[str, object]) -> None:
         """Begin to count anew; from `apply` on, changes that are done."""
         totals = [int(str(details[key])) for key in _TOTALS if details.get(key)]
         # those that an earlier run left open have outcomes too
@@ -72,18 +72,24 @@ class ProgressObserver(Observer):
         self._writes = name == "apply" and total is not None
         has_bar = self._writes and self._progress.console.width >= _NARROW
         bar = [BarColumn(bar_width=20)] if has_bar else []
-        self._progress.columns = (TextColumn("{task.description}"), *bar, Numbers())
+        self._progress.columns = (
+            TextColumn("{task.description}"),
+            *bar,
+            NumbersColumn(),
+        )
         asked = count_requests()
         self._progress.reset(self._task, writes=self._writes, asked=asked)
         # `reset` keeps an old one in place of None
         self._progress.tasks[0].total = total
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(
+        self, change: Change, outcome: Outcome, run: str | None = None
+    ) -> None:
         # of another run, it settles what that has left open
         if self._writes and run is None:
             self._progress.advance(self._task)
 
-    def finished(
+    def end_run(
         self,
         plan: Plan | None,
         exit_code: int | None,

@@ -9,18 +9,27 @@ from pathlib import Path
 import click
 
 from connector.apply.approval import judge_approvals
-from connector.apply.composition import approvers_of
-from connector.apply.job_state import files_of, open_audit, release, release_request
-from connector.cli.approvals import said_how, sign_command, signed
-from connector.cli.logs import configure
-from connector.cli.observers import auditor
+from connector.apply.composition import read_approvers
+from connector.apply.job_state import (
+    list_files,
+    make_release_request,
+    open_audit,
+    release_hold,
+)
+from connector.cli.approvals import (
+    attach_signatures,
+    explain_signing,
+    make_sign_command,
+)
+from connector.cli.logs import configure_log
+from connector.cli.observers import make_auditor
 from connector.cli.options import approval_option, job_argument, path_option
 from connector.cli.output import command_line, say_text
 from connector.errors import OutputError, UnapprovedError, UsageError
 from connector.model import Approval
 from connector.planfile import write_out
-from connector.runtime.stopping import Stop
-from connector.settings.job import LoadedJob, load
+from connector.runtime.stopping import StopRequest
+from connector.settings.job import LoadedJob, load_job
 
 
 @click.command
@@ -45,38 +54,38 @@ def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> No
     def record(why: str, approvals: Sequence[Approval]) -> None:
         _record_release(job, why, approvals)
 
-    with said_how("release.txt", ("release", str(job), "--save", "release.txt")):
-        released = release(job, approve, record)
+    with explain_signing("release.txt", ("release", str(job), "--save", "release.txt")):
+        released = release_hold(job, approve, record)
     said = "The job was not on hold. Nothing was changed."
     say_text("Released. The next apply may write." if released else said)
 
 
 def _record_release(job: Path, why: str, approvals: Sequence[Approval]) -> None:
     """Take a release into the job's audit, if it has one. Raises BusyError, OutputError."""
-    settings = load(job).job.audit
+    settings = load_job(job).job.audit
     if settings is None:
         return
-    configure()
-    stop = Stop()
+    configure_log()
+    stop = StopRequest()
     with open_audit(job) as (loaded, lines, fingerprint):
-        with closing(auditor(loaded, settings, "", stop)) as audit:
+        with closing(make_auditor(loaded, settings, "", stop)) as audit:
             if lines is not None:
-                audit.opens("", fingerprint, lines)
-                audit.released(why, approvals)
+                audit.open_directory("", fingerprint, lines)
+                audit.note_release(why, approvals)
         if stop.why:
             raise OutputError(stop.why, where="release")
 
 
 def _save_request(job: Path, file: Path) -> None:
     """Save what the approvers of a release sign. Raises UsageError."""
-    if file.resolve() in {each.resolve() for each in files_of(load(job))}:
+    if file.resolve() in {each.resolve() for each in list_files(load_job(job))}:
         why = "this is one of the job's own files. Name another file"
         raise UsageError(why, where=str(file))
-    write_out(file, [release_request(job)])
+    write_out(file, [make_release_request(job)])
     again = command_line("release", job, f"--approval={file}.sig")
     say_text(
         "Saved. To sign it, and then to release the job, run:\n"
-        f"    {sign_command(file)}\n"
+        f"    {make_sign_command(file)}\n"
         f"    {again}"
     )
 
@@ -85,8 +94,8 @@ def _find_approvals(
     job: LoadedJob, text: str, signatures: Sequence[Path]
 ) -> Sequence[Approval]:
     """Who has approved this release. Raises UnapprovedError, FileError, UsageError."""
-    approvers = approvers_of(job)
-    found = judge_approvals(approvers, signed(text.encode(), signatures))
+    approvers = read_approvers(job)
+    found = judge_approvals(approvers, attach_signatures(text.encode(), signatures))
     if approvers and not found:
         why = f"{approvers.needed} people have to sign this release"
         raise UnapprovedError(why, where=job.name)

@@ -10,22 +10,22 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from connector.apply.dry_runs import Run
+from connector.apply.dry_runs import FinishedRun
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.output import (
     command_line,
     is_narrow,
-    say,
+    print_pieces,
     say_command,
     say_json,
     say_text,
 )
 from connector.errors import UnreadError, UsageError
-from connector.model import ON_HOLD, Ending, Outcome, Plan
+from connector.model import ON_HOLD, Outcome, Plan, RunEnding
 from connector.model.limits import APPROVAL
-from connector.planfile import save, write_out
-from connector.reports import Renderer, document, renderer, text
-from connector.runtime.stopping import Stop
+from connector.planfile import save_plan, write_out
+from connector.reports import Renderer, document, find_renderer, text
+from connector.runtime.stopping import StopRequest
 
 STANDARD: Final = Path("-")
 """The report that is written to standard output."""
@@ -47,7 +47,7 @@ class RunOptions(Struct, frozen=True):
     only: tuple[str, ...] = ()
     whole: bool | None = None
     """All changes and problems are listed. None: the command has no option for that."""
-    save: Path | None = None
+    save_plan: Path | None = None
     """The file that takes the plan for a reviewer."""
     saved: Path | None = None
     """The file of the reviewed plan."""
@@ -68,27 +68,27 @@ class RunOptions(Struct, frozen=True):
 
     def make_shower(
         self, name: str, *words: str, as_json: bool | None = None
-    ) -> Shower:
+    ) -> PlanPrinter:
         """What shows the plan; `words` follow the job in the command that applies it.
 
         `as_json`: standard output gets the plan document alone. None: the command has no such option.
         """
         named = [f"--only={name}" for name in self.only]
-        named += [f"--plan={each}" for each in (self.save, self.saved) if each]
+        named += [f"--plan={each}" for each in (self.save_plan, self.saved) if each]
         reports, prints_json = self.reports, False
         if as_json is not None:
             reports, prints_json = split_reports(self.reports, as_json=as_json)
-        return Shower(
+        return PlanPrinter(
             [name, str(self.job), *words, *named],
             reports,
-            save=self.save,
+            save_plan=self.save_plan,
             accept=self.accept,
             whole=self.whole,
             prints_json=prints_json,
         )
 
 
-class Shower(Struct):
+class PlanPrinter(Struct):
     """Shows a plan on standard output and writes the reports.
 
     Again with outcomes, once there are some.
@@ -97,7 +97,7 @@ class Shower(Struct):
     arguments: Sequence[str]
     """Of the command that applies this plan, for `--accept` to be added."""
     reports: Sequence[Path]
-    save: Path | None = None
+    save_plan: Path | None = None
     """The file that takes the plan for a reviewer."""
     accept: str | None = None
     """The digest of the plan that somebody has accepted."""
@@ -105,7 +105,7 @@ class Shower(Struct):
     """All changes and problems are listed. None: the command has no option for that."""
     prints_json: bool = False
     """Standard output gets the plan document alone."""
-    stop: Stop = field(default_factory=Stop)
+    stop: StopRequest = field(default_factory=StopRequest)
     """Has the account of the run."""
     goes_on: bool = False
     """The plan that is shown is to be written, or asked about, unless it is refused."""
@@ -121,11 +121,13 @@ class Shower(Struct):
     def __post_init__(self) -> None:
         """Raises UsageError for a report whose suffix names no format."""
         command = command_line(*self.arguments)
-        self.renderers = {path: renderer(path.suffix, command) for path in self.reports}
+        self.renderers = {
+            path: find_renderer(path.suffix, command) for path in self.reports
+        }
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
-        for path in (*self.reports, self.save):
+        for path in (*self.reports, self.save_plan):
             if path and Path(os.path.realpath(path)) in files:
                 what = "this is one of the job's own files. Name another file"
                 raise UsageError(what, where=str(path))
@@ -140,12 +142,12 @@ class Shower(Struct):
 
     def _show_outcomes(self, plan: Plan, outcomes: Sequence[Outcome]) -> None:
         standing = self.stop.standing
-        ending = standing() if standing else Ending.of(outcomes)
+        ending = standing() if standing else RunEnding.of(outcomes)
         try:
             if self.prints_json:
                 say_json(document.render(plan, outcomes))
             else:
-                say(text.ending(plan, outcomes, ending))
+                print_pieces(text.render_ending(plan, outcomes, ending))
             self.stop.told = True
         finally:
             self.write_reports(plan, outcomes)
@@ -162,8 +164,8 @@ class Shower(Struct):
                 raise UnreadError(what, where="standard output")
         finally:
             self.write_reports(plan, None)
-            if self.save is not None:
-                save(self.save, plan)
+            if self.save_plan is not None:
+                save_plan(self.save_plan, plan)
         if self.accept not in (None, plan.digest):
             said = f"The accepted digest {self.accept} is not that of this plan."
             said += " Review this plan. To apply it,"
@@ -185,7 +187,7 @@ class Shower(Struct):
             narrow=is_narrow(),
             goes_on=self.goes_on and is_permitted and not is_on_hold,
         )
-        say(lines)
+        print_pieces(lines)
 
     def write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         """Write each report, over the one that there is. Raises OutputError."""
@@ -205,7 +207,7 @@ class Shower(Struct):
         return command_line(*words, "--save")
 
 
-def say_untold(run: Run, job: Path) -> None:
+def say_untold(run: FinishedRun, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
     if run.audit_error:
         lacking = f"The audit may lack writes: {run.audit_error}."
@@ -213,7 +215,7 @@ def say_untold(run: Run, job: Path) -> None:
         say_command(said, "audit", "catch-up", job)
 
 
-def on_hold(job: Path, held: tuple[str, str] | None) -> str:
+def describe_hold(job: Path, held: tuple[str, str] | None) -> str:
     """That a job is on hold: since when, why, and how that ends; nothing of one that is not."""
     if held is None:
         return ""
@@ -223,12 +225,12 @@ def on_hold(job: Path, held: tuple[str, str] | None) -> str:
     return f"\n{said} To allow them again, run:\n    {release}\n"
 
 
-def exit_code(run: Run, *, fail_on_changes: bool = False) -> Exit:
+def exit_code(run: FinishedRun, *, fail_on_changes: bool = False) -> Exit:
     """What a run came to, for whoever called us."""
     if run.refused:
         return Exit.REFUSED
     if run.outcomes is not None:
-        return code_of_ending(run.ending)
+        return code_of_ending(run.count_ending)
     if fail_on_changes and run.plan.changes:
         return Exit.PENDING
     return Exit.DONE

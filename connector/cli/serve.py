@@ -13,10 +13,10 @@ from connector.cli.options import FILE, text_option
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
 from connector.serve.service import Service
-from connector.serve.web import Web
+from connector.serve.web import WebServer
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where /healthz, /readyz and /metrics are answered."""
 
     host: str
@@ -25,7 +25,9 @@ class Address(NamedTuple):
     """TCP port; 0 is any that is free."""
 
 
-def parse_address(ctx: click.Context, param: click.Parameter, text: str) -> Address:
+def parse_address(
+    ctx: click.Context, param: click.Parameter, text: str
+) -> ListenAddress:
     """The address of `127.0.0.1:9467`, `[::1]:9467`, `localhost:9467`."""
     found = re.fullmatch(
         r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})", text, re.ASCII
@@ -33,7 +35,7 @@ def parse_address(ctx: click.Context, param: click.Parameter, text: str) -> Addr
     if found is None or int(found[3]) > 65535:
         why = "must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467"
         raise click.BadParameter(why)
-    return Address(found[1] or found[2], int(found[3]))
+    return ListenAddress(found[1] or found[2], int(found[3]))
 
 
 listen_option = text_option(
@@ -49,7 +51,7 @@ listen_option = text_option(
 @click.command
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=FILE)
 @listen_option
-def command(jobs: tuple[Path, ...], listen: Address) -> None:
+def command(jobs: tuple[Path, ...], listen: ListenAddress) -> None:
     """Run each JOB on its `serve` schedule until SIGTERM; SIGHUP reads the files again.
 
     Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.
@@ -58,6 +60,6 @@ def command(jobs: tuple[Path, ...], listen: Address) -> None:
     queue = NotificationQueue()
     service = Service(jobs, options, queue.notify_of_run)
     service.take_signals()
-    with queue, Web(*listen, service) as web:
+    with queue, WebServer(*listen, service) as web:
         log.info("serving", address=web.address, jobs=[path.stem for path in jobs])
-        service.run()
+        service.run_loop()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from connector.apply.job_state import history, hold_on
+from connector.apply.job_state import list_runs, read_hold
 from connector.cli.options import (
     FILE,
     job_argument,
@@ -19,18 +19,18 @@ from connector.cli.options import (
 )
 from connector.cli.output import (
     is_narrow,
-    say,
+    print_pieces,
     say_document,
     say_json,
     say_lines,
 )
-from connector.cli.running import on_hold, split_reports
-from connector.cli.terminal import fit
+from connector.cli.running import describe_hold, split_reports
+from connector.cli.terminal import wrap_text
 from connector.errors import UsageError
 from connector.model import Plan
-from connector.planfile import load, load_report, write_out
-from connector.planning.comparison import compare
-from connector.reports import comparison, document, renderer, text
+from connector.planfile import load_plan, load_report, write_out
+from connector.planning.comparison import compare_plans
+from connector.reports import comparison, document, find_renderer, text
 from connector.reports.visible import visible_lines
 from connector.state.history import RunRecord
 
@@ -50,7 +50,7 @@ def show_command(
     shown, outcomes = load_report(plan)
     again = _apply_command(shown)
     files, prints_json = split_reports(reports, as_json=as_json)
-    renderers = {path: renderer(path.suffix, again) for path in files}
+    renderers = {path: find_renderer(path.suffix, again) for path in files}
     for path in files:
         if path.exists() and path.samefile(plan):
             why = "this is the file that is shown. Name another file"
@@ -59,7 +59,9 @@ def show_command(
         say_json(document.render(shown, outcomes))
     else:
         narrow = is_narrow()
-        say(text.render(shown, outcomes, whole=whole, command=again, narrow=narrow))
+        print_pieces(
+            text.render(shown, outcomes, whole=whole, command=again, narrow=narrow)
+        )
     for path, render in renderers.items():
         write_out(path, render(shown, outcomes))
 
@@ -81,12 +83,12 @@ def diff_command(old: Path, new: Path, *, as_json: bool) -> None:
 
     Differences do not change the exit code.
     """
-    before, after = load(old), load(new)
-    found = compare(before, after)
+    before, after = load_plan(old), load_plan(new)
+    found = compare_plans(before, after)
     if as_json:
-        say_json(comparison.document(before, after, found))
+        say_json(comparison.render_document(before, after, found))
     else:
-        say(comparison.render(before, after, found))
+        print_pieces(comparison.render_text(before, after, found))
 
 
 @click.command("runs")
@@ -99,14 +101,14 @@ def runs_command(job: Path, run: str | None, *, as_json: bool) -> None:
     The last one is the newest apply that wrote. Attempts that failed or were refused are
     listed with the reason.
     """
-    runs = history(job, run)
-    held = visible_lines(on_hold(job, hold_on(job)))
+    runs = list_runs(job, run)
+    held = visible_lines(describe_hold(job, read_hold(job)))
     if as_json:
         say_document(runs)
-        click.echo(fit(held, sys.stderr), nl=False, err=True)
+        click.echo(wrap_text(held, sys.stderr), nl=False, err=True)
     else:
         say_lines(_describe_runs(runs))
-        say([held])
+        print_pieces([held])
 
 
 def _describe_runs(runs: Sequence[RunRecord]) -> Iterator[str]:

@@ -23,11 +23,11 @@ from typing import Final
 import click
 
 from connector.cli.advice import Exit, code_of_ending
-from connector.cli.output import say
+from connector.cli.output import print_pieces
 from connector.errors import OutputError
-from connector.model import Ending
+from connector.model import RunEnding
 from connector.reports.wording import last_line
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 
 SECONDS: Final = 8.0
 """How long a run has that was told to end at once, before its process is ended."""
@@ -43,18 +43,18 @@ _ENDED: Final = (
 
 
 @contextmanager
-def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
+def stopped_by_signals(*, once: bool = False) -> Iterator[StopRequest]:
     """A request to stop that signals make, as long as this lasts.
 
     `once`: the first signal alone; others are ignored. Under nohup a terminal that closes
     is no signal.
     """
-    stop = Stop()
+    stop = StopRequest()
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:
         if once:
-            ignore()
-        stop.ask(f"stopped by {signal.Signals(number).name}")
+            ignore_signals()
+        stop.ask_to_stop(f"stopped by {signal.Signals(number).name}")
 
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     heeded = _SIGNALS[:-1] if is_nohup else _SIGNALS
@@ -70,14 +70,14 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def ignore() -> None:
+def ignore_signals() -> None:
     """From here on a signal could change nothing but an exit code that is known."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def _ended_in_time(stop: Stop) -> Iterator[None]:
+def _ended_in_time(stop: StopRequest) -> Iterator[None]:
     """Let a thread hear of each signal, which ends the process in its bound."""
     heard, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
@@ -95,7 +95,7 @@ def _ended_in_time(stop: Stop) -> Iterator[None]:
         os.close(wakeup)  # which the thread hears of
 
 
-def _watch_signals(heard: int, stop: Stop, main: int) -> None:
+def _watch_signals(heard: int, stop: StopRequest, main: int) -> None:
     """End the process `SECONDS` after the second signal.
 
     After the first one, if no write is waited for. Until then the thread `main` is woken
@@ -124,7 +124,7 @@ def _watch_signals(heard: int, stop: Stop, main: int) -> None:
             _end_process(stop)
 
 
-def _tell_standing(stop: Stop) -> str:
+def _tell_standing(stop: StopRequest) -> str:
     """The last line of a run that was ended at once.
 
     Empty where it is out already, or not known.
@@ -137,24 +137,24 @@ def _tell_standing(stop: Stop) -> str:
     return nothing if stop.is_early else ""
 
 
-def _end_process(stop: Stop) -> None:
+def _end_process(stop: StopRequest) -> None:
     """End the process, and say before that why and what is known.
 
     As far as that can be said at once: neither an output nor an account is waited for.
     """
-    endings: list[Ending] = []
+    endings: list[RunEnding] = []
     standing = stop.standing
     code = Exit.FAILED
     line = ""
     try:
         if standing is not None:
             code = Exit.IN_PART
-            at_once(lambda: endings.append(standing()))
+            run_briefly(lambda: endings.append(standing()))
         for ending in endings:
             code = code_of_ending(ending)
             line = f"{last_line(ending)}\n"
         if not stop.told:
-            at_once(lambda: _write_text(2, _ENDED), lambda: _write_text(1, line))
+            run_briefly(lambda: _write_text(2, _ENDED), lambda: _write_text(1, line))
     finally:
         os._exit(code)
 
@@ -166,12 +166,12 @@ def tell_stopped(account: str) -> None:
     """
     with suppress(OutputError):  # whoever read it has gone
         if account:
-            say([f"{account}\n"])
+            print_pieces([f"{account}\n"])
         else:
             click.echo("interrupted", err=True)
 
 
-def at_once(*works: Callable[[], object]) -> bool:
+def run_briefly(*works: Callable[[], object]) -> bool:
     """Do these in threads of their own; whether all have ended within a moment."""
     threads = [threading.Thread(target=work, daemon=True) for work in works]
     for thread in threads:

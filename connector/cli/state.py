@@ -14,10 +14,10 @@ from msgspec import to_builtins
 from connector.apply import state_care
 from connector.apply.composition import plan_context
 from connector.apply.permission import describe_job
-from connector.apply.state_care import find_move, rename
+from connector.apply.state_care import find_move, rename_in_state
 from connector.cli.advice import Exit
-from connector.cli.approvals import asks, confirm
-from connector.cli.observers import observers
+from connector.cli.approvals import ask_to_confirm, can_ask
+from connector.cli.observers import make_observers
 from connector.cli.options import (
     FILE,
     flag_option,
@@ -37,10 +37,10 @@ from connector.cli.output import (
 from connector.errors import DeclinedError, OnHoldError, RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from connector.apply.state_care import Move
-    from connector.state.care import Contents
+    from connector.apply.state_care import JobMove
+    from connector.state.care import StateContents
     from connector.state.forgetting import Person
-    from connector.state.pruning import Old
+    from connector.state.pruning import OldContents
 
 _LEAST_DAYS = 2
 """A server of a directory may lag by a day."""
@@ -91,7 +91,7 @@ def state_command() -> None:
 @json_option
 def show_state(job: Path, *, as_json: bool) -> None:
     """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
-    found = state_care.contents(job)
+    found = state_care.read_contents(job)
     if as_json:
         say_document(_merge_parts(to_builtins(found)) if found else None)
     elif found is None:
@@ -106,7 +106,7 @@ def _merge_parts(found: dict[str, Any]) -> dict[str, Any]:
     return {"job": found.pop("job"), **extent, **found, **counts}
 
 
-def _describe_contents(found: Contents) -> Iterator[tuple[str, str]]:
+def _describe_contents(found: StateContents) -> Iterator[tuple[str, str]]:
     extent = found.extent
     size = f"format {extent.format}, {_format_size(extent.octets)}"
     if extent.free:
@@ -144,7 +144,7 @@ def _format_size(octets: int) -> str:
 @job_argument
 def check_state(job: Path) -> int:
     """Check the state of JOB: SQLite's own check, references, every row, and the key. Exit code 1 if one is wrong."""
-    found = state_care.faults(job)
+    found = state_care.find_faults(job)
     if not found:
         say_text("The state is sound.")
         return Exit.DONE
@@ -195,7 +195,7 @@ def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> Non
 
     Runs that can no longer be undone then are named. At a terminal, it asks first.
     """
-    old = state_care.old_runs(job, older)
+    old = state_care.find_old_runs(job, older)
     say_lines(_describe_old_runs(old))
     if not (old.runs or old.attempts or old.plans or old.audit_lines):
         return
@@ -203,12 +203,12 @@ def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> Non
         words = ("state", "prune", job, "--older", f"{older.days}d")
         say_command("\nNothing was taken out. To do so,", *words)
         return
-    if asks(yes=yes):
-        confirm("Take them out?")
-    say_text(f"\nTook out {state_care.prune(job, old):,} runs.")
+    if can_ask(yes=yes):
+        ask_to_confirm("Take them out?")
+    say_text(f"\nTook out {state_care.prune_runs(job, old):,} runs.")
 
 
-def _describe_old_runs(old: Old) -> Iterator[str]:
+def _describe_old_runs(old: OldContents) -> Iterator[str]:
     counts = f"{len(old.runs):,} runs, {old.attempts:,} attempts, {old.plans:,} unused saved plans"
     if old.audit_lines:
         counts += f", {old.audit_lines:,} records of the audit"
@@ -232,15 +232,15 @@ def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> None:
 
     The directory and the audit are not changed. At a terminal, it asks first.
     """
-    person = state_care.person(job, user)
+    person = state_care.find_person(job, user)
     say_lines(_describe_person(person))
     if dry_run:
         words = ("state", "forget", job, user)
         say_command("\nNothing was taken out. To do so,", *words)
         return
-    if asked := asks(yes=yes):
-        confirm("Forget this user?")
-    gone = state_care.forget(job, person, agreed=asked or yes)
+    if asked := can_ask(yes=yes):
+        ask_to_confirm("Forget this user?")
+    gone = state_care.take_person_out(job, person, agreed=asked or yes)
     say_text(
         f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans."
     )
@@ -268,7 +268,7 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
     The directory is asked what it is, and not changed. At a terminal, it asks first;
     elsewhere it needs --yes.
     """
-    with plan_context(job, observers) as context:
+    with plan_context(job, make_observers) as context:
         description = context.reader.describe()
         known = context.secret_attributes(description)
         names = known.find_same(attribute)
@@ -284,8 +284,8 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
         )
         if dry_run:
             return
-        if asks(yes=yes):
-            confirm("Show its values again?")
+        if can_ask(yes=yes):
+            ask_to_confirm("Show its values again?")
         elif not yes:
             why = "nobody can be asked here. To show its values again, add --yes"
             raise DeclinedError(why, where=attribute)
@@ -305,7 +305,7 @@ def rename_job(job: Path, new: str) -> None:
     before or after.
     """
     try:
-        old, name, users = rename(job, new)
+        old, name, users = rename_in_state(job, new)
     except OnHoldError as fault:
         fault.add_note(command_line("release", job))
         raise
@@ -320,15 +320,15 @@ def move_job(job: Path, *, accept: str | None) -> None:
 
     With --accept, what the state knows of JOB goes to what it is now. The directory is not changed.
     """
-    with plan_context(job, observers) as context:
+    with plan_context(job, make_observers) as context:
         found = find_move(context)
         say_lines(_describe_move(found))
         if accept == found.digest:
-            context.state.move(context.job, found.before.directory, found.now)
+            context.state.move_job(context.job, found.before.directory, found.now)
         elif accept is not None:
             why = "the digest is of something else: what is shown has changed"
             raise RefusedError(why, where="--accept")
-        context.observer.finished(None, Exit.DONE)
+        context.observer.end_run(None, Exit.DONE)
     if accept is None:
         words = ("state", "move", job, "--accept", found.digest)
         say_command("\nNothing was changed. If this is the same job,", *words)
@@ -336,7 +336,7 @@ def move_job(job: Path, *, accept: str | None) -> None:
         say_text("\nAccepted. Look at the next plan before you apply it.")
 
 
-def _describe_move(found: Move) -> Iterator[str]:
+def _describe_move(found: JobMove) -> Iterator[str]:
     yield f"applied before: {describe_job(found.before)}"
     yield f"this file now:  {describe_job(found.now)}"
     yield (

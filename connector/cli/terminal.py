@@ -30,7 +30,7 @@ _STYLES: Final = (
 """By how a line begins. Colour says nothing that the words do not say."""
 
 
-def columns(stream: TextIO) -> int | None:
+def count_columns(stream: TextIO) -> int | None:
     """How wide the terminal is that a stream goes to; None where it goes to none."""
     if not stream.isatty():
         return None
@@ -51,12 +51,12 @@ def has_colour(stream: TextIO) -> bool:
     return stream.isatty() and not is_plain
 
 
-def show(lines: Iterable[str]) -> None:
+def write_lines(lines: Iterable[str]) -> None:
     """Write lines to standard output, as its terminal can show them, or as they are."""
     output = sys.stdout
     is_painted = isinstance(output, VisibleOutput) and has_colour(output)
     for line in lines:
-        text = fit(line, output)
+        text = wrap_text(line, output)
         style = _find_style(line) if is_painted else ""
         if isinstance(output, VisibleOutput) and style:
             output.write_painted(text, style)
@@ -68,9 +68,9 @@ def _find_style(line: str) -> str:
     return next((style for begin, style in _STYLES if begin.match(line)), "")
 
 
-def fit(text: str, stream: TextIO) -> str:
+def wrap_text(text: str, stream: TextIO) -> str:
     """The text with lines that end between words where the terminal does."""
-    width = columns(stream)
+    width = count_columns(stream)
     if width is None:
         return text
     lines = (_wrap_line(line, width) for line in text.split("\n"))

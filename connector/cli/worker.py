@@ -17,15 +17,15 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, Signed, find_approval_rules
-from connector.apply.composition import Begun, apply_context, plan_context
+from connector.apply.approval import Review, SignedFile, find_approval_rules
+from connector.apply.composition import BegunRun, apply_context, plan_context
 from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
 from connector.apply.permission import require_no_hold
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.cli.advice import Exit, code_of
-from connector.cli.logs import configure
-from connector.cli.observers import observers
+from connector.cli.logs import configure_log
+from connector.cli.observers import make_observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import (
@@ -38,15 +38,15 @@ from connector.errors import (
 from connector.model import Outcome, Plan
 from connector.observers.observer import Observers
 from connector.observers.run_summary import RunSummary, describe_impersonally
-from connector.planfile import document_of, load_octets, save, sha256_of
+from connector.planfile import document_of, load_octets, save_plan, sha256_of
 from connector.runtime.log import log
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.serve.run_process import (
     GRACE,
     REPEATED,
     FleetRun,
-    Result,
     RunRequest,
+    RunResult,
     decode_message,
     encode_message,
 )
@@ -64,13 +64,13 @@ draw."""
 def command() -> int:
     """Run what `serve` or a fleet asks for on standard input."""
     request = decode_message(sys.stdin.buffer.read(), RunRequest)
-    configure()
+    configure_log()
     with shared_texts(dict(request.texts)), stopped_by_signals(once=True) as stop:
         run: WorkerRun = ScheduledRun(request, stop)
         if request.fleet is not None:
             run = FleetStep(request, request.fleet, stop)
         try:
-            return run.execute()
+            return run.execute_run()
         except ConnectorError as fault:
             return run.note_fault(fault)
         except KeyboardInterrupt:
@@ -85,10 +85,10 @@ def command() -> int:
 class WorkerRun(ABC):
     """A run on its way, and its result as far as it is known."""
 
-    def __init__(self, request: RunRequest, stop: Stop) -> None:
+    def __init__(self, request: RunRequest, stop: StopRequest) -> None:
         self.request = request
         self.stop = stop
-        self.result = Result()
+        self.result = RunResult()
         self.kind = request.kind
         self.run_id: str | None = None
         """Its id, where that is not of the plan that it draws."""
@@ -97,12 +97,12 @@ class WorkerRun(ABC):
         self._is_good = False
 
     @abstractmethod
-    def execute(self) -> int:
+    def execute_run(self) -> int:
         """Do what is asked for; the exit code."""
 
-    def make_observers(self, begun: Begun) -> Observers:
+    def make_observers(self, begun: BegunRun) -> Observers:
         """The observers of the run."""
-        return observers(
+        return make_observers(
             begun,
             self.kind,
             run=self.run_id,
@@ -115,7 +115,7 @@ class WorkerRun(ABC):
 
     def note_end(self, context: PlanContext, plan: Plan | None, code: Exit) -> int:
         """Tell the observers that the run has come to its end; its exit code."""
-        context.observer.finished(plan, code)
+        context.observer.end_run(plan, code)
         self._is_good = code == Exit.DONE
         return code
 
@@ -145,15 +145,15 @@ class WorkerRun(ABC):
         ticks = context.state.ticks(context.job)
         if self.request.fleet is not None and self.request.fleet.manual:
             # a run by hand has no tick, and an earlier attempt may go on alone
-            with ticks.alone():
+            with ticks.hold_turn():
                 yield True
             return
-        with ticks.turn(self.request.tick, self.request.believed) as is_ours:
+        with ticks.begin_turn(self.request.tick, self.request.believed) as is_ours:
             if is_ours:
                 with self.note_tick(ticks):
                     yield True
                 return
-            last = ticks.last()
+            last = ticks.read_last()
             self.result.taken = True
             self.result.good = last is not None and last.good == self.request.tick
             yield False
@@ -169,12 +169,12 @@ class WorkerRun(ABC):
         except Exception as fault:
             if code_of(fault) not in REPEATED or isinstance(fault, RefusedBindError):
                 with suppress(StateError):
-                    ticks.ended(self.request.tick, good=False)
+                    ticks.note_end(self.request.tick, good=False)
             raise
         # a good run that was asked to stop had done all
         was_cut = self.stop.why is not None and not self._is_good
         if not self.has_more_to_do and not was_cut:
-            ticks.ended(self.request.tick, good=self._is_good)
+            ticks.note_end(self.request.tick, good=self._is_good)
 
 
 def show_nothing(plan: object, outcomes: object) -> None:
@@ -184,13 +184,13 @@ def show_nothing(plan: object, outcomes: object) -> None:
 class ScheduledRun(WorkerRun):
     """A run of `serve`, whose plan waits in a file."""
 
-    def execute(self) -> int:
+    def execute_run(self) -> int:
         open_context = apply_context if self.request.kind == "apply" else plan_context
         opened = open_context(self.request.job, self.make_observers, everybody=True)
         with opened as context, self.take_turn(context) as is_ours:
             if not is_ours:
                 return Exit.DONE
-            before = partial(context.state.drawn.left, context.job, SCHEDULE)
+            before = partial(context.state.drawn.find_unwritten, context.job, SCHEDULE)
             if isinstance(context, ApplyContext):
                 run = apply_run(
                     context, show_nothing, stop=self.stop, before=before, by=SCHEDULE
@@ -200,7 +200,7 @@ class ScheduledRun(WorkerRun):
             self._save_plan(context, run)
             return self.note_end(context, run.plan, exit_code(run))
 
-    def _save_plan(self, context: PlanContext, run: Run) -> None:
+    def _save_plan(self, context: PlanContext, run: FinishedRun) -> None:
         """Save a plan that may not be applied, or must not be by us, for somebody; one that waited before goes.
 
         If it is the same as the one that waits already, that one stays: it may be under review.
@@ -213,29 +213,29 @@ class ScheduledRun(WorkerRun):
         identity = context.reader.describe().identity
         with suppress(ConnectorError):  # there is none, or it is spent
             saved, octets = load_octets(path)
-            context.state.permit(saved, context.job, identity, octets=octets)
+            context.state.permit_plan(saved, context.job, identity, octets=octets)
             if saved.digest == run.plan.digest:
                 return
-        context.state.keep(run.plan, identity, file=sha256_of(run.plan))
-        save(path, run.plan)
+        context.state.keep_saved_plan(run.plan, identity, file=sha256_of(run.plan))
+        save_plan(path, run.plan)
 
 
 class FleetStep(WorkerRun):
     """A step of a fleet's run: draw the plan, which the state keeps, or apply the plan that it has kept."""
 
-    def __init__(self, request: RunRequest, fleet: FleetRun, stop: Stop) -> None:
+    def __init__(self, request: RunRequest, fleet: FleetRun, stop: StopRequest) -> None:
         super().__init__(request, stop)
         self._fleet = fleet
 
-    def execute(self) -> int:
+    def execute_run(self) -> int:
         if self._fleet.seconds:
             end_process_after(self._fleet.seconds + GRACE)
-        require_shared(jobs.load(self.request.job))
-        return self._apply() if self._fleet.step == "apply" else self._draw()
+        require_shared(jobs.load_job(self.request.job))
+        return self._apply_plan() if self._fleet.step == "apply" else self._draw_plan()
 
     # ------------------------------------------------------------ plan
 
-    def _draw(self) -> int:
+    def _draw_plan(self) -> int:
         may_write = self.request.kind == "apply"
         opened = plan_context(
             self.request.job,
@@ -249,7 +249,7 @@ class FleetStep(WorkerRun):
             if may_write:
                 # else people would be asked about a plan that no apply may write
                 require_no_hold(context.state, context.job)
-            before = partial(context.state.drawn.left, context.job, SCHEDULE)
+            before = partial(context.state.drawn.find_unwritten, context.job, SCHEDULE)
             run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
             self.result.plan = self._keep_plan(context, run.plan)
             self.has_more_to_do = bool(self.result.plan)
@@ -262,26 +262,28 @@ class FleetStep(WorkerRun):
         """
         documents = context.state.documents
         if not plan.changes and not plan.refusals:
-            documents.withdraw(context.job)
+            documents.withdraw_plan(context.job)
             return ""
         identity = context.reader.describe().identity
         missing = find_approval_rules(context).explain_missing(plan)
         self.result.approval = bool(missing)
-        kept = documents.waiting(context.job)
+        kept = documents.find_waiting(context.job)
         if kept is not None and kept.digest == plan.digest:
             with suppress(RefusedError, StateError):
-                context.state.permit(
-                    documents.read(kept), context.job, identity, octets=kept.octets
+                context.state.permit_plan(
+                    documents.read_plan(kept), context.job, identity, octets=kept.octets
                 )
                 return kept.id
         octets = document_of(plan)
-        context.state.keep(plan, identity, file=hashlib.sha256(octets).hexdigest())
-        documents.keep(plan, octets)
+        context.state.keep_saved_plan(
+            plan, identity, file=hashlib.sha256(octets).hexdigest()
+        )
+        documents.keep_plan(plan, octets)
         return plan.id
 
     # ------------------------------------------------------------ apply
 
-    def _apply(self) -> int:
+    def _apply_plan(self) -> int:
         self.result.plan = self.run_id = self._fleet.plan
         self.kind = "apply"  # also of a job whose schedule only plans
         opened = apply_context(
@@ -293,19 +295,19 @@ class FleetStep(WorkerRun):
                 earlier = self._find_earlier(context)
                 if earlier is not None:
                     return self._answer_again(context, earlier)
-                return self._write(context)
+                return self._write_plan(context)
 
     def _find_earlier(self, context: ApplyContext) -> RunRecord | None:
         """The run that has applied the plan already."""
-        return context.state.history.spent(context.job, self._fleet.plan)
+        return context.state.history.find_run_that_spent(context.job, self._fleet.plan)
 
-    def _write(self, context: ApplyContext) -> int:
+    def _write_plan(self, context: ApplyContext) -> int:
         documents = context.state.documents
-        found = documents.named(context.job, self._fleet.plan)
+        found = documents.find_document(context.job, self._fleet.plan)
         if found is None:
             why = "no plan of this id is kept: a newer one superseded it, or somebody withdrew it. Run the job again"
             raise RefusedError(why, where=self._fleet.plan)
-        plan, report = documents.read(found), KeptReport()
+        plan, report = documents.read_plan(found), KeptReport()
         signatures = self._fleet.signatures
         is_accepted = self._fleet.accept and not signatures
         try:
@@ -313,7 +315,7 @@ class FleetStep(WorkerRun):
                 context,
                 report,
                 accept=plan.digest if is_accepted else None,
-                review=Review(plan, Signed(found.octets, signatures)),
+                review=Review(plan, SignedFile(found.octets, signatures)),
                 stop=self.stop,
             )
         except RefusedError as fault:
@@ -341,8 +343,8 @@ class FleetStep(WorkerRun):
     def _answer_again(self, context: ApplyContext, earlier: RunRecord) -> int:
         """Answer what the apply of the plan came to, by an attempt of whose end nobody was told."""
         self.result.spent = True
-        found = context.state.documents.named(context.job, self._fleet.plan)
-        plan = context.state.documents.read(found) if found else None
+        found = context.state.documents.find_document(context.job, self._fleet.plan)
+        plan = context.state.documents.read_plan(found) if found else None
         is_done = earlier.result == "done"
         code = self.note_end(context, plan, Exit.DONE if is_done else Exit.IN_PART)
         started = datetime.fromisoformat(earlier.started)

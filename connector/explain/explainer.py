@@ -12,22 +12,27 @@ from msgspec.structs import replace
 from connector.apply.context import PlanContext
 from connector.apply.permission import require_same_job
 from connector.errors import IncompleteRead, UsageError
-from connector.explain.trace import Tracer
+from connector.explain.trace import PlanTracer
 from connector.matching.candidates import Match
 from connector.matching.lookup import Lookup
-from connector.matching.near_misses import MOST_KEYS, near_misses, spellings
-from connector.matching.roster import Roster
-from connector.matching.selection import named_users, nobody, selected
+from connector.matching.near_misses import MOST_KEYS, list_spellings, near_misses
+from connector.matching.roster import AgentRoster
+from connector.matching.selection import describe_nobody, find_named_users, select_names
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 from connector.model.draft import names_held_back
-from connector.model.equality import plain
-from connector.planning.brief import Show
+from connector.model.equality import reveal_value
+from connector.planning.brief import ShownNames
 from connector.planning.clearing import judge_leavers
-from connector.planning.explanation import Explained, Explanation, Lines, RuleTrace
-from connector.planning.leaver import CHANGED, Leaver, Place
-from connector.planning.make_plan import Planned, make_plan
-from connector.planning.person_names import people_of
+from connector.planning.explanation import (
+    ExplainedNames,
+    Explanation,
+    RuleTrace,
+    UserLines,
+)
+from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
+from connector.planning.make_plan import PlannedRun, make_plan
+from connector.planning.person_names import find_people
 from connector.planning.plan_input import PlanInput
 from connector.planning.plan_notes import UNSURE
 
@@ -37,34 +42,34 @@ _OURS: Final = 3
 """So many users of one name are told."""
 
 
-def explain(context: PlanContext, name: str) -> Explained:
+def explain_name(context: PlanContext, name: str) -> ExplainedNames:
     """The records of the source that this names, each explained: one, unless several share an account or a seat.
 
     Of a user, the agents that look for it; before them the user itself, where none of them claims it. Raises
     UsageError for a name that is nobody's, or two things.
     """
     require_same_job(context)
-    context.observer.stage("read source")
+    context.observer.begin_stage("read source")
     tenant = context.source.read()
     agents = [agent.ref for agent in tenant.agents]
     unreadable = [*tenant.invalid, *tenant.others_invalid]
     invalid = [AgentRef(record.work_no, record.account_code) for record in unreadable]
-    only = selected([name], [*agents, *invalid], WHERE)
-    context.observer.stage("describe directory", agents=tenant.size)
-    brief, directory = context.brief(), context.look_up()
+    only = select_names([name], [*agents, *invalid], WHERE)
+    context.observer.begin_stage("describe directory", agents=tenant.size)
+    brief, directory = context.make_brief(), context.look_up()
     # the names of people are read for the explanation alone
-    given = PlanInput.prepare(
-        replace(brief, show=Show()),
+    given = PlanInput.prepare_input(
+        replace(brief, show=ShownNames()),
         tenant,
         context.rules.pins,
         context.rules.exclude,
     )
-    explainer = Explainer.prepare(directory, given)
+    explainer = PlanExplainer.make_plan_first(directory, given)
     told: list[Explanation] = []
     if only.users:
         told += explainer.explain_user(only.users[0])
         if not told:
-            why = f"{nobody(only, only.users[0])}{_ours(context, only.users[0])}"
+            why = f"{describe_nobody(only, only.users[0])}{_suggest_ours(context, only.users[0])}"
             raise UsageError(why, where=WHERE)
     for number, ref in enumerate(agents):
         if only.names_agent(ref):
@@ -74,61 +79,61 @@ def explain(context: PlanContext, name: str) -> Explained:
             why = f"record {record.record}: {record.why}"
             told.append(Explanation(ref, "invalid", why))
     users = [each.user for each in told if each.user is not None]
-    names = [each for explanation in told for each in explanation.users()]
+    names = [each for explanation in told for each in explanation.list_users()]
     known = (match.user for match in explainer.planned.candidates)
-    people, _ = people_of(
+    people, _ = find_people(
         directory,
         users,
         names,
         brief,
         known,
     )
-    return Explained(tuple(told), people)
+    return ExplainedNames(tuple(told), people)
 
 
-def _ours(context: PlanContext, name: str) -> str:
+def _suggest_ours(context: PlanContext, name: str) -> str:
     """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
     identity = context.reader.describe().identity
-    owned = context.state.memory(identity, context.job).owned()
+    owned = context.state.memory(identity, context.job).read_owned()
     word = name.casefold()
-    there = sorted(ref.name for ref, _ in owned if word in _words(ref.name))
+    there = sorted(ref.name for ref, _ in owned if word in _first_values(ref.name))
     if not there:
         return ""
     named = " and ".join(map(repr, there[:_OURS]))
     return f"; this job wrote to {named}: give the whole name"
 
 
-def _words(name: str) -> set[str]:
+def _first_values(name: str) -> set[str]:
     """The values of a DN's first RDN; none of what is no DN."""
     try:
-        first = next(iter(rdns(name)), frozenset())
+        first = next(iter(split_rdns(name)), frozenset())
     except ValueError:
         return set()
     return {str(value).casefold() for _, value in first}
 
 
-class Explainer(Struct, frozen=True):
+class PlanExplainer(Struct, frozen=True):
     """A plan, and what its steps say of one agent or user."""
 
     directory: Lookup
     given: PlanInput
-    planned: Planned
-    roster: Roster
-    tracer: Tracer
+    planned: PlannedRun
+    roster: AgentRoster
+    tracer: PlanTracer
 
     @classmethod
-    def prepare(cls, directory: Lookup, given: PlanInput) -> Explainer:
+    def make_plan_first(cls, directory: Lookup, given: PlanInput) -> PlanExplainer:
         """Make the plan."""
         planned = make_plan(directory, given)
         brief, tenant = given.brief, given.tenant
         # that of the plan has let go of its keys
-        roster = Roster(
+        roster = AgentRoster(
             tenant,
             brief.mapping,
             given.pins,
             brief.description,
         )
-        tracer = Tracer(
+        tracer = PlanTracer(
             tenant,
             brief.mapping,
             brief.description,
@@ -193,7 +198,7 @@ class Explainer(Struct, frozen=True):
         user = next(
             iter(self.directory.read([match.user])), User(match.id, match.name, {})
         )
-        lines, change = _lines(self.planned.plan, ref, match)
+        lines, change = _find_lines(self.planned.plan, ref, match)
         by = f"rule {match.rule}" if match.rule else "a pin"
         return Explanation(
             ref,
@@ -201,7 +206,7 @@ class Explainer(Struct, frozen=True):
             f"{by} found the user; no other agent claims it",
             rules,
             match.user,
-            tuple(self.tracer.attributes(agent, user, lines)),
+            tuple(self.tracer.trace_attributes(agent, user, lines)),
             change,
             lines.problems,
         )
@@ -222,12 +227,12 @@ class Explainer(Struct, frozen=True):
         """What each rule looked for and found; `outside`: also past base and filter."""
         found: dict[int, list[User]] = {}
         keys: dict[int, Key] = {}
-        for rule, key in self.roster.searches(number):
+        for rule, key in self.roster.list_searches(number):
             if key is not None:
                 keys.setdefault(rule, key)
                 found.setdefault(rule, []).extend(self._look_up(key))
         traces = []
-        for trace in self.tracer.rules(number, found):
+        for trace in self.tracer.trace_rules(number, found):
             key = keys.get(trace.rule)
             beyond = (
                 self._look_outside(number, trace.rule, key) if key and outside else ()
@@ -241,7 +246,7 @@ class Explainer(Struct, frozen=True):
             return self.directory.find([key])
         why = f"no look-ups by {key[0]}: it has no equality rule"
         everybody = self.directory.scan(why=why)
-        return [user for user in everybody if self.roster.seekers(user)]
+        return [user for user in everybody if self.roster.find_seekers(user)]
 
     def _look_outside(
         self,
@@ -256,7 +261,7 @@ class Explainer(Struct, frozen=True):
             return []
         holds = (number, rule)
         return sorted(
-            {user.name for user in users if holds in self.roster.seekers(user)}
+            {user.name for user in users if holds in self.roster.find_seekers(user)}
         )
 
     # ------------------------------------------------------------ a user
@@ -267,8 +272,8 @@ class Explainer(Struct, frozen=True):
         Nothing: there is none.
         """
         naming, matches = self.given.naming, self.planned.matches
-        named = naming.among([written])
-        found = named_users(
+        named = naming.make_test([written])
+        found = find_named_users(
             self.directory,
             written,
             naming,
@@ -276,7 +281,7 @@ class Explainer(Struct, frozen=True):
         )
         ids = {user.id for user in found}
         # by a name that it had, too
-        owned = (ref for ref, _ in self.given.brief.memory.owned())
+        owned = (ref for ref, _ in self.given.brief.memory.read_owned())
         renamed = [ref for ref in owned if ref.id not in ids and named(ref)]
         present = self.directory.read(renamed) if renamed else ()
         # by a name that a user has now, and the server does not find, nobody is meant
@@ -290,7 +295,9 @@ class Explainer(Struct, frozen=True):
         ]
         if not found and not leavers:
             return list(self._explain_outside(written))
-        seekers = {number for user in found for number, _ in self.roster.seekers(user)}
+        seekers = {
+            number for user in found for number, _ in self.roster.find_seekers(user)
+        }
         told = [self._explain_leaver(each) for each in leavers]
         explained = {each.user.id for each in leavers} | matches.claimed
         told += [
@@ -317,7 +324,7 @@ class Explainer(Struct, frozen=True):
         changes = (change for change in plan.changes if change.user.id == each.user.id)
         change = next(changes, None)
         verdict, why = "stale", "this job wrote to it, and no agent claims it"
-        within = each.place is Place.WITHIN
+        within = each.place is LeaverPlace.WITHIN
         if change is not None:
             why += ": its values are cleared"
         elif problems and all(line.why == CHANGED for line in problems):
@@ -356,7 +363,7 @@ class Explainer(Struct, frozen=True):
         )
 
     def _describe_values(self, user: User) -> str:
-        names = dict.fromkeys(name for _, name in self.roster.attributes())
+        names = dict.fromkeys(name for _, name in self.roster.list_attributes())
         held = dict.fromkeys(
             f"{name} {value!r}" if isinstance(value, str) else f"{name} (no text)"
             for name in names
@@ -371,11 +378,13 @@ class Explainer(Struct, frozen=True):
     def _nearly_looking(self, user: User) -> Iterator[str]:
         """Agents without a user that look for a value like one of this user's."""
         near: dict[int, str] = {}
-        for name in dict.fromkeys(name for _, name in self.roster.attributes()):
+        for name in dict.fromkeys(name for _, name in self.roster.list_attributes()):
             for value in user.values.get(name, ()):
-                for how, text in islice(spellings(str(plain(value)), ()), MOST_KEYS):
+                for how, text in islice(
+                    list_spellings(str(reveal_value(value)), ()), MOST_KEYS
+                ):
                     alike = User(user.id, user.name, {name: (text,)})
-                    for number, _ in self.roster.seekers(alike):
+                    for number, _ in self.roster.find_seekers(alike):
                         near.setdefault(number, f"{name}: differs in {how}")
         for number, how in near.items():
             if number in self.planned.matches.unmatched:
@@ -385,9 +394,9 @@ class Explainer(Struct, frozen=True):
         """A user that base and filter leave out, and of which this job has written nothing."""
         naming = self.given.naming
         why = "base or filter leaves it out: no run reads or writes it"
-        named = naming.among([written])
+        named = naming.make_test([written])
         try:
-            users = list(self.directory.find_outside(naming.keys(written)))
+            users = list(self.directory.find_outside(naming.list_keys(written)))
         except IncompleteRead:
             return
         for user in users:
@@ -400,11 +409,11 @@ class Explainer(Struct, frozen=True):
                 )
 
 
-def _lines(
+def _find_lines(
     plan: Plan,
     ref: AgentRef,
     match: Match,
-) -> tuple[Lines, Change | None]:
+) -> tuple[UserLines, Change | None]:
     """What a plan says of a matched user."""
     change = next((change for change in plan.changes if change.agent == ref), None)
     changes = change.attributes if change else ()
@@ -413,7 +422,7 @@ def _lines(
     problems = tuple(
         each for each in plan.problems if _is_about(each, ref, match.user, held)
     )
-    return Lines(changes, problems), change
+    return UserLines(changes, problems), change
 
 
 def _is_about(

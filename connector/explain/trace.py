@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.roster import PIN, Roster
+from connector.matching.roster import PIN, AgentRoster
 from connector.model import (
     Agent,
     Description,
@@ -26,38 +26,38 @@ from connector.model import (
 )
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping as Rules
-from connector.model.templates import SECRET_FIELDS, Piece, Template, field_of
-from connector.planning.compare_user import Differ
+from connector.model.templates import SECRET_FIELDS, Template, TemplatePiece, field_of
+from connector.planning.compare_user import UserComparer
 from connector.planning.explanation import (
     AttributeTrace,
-    Lines,
-    Part,
-    Rendered,
+    RenderedTemplate,
     RuleTrace,
+    TemplatePart,
+    UserLines,
 )
 
 
-class Tracer(Struct, frozen=True):
+class PlanTracer(Struct, frozen=True):
     """What a plan is made from."""
 
     tenant: Tenant
     mapping: Rules
     description: Description
-    roster: Roster
-    differ: Differ
+    roster: AgentRoster
+    differ: UserComparer
 
-    def rules(
+    def trace_rules(
         self, number: int, returned: Mapping[int, Sequence[User]]
     ) -> Iterator[RuleTrace]:
         """`returned`: by rule the users that the directory returned for what it looked for."""
         decided = None
         searches: dict[int, Key | None] = {}
-        for rule, key in self.roster.searches(number):
+        for rule, key in self.roster.list_searches(number):
             searches.setdefault(rule, key)  # a pin may be a name or an id
         for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
             why = (
-                f"{' and '.join(made.absent)} gives no value"
+                f"{' and '.join(made.absent_fields)} gives no value"
                 if rule
                 else "the pin names another workNo"
             )
@@ -68,18 +68,20 @@ class Tracer(Struct, frozen=True):
                 f"no look-up: {why}",
             )
             if decided is not None:
-                trace = replace(trace, outcome=f"not tried: {_by(decided)} decided")
+                trace = replace(
+                    trace, outcome=f"not tried: {_name_rule(decided)} decided"
+                )
             elif key is not None:
                 users = {user.name: user for user in returned[rule]}
                 claimed = {
                     name
                     for name, user in users.items()
-                    if (number, rule) in self.roster.seekers(user)
+                    if (number, rule) in self.roster.find_seekers(user)
                 }
                 others = {
                     name
                     for name in users
-                    if name not in claimed and _alike(users[name], *key)
+                    if name not in claimed and _is_alike(users[name], *key)
                 }
                 found, unequal = tuple(sorted(claimed)), tuple(sorted(others))
                 decided = rule if found else None
@@ -103,10 +105,10 @@ class Tracer(Struct, frozen=True):
         rule: int,
         key: Key | None,
         agent: Agent,
-    ) -> tuple[str, Rendered]:
+    ) -> tuple[str, RenderedTemplate]:
         if rule == PIN:
             attribute, value = key or ("", "")
-            return attribute, Rendered(
+            return attribute, RenderedTemplate(
                 "",
                 (),
                 value,
@@ -114,13 +116,15 @@ class Tracer(Struct, frozen=True):
                 None,
             )
         match = self.mapping.match[rule - 1]
-        return match.directory, self._rendered(match.agent, agent, match.directory)
+        return match.directory, self._render_template(
+            match.agent, agent, match.directory
+        )
 
-    def attributes(
+    def trace_attributes(
         self,
         agent: Agent,
         user: User,
-        lines: Lines,
+        lines: UserLines,
     ) -> Iterator[AttributeTrace]:
         """Each attribute of the mapping."""
         compared = {
@@ -129,7 +133,7 @@ class Tracer(Struct, frozen=True):
         }
         for rule in self.mapping.attributes:
             made = tuple(
-                self._rendered(template, agent, rule.name)
+                self._render_template(template, agent, rule.name)
                 for template in rule.templates
             )
             trace = AttributeTrace(
@@ -152,11 +156,11 @@ class Tracer(Struct, frozen=True):
                 outcome, why = "set" if change.new else "cleared", ""
             else:
                 missing = " and ".join(sorted(rule.missing(self.tenant)))
-                outcome, why = _unchanged(
+                outcome, why = _judge_unchanged(
                     rule,
                     trace,
                     draft,
-                    lines.why(rule.name),
+                    lines.give_reason(rule.name),
                     missing,
                 )
             yield replace(
@@ -166,37 +170,37 @@ class Tracer(Struct, frozen=True):
                 change=change,
             )
 
-    def _rendered(
+    def _render_template(
         self,
         template: Template,
         agent: Agent,
         attribute: str,
-    ) -> Rendered:
+    ) -> RenderedTemplate:
         rule = self.description.equality(attribute)
         value = template.bind(self.tenant)(agent)
         parts = tuple(
-            _part(piece, self.tenant, agent)
+            _trace_part(piece, self.tenant, agent)
             for piece in template.pieces
-            if isinstance(piece, Piece)
+            if isinstance(piece, TemplatePiece)
         )
-        return Rendered(
+        return RenderedTemplate(
             template.text,
             parts,
             value,
             rule,
-            None if value is None else normalised(rule, value),
+            None if value is None else normalise_value(rule, value),
         )
 
 
-def _as_held(made: Rendered, fitted: Held | None) -> Rendered:
+def _as_held(made: RenderedTemplate, fitted: Held | None) -> RenderedTemplate:
     return (
         made
         if fitted is None
-        else replace(made, value=fitted, key=normalised(made.compared, fitted))
+        else replace(made, value=fitted, key=normalise_value(made.compared, fitted))
     )
 
 
-def _unchanged(
+def _judge_unchanged(
     rule: AttributeRule,
     trace: AttributeTrace,
     draft: Draft | None,
@@ -215,18 +219,18 @@ def _unchanged(
     if missing:
         return "kept", f"the tenant has no {missing}"
     absent = " and ".join(
-        dict.fromkeys(field for made in trace.rendered for field in made.absent)
+        dict.fromkeys(field for made in trace.rendered for field in made.absent_fields)
     )
     if rule.when_absent == "keep":
         return "kept", f"{absent} gives no value, and when_absent is keep"
     return "same", f"{absent} gives no value, and this job has none to clear"
 
 
-def _part(
-    piece: Piece,
+def _trace_part(
+    piece: TemplatePiece,
     tenant: Tenant,
     agent: Agent,
-) -> Part:
+) -> TemplatePart:
     """A field and its transforms: what the piece itself makes of it with one step, with two, and so on."""
     start = field_of(piece.field, tenant, agent)
     secret = piece.field in SECRET_FIELDS
@@ -235,18 +239,18 @@ def _part(
         return Secret(value) if secret and value is not None else value
 
     steps = [
-        (name, hidden(Piece(piece.field, piece.steps[:count]).apply(start)))
+        (name, hidden(TemplatePiece(piece.field, piece.steps[:count]).apply(start)))
         for count, (name, _) in enumerate(piece.steps, start=1)
     ]
-    return Part(piece.field, hidden(start), tuple(steps))
+    return TemplatePart(piece.field, hidden(start), tuple(steps))
 
 
-def normalised(rule: Equality, value: Held) -> str | None:
+def normalise_value(rule: Equality, value: Held) -> str | None:
     """The form in which equal values are the same, where it can be written down; never that of a secret."""
-    return None if isinstance(value, Secret) else equality.written(rule, value)
+    return None if isinstance(value, Secret) else equality.write_key(rule, value)
 
 
-def _alike(
+def _is_alike(
     user: User,
     attribute: str,
     value: str,
@@ -254,11 +258,12 @@ def _alike(
     """Whether a directory may have taken a value of the user's for the one it was asked for."""
     held = user.values.get(attribute, ())
     return any(
-        isinstance(each, str) and _loosely(each) == _loosely(value) for each in held
+        isinstance(each, str) and _fold_loosely(each) == _fold_loosely(value)
+        for each in held
     )
 
 
-def _loosely(value: str) -> str:
+def _fold_loosely(value: str) -> str:
     """Without case, spaces, accents and compatibility forms: as loosely as any directory compares."""
     letters = unicodedata.normalize("NFKD", value.casefold())
     return "".join(
@@ -268,5 +273,5 @@ def _loosely(value: str) -> str:
     )
 
 
-def _by(rule: int) -> str:
+def _name_rule(rule: int) -> str:
     return f"rule {rule}" if rule != PIN else "the pin"

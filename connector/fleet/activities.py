@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from connector.apply.approval import withdraw_plan
-from connector.apply.composition import Accepted, accept
+from connector.apply.composition import AcceptedJob, accept_job
 from connector.apply.job_state import require_shared
 from connector.errors import FileError, StateError
 from connector.fleet.jobs import path_of, place_request
@@ -22,12 +22,12 @@ from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import Admission, JobStatus, StepRequest, StepResult
 from connector.observers.run_summary import RunSummary
 from connector.runtime.log import log
-from connector.serve.accounts import Account, Accounts
+from connector.serve.accounts import AccountBook, DirectoryAccount
 from connector.serve.run_process import (
     FleetRun,
-    Result,
     RunProcess,
     RunRequest,
+    RunResult,
     log_run_end,
 )
 from connector.serve.schedule import BELIEVED
@@ -43,7 +43,7 @@ _KEEP: Final = 10.0
 """Seconds between two words to the limits while steps run and none waits."""
 _PATIENCE: Final = 10.0
 """Seconds that a step which has ended waits for the limits to take its place back."""
-RunListener = Callable[[LoadedJob, RunSummary, Result], None]
+RunListener = Callable[[LoadedJob, RunSummary, RunResult], None]
 """Is told of every run that has ended here."""
 
 
@@ -137,7 +137,7 @@ class Activities:
         self._options = options
         self._limits = limits
         self._listener = listener
-        self._accounts = Accounts()
+        self._accounts = AccountBook()
         self.places = StepPlaces(limits)
         self.running: dict[asyncio.Task[object], str] = {}
         """What runs here."""
@@ -193,20 +193,20 @@ class Activities:
         return result
 
     async def _run_with_account(
-        self, request: StepRequest, accepted: Accepted
+        self, request: StepRequest, accepted: AcceptedJob
     ) -> tuple[StepResult, bool | None]:
         """What the step came to, and whether the directory refused its account; None: unknown."""
         job = accepted.job
         if request.step == "apply" and not request.approved and not _applies_plans(job):
             return StepResult(0, unasked=True), None  # it is a dry-run job by now
-        account = Account.of(job.job)
+        account = DirectoryAccount.of_job(job.job)
         why = self._accounts.explain_waiting(account)
         if why:
             log.error("run waits for the account", job=job.name, reason=why)
             return StepResult(1, final=True), True
-        mark = account.mark()
+        mark = account.read_mark()
         process = await self._run_process(request, accepted)
-        told = process.judge()
+        told = process.judge_result()
         why = self._accounts.note_run(account, mark, told)
         if why:
             log.error("runs wait for the account", job=job.name, reason=why)
@@ -215,7 +215,7 @@ class Activities:
         return result, told.refused if told.refused or has_logged_in else None
 
     async def _run_process(
-        self, request: StepRequest, accepted: Accepted
+        self, request: StepRequest, accepted: AcceptedJob
     ) -> RunProcess:
         job = accepted.job.name
         attempt = activity.info().attempt
@@ -234,7 +234,7 @@ class Activities:
             del self.running[task]
 
     def _judge_run(
-        self, request: StepRequest, job: LoadedJob, process: RunProcess, told: Result
+        self, request: StepRequest, job: LoadedJob, process: RunProcess, told: RunResult
     ) -> StepResult:
         """The numbers and ids of a run; no word that could name somebody."""
         summary, stopped = told.summary, process.was_asked_to_end
@@ -273,10 +273,10 @@ class Activities:
         """Note how a job stands."""
         await asyncio.to_thread(self._limits.note_job, status)
 
-    async def _accept_files(self, job: str) -> Accepted | None:
+    async def _accept_files(self, job: str) -> AcceptedJob | None:
         """The files of a job as they are now; None, and a word in the log, where they are wrong."""
         try:
-            accepted = await asyncio.to_thread(accept, path_of(self._folder, job))
+            accepted = await asyncio.to_thread(accept_job, path_of(self._folder, job))
             require_shared(accepted.job)
         except FileError as fault:
             # an operator needs no traceback
@@ -302,7 +302,7 @@ def _max_run_time(job: LoadedJob) -> float:
     return serve.max_run_time if serve is not None else _DAY
 
 
-def _run_request(accepted: Accepted, step: StepRequest) -> RunRequest:
+def _run_request(accepted: AcceptedJob, step: StepRequest) -> RunRequest:
     """The request to the process of a run."""
     now = datetime.now(UTC)
     job = accepted.job

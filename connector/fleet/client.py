@@ -46,8 +46,8 @@ from connector.errors import (
 from connector.fleet.values import PREFIX, Begin, StepResult, Verdict
 from connector.fleet.workflows import BEGIN_ANEW, Job
 from connector.model import text_of
-from connector.net.secret_stores import resolve
-from connector.net.tls import context
+from connector.net.secret_stores import fetch_secret
+from connector.net.tls import open_tls_context
 from connector.settings.fleet import LoadedFleet, Tls
 from connector.settings.textfile import read_octets
 
@@ -95,24 +95,24 @@ _UNANSWERED: Final = (
 """What a query comes to without a worker: none answers in time, or the workflow has no task yet."""
 
 
-def ask(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
+def ask_engine(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
     """Connect, do this, and hand back what it came to. Raises what `connect` and `translated_faults` do."""
 
     async def connect_and_work() -> T:
         with translated_faults(fleet):
-            return await work(await connect(fleet))
+            return await work(await connect_engine(fleet))
 
     return asyncio.run(connect_and_work())
 
 
-async def connect(fleet: LoadedFleet) -> Client:
+async def connect_engine(fleet: LoadedFleet) -> Client:
     """A client of the fleet's namespace, which is there.
 
     Raises TemporalUnreachableError, TemporalDeniedError, UntrustedError; FileError where a
     file or a secret cannot be read, or there is no such namespace.
     """
     settings = fleet.settings
-    key = settings.api_key and resolve(
+    key = settings.api_key and fetch_secret(
         settings.api_key, "the API key", fleet.where("api_key")
     )
     tls = _read_tls(settings.tls) if settings.tls else False
@@ -157,7 +157,7 @@ def _make_runtime() -> Runtime:
 
 def _read_tls(tls: Tls) -> TLSConfig:
     """What the SDK is given, once Python has found it good: of a wrong file the SDK says only that nothing connects."""
-    context(tls.ca_file, tls.cert_file, tls.key_file)
+    open_tls_context(tls.ca_file, tls.cert_file, tls.key_file)
     return TLSConfig(
         server_root_ca_cert=_read_file(tls.ca_file),
         domain=tls.server_name,

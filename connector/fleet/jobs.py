@@ -24,9 +24,9 @@ from connector.apply.job_state import require_shared
 from connector.errors import FileError, UsageError
 from connector.fleet.limits import PlaceRequest, SharedLimits
 from connector.fleet.values import PREFIX, Step
-from connector.serve.accounts import Account
+from connector.serve.accounts import DirectoryAccount
 from connector.settings.fleet import NAME, LoadedFleet
-from connector.settings.job import LoadedJob, shaped
+from connector.settings.job import LoadedJob, make_job
 from connector.settings.operations import Serve
 from connector.settings.textfile import Document, raise_together, read_yaml
 
@@ -116,7 +116,7 @@ def place_request(job: LoadedJob, token: str, step: Step) -> PlaceRequest:
         urls = directory.urls if directory.type == "ldap" else [directory.url]
         server = urlsplit(min(urls)).netloc
     server = _hash_name(server)
-    account = Account.of(job.job)
+    account = DirectoryAccount.of_job(job.job)
     login = _hash_name(f"{server} {account.who} {account.kept}")
     host = _hash_name(host) if host else ""
     return PlaceRequest(token, job.name, step, host, server, login)
@@ -247,7 +247,7 @@ def _shape_job(document: Document | FileError) -> LoadedJob:
     """The job of a file. Raises FileError."""
     if isinstance(document, FileError):
         raise document
-    job = shaped(document)
+    job = make_job(document)
     if job.name == RESERVED:
         why = "no job of a fleet can have this name. Rename the file"
         raise FileError(why, where=str(job.path))

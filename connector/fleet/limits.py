@@ -20,8 +20,8 @@ from msgspec.structs import asdict
 from connector.errors import StateError
 from connector.fleet.values import BAD_STATES, JobStatus, Step
 from connector.settings.fleet import FleetLimits
-from connector.state.database import restored, storable
-from connector.state.postgresql import parameters_of, said
+from connector.state.database import make_storable, restore_row
+from connector.state.postgresql import describe_fault, read_parameters
 
 LEASE: Final = 60.0
 """Seconds for which a step keeps its place, or its turn, without a word of its worker."""
@@ -251,7 +251,7 @@ class SharedLimits:
 
     def __init__(self, url: str, fleet: str, limits: FleetLimits) -> None:
         """`fleet`: what this fleet is called in the database. Raises FileError for a wrong URL."""
-        self._parameters = parameters_of(url)
+        self._parameters = read_parameters(url)
         self._fleet = fleet
         self._limits = limits
         self._thread = threading.Lock()
@@ -267,17 +267,17 @@ class SharedLimits:
         times = {"minute": MINUTE, "rest": DENIED_REST}
         with self._transaction() as rows:
             for step in running:
-                rows.run(_KEEP_STEP, runs=True, lease=LEASE, **asdict(step))
+                rows.run_statement(_KEEP_STEP, runs=True, lease=LEASE, **asdict(step))
             for step in waiting:
-                rows.run(_DROP_OLDER_STEPS, **asdict(step))
-                rows.run(_KEEP_STEP, runs=False, lease=LEASE, **asdict(step))
-            while found := rows.run(_FIND_NEXT, **times):
+                rows.run_statement(_DROP_OLDER_STEPS, **asdict(step))
+                rows.run_statement(_KEEP_STEP, runs=False, lease=LEASE, **asdict(step))
+            while found := rows.run_statement(_FIND_NEXT, **times):
                 ((token, source),) = found
-                rows.run(_LET_IN, token=token, lease=LEASE)
+                rows.run_statement(_LET_IN, token=token, lease=LEASE)
                 if source:
-                    rows.run(_NOTE_SOURCE, source=source)
-            ((pause,),) = rows.run(_NEXT_TIME, **times)
-            under_way = rows.run(
+                    rows.run_statement(_NOTE_SOURCE, source=source)
+            ((pause,),) = rows.run_statement(_NEXT_TIME, **times)
+            under_way = rows.run_statement(
                 "select token from fleet_steps where fleet = %(fleet)s and let_in"
             )
         tokens = {step.token for step in waiting} & {token for (token,) in under_way}
@@ -293,12 +293,12 @@ class SharedLimits:
     def end_step(self, step: PlaceRequest, *, denied: bool | None = None) -> None:
         """Free a step's place. `denied`: whether the directory refused its account; None: unknown."""
         with self._transaction() as rows:
-            rows.run(
+            rows.run_statement(
                 "delete from fleet_steps where fleet = %(fleet)s and token = %(token)s",
                 token=step.token,
             )
             if step.account and denied is not None:
-                rows.run(_NOTE_ACCOUNT, account=step.account, denied=denied)
+                rows.run_statement(_NOTE_ACCOUNT, account=step.account, denied=denied)
 
     # ------------------------------------------------------------ jobs, and the brake
 
@@ -306,29 +306,31 @@ class SharedLimits:
         """Note how a job stands now. Where too many jobs turned bad, applies stop from now on."""
         is_bad = status.state in BAD_STATES
         with self._transaction() as rows:
-            rows.run(
+            rows.run_statement(
                 _NOTE_JOB,
                 is_bad=is_bad,
                 bad_states=list(BAD_STATES),
                 **dataclass_values(status),
             )
-            rows.run(_BRAKE)
+            rows.run_statement(_BRAKE)
 
     def resume_applies(self) -> bool:
         """Let applies begin again; whether they had stopped. Jobs that turned bad count no more."""
         with self._transaction() as rows:
             had_stopped = rows.read_braked() > 0
-            rows.run(
+            rows.run_statement(
                 "update fleet_limits set braked = 0, alarm_at = 0 where fleet = %(fleet)s"
             )
-            rows.run("update fleet_jobs set counts = false where fleet = %(fleet)s")
+            rows.run_statement(
+                "update fleet_jobs set counts = false where fleet = %(fleet)s"
+            )
         return had_stopped
 
     def take_alarm(self) -> BrakeAlarm | None:
         """What this worker is to tell people now; None: nothing, or another worker does."""
         with self._transaction() as rows:
-            due = rows.run(_TAKE_ALARM, seconds=ALARM_SECONDS)
-            endings = rows.run(_ENDINGS)
+            due = rows.run_statement(_TAKE_ALARM, seconds=ALARM_SECONDS)
+            endings = rows.run_statement(_ENDINGS)
         if not due:
             return None
         turned_bad = [job for job, is_bad in endings if is_bad]
@@ -337,7 +339,7 @@ class SharedLimits:
     def end_alarm(self, alarm: BrakeAlarm) -> None:
         """Note that people have been told of the brake."""
         with self._transaction() as rows:
-            rows.run(_END_ALARM, braked=alarm.braked)
+            rows.run_statement(_END_ALARM, braked=alarm.braked)
 
     def set_limits(self) -> None:
         """From now on the limits of this fleet file hold."""
@@ -348,8 +350,8 @@ class SharedLimits:
         """How the fleet stands."""
         with self._transaction() as rows:
             braked = rows.read_braked()
-            jobs = rows.run(_READ_JOBS)
-            steps = rows.run(
+            jobs = rows.run_statement(_READ_JOBS)
+            steps = rows.run_statement(
                 "select job, let_in from fleet_steps where fleet = %(fleet)s order by job"
             )
         under_way = [job for job, let_in in steps if let_in]
@@ -376,12 +378,14 @@ class SharedLimits:
                     rows = _FleetRows(db, self._fleet)
                     if not self._has_tables:
                         rows.prepare_tables(self._limits)
-                    rows.run("delete from fleet_steps where leased_until < %(now)s")
+                    rows.run_statement(
+                        "delete from fleet_steps where leased_until < %(now)s"
+                    )
                     yield rows
                 self._has_tables = True
             except psycopg.Error as fault:
                 self.close()
-                why = said(fault)
+                why = describe_fault(fault)
                 what = f"the limits of the fleet cannot be read or written: {why}"
                 raise StateError(what, where="fleet") from None
 
@@ -407,31 +411,33 @@ class _FleetRows:
         self._db = db
         self._fleet = fleet
         self.now = 0.0
-        ((self.now,),) = self.run(
+        ((self.now,),) = self.run_statement(
             "select extract(epoch from clock_timestamp())::double precision"
         )
 
-    def run(self, sql: str, **values: Any) -> list[Row]:
+    def run_statement(self, sql: str, **values: Any) -> list[Row]:
         """What a statement finds; `fleet` and `now` are among its values."""
         known: dict[str, Any] = {"fleet": self._fleet, "now": self.now, **values}
-        given = dict(zip(known, storable([*known.values()]), strict=True))
+        given = dict(zip(known, make_storable([*known.values()]), strict=True))
         cursor = self._db.execute(sql.encode(), given)
-        return [restored(row) for row in cursor] if cursor.description else []
+        return [restore_row(row) for row in cursor] if cursor.description else []
 
     def prepare_tables(self, limits: FleetLimits) -> None:
         """Make what is not there yet."""
-        if self.run("select to_regclass('fleet_steps')") == [(None,)]:
+        if self.run_statement("select to_regclass('fleet_steps')") == [(None,)]:
             self._db.execute(_TABLES.encode())
-        if not self.run("select 1 from fleet_limits where fleet = %(fleet)s"):
-            self.run("insert into fleet_limits (fleet) values (%(fleet)s)")
+        if not self.run_statement("select 1 from fleet_limits where fleet = %(fleet)s"):
+            self.run_statement("insert into fleet_limits (fleet) values (%(fleet)s)")
             self.set_limits(limits)
 
     def set_limits(self, limits: FleetLimits) -> None:
         """Note the limits of a fleet file."""
         values = limits.model_dump()
-        self.run(_SET_LIMITS, **values.pop("brake"), **values)
+        self.run_statement(_SET_LIMITS, **values.pop("brake"), **values)
 
     def read_braked(self) -> float:
         """Since when applies have stopped; 0: they have not."""
-        found = self.run("select braked from fleet_limits where fleet = %(fleet)s")
+        found = self.run_statement(
+            "select braked from fleet_limits where fleet = %(fleet)s"
+        )
         return float(found[0][0])

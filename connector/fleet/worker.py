@@ -27,14 +27,14 @@ from connector.fleet.jobs import open_limits, path_of
 from connector.fleet.limits import BrakeAlarm, FleetStatus
 from connector.fleet.values import STATES, aside_queue
 from connector.fleet.workflows import Job, Tick
-from connector.observers.metrics import FleetMetrics, Metrics
+from connector.observers.metrics import FleetMetrics, RunMetrics
 from connector.observers.notices import SCHEMA, Notice
 from connector.observers.notify import deliver_notice, list_targets
 from connector.observers.run_summary import RunSummary
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
-from connector.serve.run_process import Result
+from connector.serve.run_process import RunResult
 from connector.settings.fleet import LoadedFleet
 from connector.settings.job import LoadedJob
 
@@ -74,7 +74,7 @@ class FleetWorker:
         self._folder = folder
         self._at_once = at_once
         self._finish = finish
-        self._metrics = Metrics()
+        self._metrics = RunMetrics()
         self._fleet_metrics = FleetMetrics(self._metrics.registry)
         self._lock = threading.Lock()
         self._notices = NotificationQueue()
@@ -138,7 +138,7 @@ class FleetWorker:
             self._activities.hand_over()
         stop.set()
 
-    def _note_run(self, job: LoadedJob, summary: RunSummary, result: Result) -> None:
+    def _note_run(self, job: LoadedJob, summary: RunSummary, result: RunResult) -> None:
         with self._lock:
             self._metrics.add_run(summary)
         if not result.stopped:
@@ -212,7 +212,7 @@ class FleetWorker:
     def metrics(self) -> str:
         """As `serve`'s, for the jobs that this worker ran, and the numbers of the whole fleet."""
         with self._lock:
-            return self._metrics.render()
+            return self._metrics.render_text()
 
 
 def make_notice(alarm: BrakeAlarm) -> Notice:
@@ -222,7 +222,7 @@ def make_notice(alarm: BrakeAlarm) -> Notice:
     subject = (
         f"cec-connector: the applies of the fleet have stopped: {share} turned bad"
     )
-    names = [f"    {visible(name)}" for name in bad[:_NAMED]]
+    names = [f"    {make_visible(name)}" for name in bad[:_NAMED]]
     lines = [
         f"Within the last hour, {share} failed, were refused, or wrote in part:",
         *names,

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.init.rules import Tried
+from connector.init.rules import TriedRule
 from connector.model import patterns
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.settings import job as jobs
@@ -25,7 +25,7 @@ FULLEST: Final = "openldap-h350"
 """The ready mapping that writes every field."""
 
 
-class Reference(Struct, frozen=True):
+class SecretReference(Struct, frozen=True):
     """Where a secret is kept: `env` and the name of a variable, or `file` and a path."""
 
     kind: str
@@ -39,18 +39,18 @@ class SourceAnswers(Struct, frozen=True, kw_only=True):
     """What somebody said of the source. Paths are as the job file is to name them."""
 
     source: str
-    app_key: Reference | None = None
-    app_secret: Reference | None = None
+    app_key: SecretReference | None = None
+    app_secret: SecretReference | None = None
     source_ca: str | None = None
 
 
-class Answers(SourceAnswers, frozen=True, kw_only=True):
+class JobAnswers(SourceAnswers, frozen=True, kw_only=True):
     """What somebody said of a job: with flags or at the terminal."""
 
     directories: tuple[str, ...]
     bind_dn: str | None = None
-    password: Reference | None = None
-    token: Reference | None = None
+    password: SecretReference | None = None
+    token: SecretReference | None = None
     ca_file: str | None = None
     start_tls: bool = False
     allow_plaintext: bool = False
@@ -58,23 +58,23 @@ class Answers(SourceAnswers, frozen=True, kw_only=True):
     filter: str = ""
 
     @property
-    def cec(self) -> bool:
+    def is_cec(self) -> bool:
         return self.source.lower().startswith(("https:", "http:"))
 
     @property
-    def ldap(self) -> bool:
+    def is_ldap(self) -> bool:
         return self.directories[0].lower().startswith(("ldaps:", "ldap:", "ldapi:"))
 
     @property
-    def scim(self) -> bool:
+    def is_scim(self) -> bool:
         return self.directories[0].lower().startswith(("https:", "http:"))
 
     @property
-    def local(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the server is reached by a socket of this machine, which says who binds."""
         return all(url.lower().startswith("ldapi:") for url in self.directories)
 
-    def to(
+    def make_job(
         self,
         path: Path,
         base: tuple[str, ...],
@@ -82,10 +82,10 @@ class Answers(SourceAnswers, frozen=True, kw_only=True):
     ) -> jobs.LoadedJob:
         """Make the job that this would be, with this base and filter. Raises FileError."""
         answered = replace(self, base=base, filter=filter_)
-        return jobs.shaped(parse_yaml(job_text(answered, FULLEST), path))
+        return jobs.make_job(parse_yaml(job_text(answered, FULLEST), path))
 
 
-def job_text(answers: Answers, mapping: str) -> str:
+def job_text(answers: JobAnswers, mapping: str) -> str:
     """Write the job file."""
     return "\n".join(
         [
@@ -102,8 +102,8 @@ def job_text(answers: Answers, mapping: str) -> str:
     )
 
 
-def _choose_source(answers: Answers) -> dict[str, object]:
-    if not answers.cec:
+def _choose_source(answers: JobAnswers) -> dict[str, object]:
+    if not answers.is_cec:
         return {"type": "file", "path": answers.source}
     return {
         "type": "cec",
@@ -115,7 +115,7 @@ def _choose_source(answers: Answers) -> dict[str, object]:
     }
 
 
-def _choose_directory(answers: Answers) -> dict[str, object]:
+def _choose_directory(answers: JobAnswers) -> dict[str, object]:
     """Choose the keys of the directory; those of None are not written."""
     first = answers.directories[0]
     needs_plaintext = _needs_plaintext(answers, *answers.directories)
@@ -125,7 +125,7 @@ def _choose_directory(answers: Answers) -> dict[str, object]:
     }
     if len(answers.base) == 1:
         within["base"] = answers.base[0]
-    if answers.scim:
+    if answers.is_scim:
         return {
             "type": "scim",
             "url": first,
@@ -134,14 +134,14 @@ def _choose_directory(answers: Answers) -> dict[str, object]:
             "ca_file": answers.ca_file,
             **within,
         }
-    if not answers.ldap:
+    if not answers.is_ldap:
         return {"type": "ldif", "path": first, **within}
     return {
         "type": "ldap",
         "urls": answers.directories,
         "start_tls": answers.start_tls or None,
         "allow_plaintext": None if answers.start_tls else needs_plaintext,
-        "sasl": "external" if answers.local else None,
+        "sasl": "external" if answers.is_local else None,
         "bind_dn": answers.bind_dn,
         "password": answers.password,
         "ca_file": answers.ca_file,
@@ -149,7 +149,7 @@ def _choose_directory(answers: Answers) -> dict[str, object]:
     }
 
 
-def _needs_plaintext(answers: Answers, *urls: str) -> bool | None:
+def _needs_plaintext(answers: JobAnswers, *urls: str) -> bool | None:
     """Tell whether a job has to allow these addresses; None where it need not."""
     is_clear = any(url.lower().startswith(("http:", "ldap:")) for url in urls)
     return (is_clear and answers.allow_plaintext) or None
@@ -163,7 +163,7 @@ def _write_keys(values: AbstractMapping[str, object]) -> Iterable[str]:
             text = f"[{', '.join(map(json.dumps, value))}]"
         elif isinstance(value, bool):
             text = str(value).lower()
-        elif isinstance(value, Reference):
+        elif isinstance(value, SecretReference):
             text = str(value)
         else:
             text = _write_scalar(str(value))
@@ -182,14 +182,14 @@ OWN: Final = "own schema"
 """What a mapping is called that is no ready one, but made from the directory's own schema."""
 
 
-class Chosen(Struct, frozen=True):
+class ChosenMapping(Struct, frozen=True):
     """A mapping by its name, and what is to be changed in it."""
 
     name: str
     ready: Mapping
     agents: int
     """How many agents the rules were tried on."""
-    tried: Sequence[Tried]
+    tried: Sequence[TriedRule]
     rules: Sequence[MatchRule]
     """They stand in place of the mapping's own, if there are any."""
     taken: AbstractMapping[str, str] = {}
@@ -208,7 +208,7 @@ class Chosen(Struct, frozen=True):
         return replace(self.ready, match=tuple(self.rules) or self.ready.match)
 
     @property
-    def written(self) -> list[AttributeRule]:
+    def written_attributes(self) -> list[AttributeRule]:
         """The attributes that are not left out."""
         written = []
         for rule in self.ready.attributes:
@@ -217,7 +217,7 @@ class Chosen(Struct, frozen=True):
         return written
 
 
-def mapping_text(ready: str, chosen: Chosen) -> str:
+def mapping_text(ready: str, chosen: ChosenMapping) -> str:
     """Change a ready mapping's text.
 
     Its `match` ends with an empty line, and an attribute is one line.
@@ -243,7 +243,7 @@ def mapping_text(ready: str, chosen: Chosen) -> str:
     return "\n".join([*lines, ""])
 
 
-def _write_rules(chosen: Chosen) -> Iterable[str]:
+def _write_rules(chosen: ChosenMapping) -> Iterable[str]:
     counts = {
         (each.rule.agent.text, each.rule.directory): each.matched
         for each in chosen.tried
@@ -255,7 +255,7 @@ def _write_rules(chosen: Chosen) -> Iterable[str]:
         yield line if matched is None else f"{line}  # {matched}"
 
 
-def _change_attribute(line: str, chosen: Chosen) -> str:
+def _change_attribute(line: str, chosen: ChosenMapping) -> str:
     """Change a line of the ready mapping.
 
     It becomes a comment where the attribute is left out, or gets its narrower `owns`.
@@ -270,7 +270,7 @@ def _change_attribute(line: str, chosen: Chosen) -> str:
 
 
 def _write_owns(line: str, pattern: str) -> str:
-    globs = patterns.parts(pattern)
+    globs = patterns.split_pattern(pattern)
     owns = json.dumps(globs)
     if len(globs) == 1:
         owns = json.dumps(globs[0])

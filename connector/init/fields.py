@@ -40,7 +40,7 @@ def is_secret(name: str) -> bool:
     return has_word or name.lower().endswith(("password", "secret", "pwd", "passwd"))
 
 
-class Field(Struct, frozen=True):
+class AgentField(Struct, frozen=True):
     """A value to be placed."""
 
     template: str
@@ -54,16 +54,16 @@ class Field(Struct, frozen=True):
     """Words that are enough beside another place, in its class."""
 
     @property
-    def secret(self) -> bool:
+    def is_secret(self) -> bool:
         return Template.parse(self.template).secret
 
     @property
-    def sip(self) -> bool:
+    def is_sip(self) -> bool:
         """Whether it is of the SIP identity."""
         fields = Template.parse(self.template).fields
         return any(name.startswith("sip") for name in fields)
 
-    def rank(self, name: str) -> int | None:
+    def rank_name(self, name: str) -> int | None:
         """Tell how well a name suits, 0 the best; None where it does not."""
         schema, _, name = name.rpartition(":")
         if not self.about.search(name):
@@ -94,23 +94,25 @@ class Field(Struct, frozen=True):
 
 _SECRETS: Final = frozenset({Syntax.OCTETS, *_TEXTS})
 FIELDS: Final = (
-    Field("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRETS),
-    Field(
+    AgentField("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRETS),
+    AgentField(
         "{sipServicePort}",
         _SIP,
         "port",
         _TEXTS | _NUMBERS,
     ),
-    Field("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
-    Field("sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"),
-    Field(
+    AgentField("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
+    AgentField(
+        "sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"
+    ),
+    AgentField(
         "{sipAccount}",
         _SIP,
         "user username account number extension login line",
         _TEXTS | _NUMBERS,
         unique=True,
     ),
-    Field(
+    AgentField(
         "{workNo}",
         _AGENT,
         "workno seat station position",
@@ -118,7 +120,7 @@ FIELDS: Final = (
         unique=True,
         alone=("workno", "seat", "desk", "workplace", "workstation"),
     ),
-    Field("{accountCode}", _AGENT, "account login code user"),
+    AgentField("{accountCode}", _AGENT, "account login code user"),
 )
 """In the order in which they claim an attribute: a name that says several things is of the
 first."""
@@ -128,7 +130,7 @@ NEEDED: Final = frozenset({"{sipAccount}", "sip:{sipAccount}@{sipServiceIp|host}
 
 def named_for(
     description: Description, rules: Iterable[MatchRule]
-) -> Iterator[tuple[Field, AttributeInfo, int]]:
+) -> Iterator[tuple[AgentField, AttributeInfo, int]]:
     """Yield every attribute whose name and syntax suit a field, with its rank.
 
     Those that users are matched by are left out.
@@ -139,7 +141,7 @@ def named_for(
         if not _is_mappable(info, rules):
             continue
         for field in FIELDS:
-            rank = field.rank(info.name)
+            rank = field.rank_name(info.name)
             if rank is None:
                 continue
             if info.syntax in field.syntaxes:

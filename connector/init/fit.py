@@ -14,27 +14,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.adapters import password_of, reader_of, source_of
-from connector.directories.ldap.connection import connect
+from connector.directories.ldap.connection import connect_server
 from connector.directories.ldap.inspection import Inspection
 from connector.errors import FileError, UsageError
 from connector.init.classes import list_siblings
-from connector.init.drafts import FULLEST, OWN, Answers, Chosen, mapping_text
+from connector.init.drafts import FULLEST, OWN, ChosenMapping, JobAnswers, mapping_text
 from connector.init.foreign_values import keep_foreign_values
-from connector.init.match_search import Found, search
+from connector.init.match_search import FoundRules, search_rules
 from connector.init.place import (
-    Place,
-    Places,
-    skeleton,
-    stays,
-    unplaced,
-    unused,
+    FieldPlace,
+    FieldPlaces,
+    describe_stay,
+    list_unplaced,
     why_not,
+    write_skeleton,
+    write_unused,
 )
-from connector.init.places import places
-from connector.init.rules import some
-from connector.model import Invalid, Tenant, View
+from connector.init.places import find_places
+from connector.init.rules import sample_agents
+from connector.model import InvalidRecord, Tenant, View
 from connector.model.mapping import Mapping
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import parse_yaml, read_text
@@ -65,40 +65,40 @@ _REPLACED: Final = frozenset(
 """Those of them that a mapping onto the directory's own attributes is better than."""
 
 
-class Server(Struct, frozen=True):
+class MetServer(Struct, frozen=True):
     """A directory as it is first met: its kind, and what may be a base (naming contexts)."""
 
     kind: str
     contexts: tuple[str, ...] = ()
 
 
-class Fit(Struct, frozen=True):
+class FittingJob(Struct, frozen=True):
     """A job that fits, and how that came about."""
 
-    answers: Answers
+    answers: JobAnswers
     """With the base and filter that were found."""
     text: str
     """Of the mapping file."""
-    chosen: Chosen
+    chosen: ChosenMapping
     misfits: tuple[str, ...]
     """The ready mappings that were not chosen, each with why."""
     agents: int
     """How many the tenant has."""
-    found: Found
+    found: FoundRules
     """By what users were looked for."""
-    invalid: Sequence[Invalid] = ()
+    invalid: Sequence[InvalidRecord] = ()
     """Records of the tenant that cannot be read."""
 
 
-def meet(answers: Answers, path: Path) -> Server:
+def meet_directory(answers: JobAnswers, path: Path) -> MetServer:
     """Connect and look. Raises FileError, or one of the kinds of IncompleteRead."""
-    if not answers.ldap:
-        return Server("SCIM 2.0 server" if answers.scim else "LDIF file")
+    if not answers.is_ldap:
+        return MetServer("SCIM 2.0 server" if answers.is_scim else "LDIF file")
     base = answers.base or ("dc=unknown",)
-    job = answers.to(path, base, answers.filter or _PEOPLE)
+    job = answers.make_job(path, base, answers.filter or _PEOPLE)
     settings = job.job.directory
     assert settings.type == "ldap"
-    with closing(connect(settings, password_of(job))) as wire:
+    with closing(connect_server(settings, password_of(job))) as wire:
         inspection = Inspection(wire, settings.base)
         root = inspection.root_dse
         contexts = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
@@ -106,38 +106,38 @@ def meet(answers: Answers, path: Path) -> Server:
         for each in contexts:
             if each and not each.lower().startswith("cn="):
                 bases.append(each)
-        return Server(inspection.dialect.kind, tuple(bases))
+        return MetServer(inspection.dialect.kind, tuple(bases))
 
 
-def read(answers: Answers, path: Path) -> Tenant:
+def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
     """Read the tenant, with passwords unless all is shown in the directory.
 
     Raises FileError, or one of the kinds of IncompleteRead.
     """
-    job = answers.to(path, answers.base, answers.filter or _PEOPLE)
+    job = answers.make_job(path, answers.base, answers.filter or _PEOPLE)
     mapping = Mapping((), ())
     if job.job.directory.type != "ldif":
-        mapping = mappings.load(FULLEST, path)
+        mapping = mappings.load_mapping(FULLEST, path)
     return source_of(job, mapping).read()
 
 
-def fit(
-    answers: Answers,
+def fit_job(
+    answers: JobAnswers,
     path: Path,
-    server: Server,
+    server: MetServer,
     mapping_path: Path,
     tenant: Tenant,
-) -> Fit:
+) -> FittingJob:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
     answers = replace(answers, filter=_find_filter(answers, path, server))
-    job = answers.to(path, answers.base, answers.filter)
+    job = answers.make_job(path, answers.base, answers.filter)
     name, ready, misfits = _choose_ready(job, server)
-    sampled = replace(tenant, agents=some(tenant.agents, AGENTS))
-    found = search(job, sampled)
-    stock = Fit(
+    sampled = replace(tenant, agents=sample_agents(tenant.agents, AGENTS))
+    found = search_rules(job, sampled)
+    stock = FittingJob(
         answers=answers,
         text=read_text(Path(ready.where)),
-        chosen=Chosen(
+        chosen=ChosenMapping(
             name,
             ready,
             len(sampled.agents),
@@ -158,15 +158,15 @@ def fit(
     chosen = fitted.chosen
     if chosen.name != OWN:
         chosen = keep_foreign_values(job, tenant, chosen)
-    if not chosen.written:
+    if not chosen.written_attributes:
         why = f"every attribute that {name} writes holds values of others: {_join_reasons(chosen)}"
         raise UsageError(f"{why}. Write a mapping by hand", where="--directory")
     text = mapping_text(fitted.text, chosen)
-    mappings.shaped(parse_yaml(text, mapping_path))
+    mappings.make_mapping(parse_yaml(text, mapping_path))
     return replace(fitted, chosen=chosen, text=text)
 
 
-def _join_reasons(chosen: Chosen) -> str:
+def _join_reasons(chosen: ChosenMapping) -> str:
     reasons = []
     for name, why in chosen.taken.items():
         reasons.append(f"{name}: {why}")
@@ -177,8 +177,8 @@ def _fit_own_schema(
     job: jobs.LoadedJob,
     tenant: Tenant,
     sampled: Tenant,
-    stock: Fit,
-) -> Fit:
+    stock: FittingJob,
+) -> FittingJob:
     """Make a mapping from the directory's own schema.
 
     Where that has no place for a softphone, the stock mapping is kept, and told why. A mapping
@@ -193,7 +193,7 @@ def _fit_own_schema(
     yielding = frozenset[str]()
     if not is_replaced:
         yielding = list_siblings(mapped, description.schema)
-    own = places(
+    own = find_places(
         job,
         tenant,
         sampled,
@@ -201,13 +201,13 @@ def _fit_own_schema(
         stock.found.rules,
         ready=yielding,
     )
-    others, in_use = own.besides(yielding | mapped)
-    fault = own.fault(microsoft=description.reading.hides)
+    others, in_use = own.list_others(yielding | mapped)
+    fault = own.describe_fault(microsoft=description.reading.hides)
     if not is_replaced and not in_use:
         fault = ""
         if others:
             fault = f"{_join_names(others)} hold no agents' values, or few"
-    elif own.suffice(microsoft=description.reading.hides):
+    elif own.are_enough(microsoft=description.reading.hides):
         why = "this schema has attributes for it"
         if in_use:
             why = f"agents' values are in {_join_names(in_use)}"
@@ -219,7 +219,7 @@ def _fit_own_schema(
             stock.chosen,
             misfits,
         )
-        if chosen.written:
+        if chosen.written_attributes:
             return replace(
                 stock,
                 text=text,
@@ -231,7 +231,7 @@ def _fit_own_schema(
         return stock
     besides = [
         f"  # not mapped onto this directory's own schema, since {fault}",
-        *unused(own, yielding | mapped),
+        *write_unused(own, yielding | mapped),
     ]
     return replace(
         stock,
@@ -241,32 +241,32 @@ def _fit_own_schema(
 
 
 def _map_onto(
-    own: Places,
+    own: FieldPlaces,
     job: jobs.LoadedJob,
     tenant: Tenant,
-    stock: Chosen,
+    stock: ChosenMapping,
     misfits: Sequence[str],
-) -> tuple[Chosen, str]:
+) -> tuple[ChosenMapping, str]:
     """Map onto the best of these places; the text is that before others' values are kept."""
-    text = skeleton(own, misfits, stock.mapping.match[0].directory)
+    text = write_skeleton(own, misfits, stock.mapping.match[0].directory)
     kept, barred = {}, {}
-    for place in own.best:
-        if not place.free:
+    for place in own.best_places:
+        if not place.is_free:
             barred[place.name] = why_not(place, own)
         elif place.holders:
-            kept[place.name] = stays(place, own)
+            kept[place.name] = describe_stay(place, own)
     chosen = replace(
         stock,
         name=OWN,
-        ready=mappings.shaped(parse_yaml(text, job.path)),
+        ready=mappings.make_mapping(parse_yaml(text, job.path)),
         stays=kept,
-        unplaced=unplaced(own),
+        unplaced=list_unplaced(own),
     )
     chosen = keep_foreign_values(job, tenant, chosen)
     return replace(chosen, taken={**chosen.taken, **barred}), text
 
 
-def _join_names(several: Sequence[Place]) -> str:
+def _join_names(several: Sequence[FieldPlace]) -> str:
     return ", ".join(sorted({place.name for place in several}))
 
 
@@ -280,18 +280,18 @@ def _choose_by_kind(
     return ()
 
 
-def _find_filter(answers: Answers, path: Path, server: Server) -> str:
+def _find_filter(answers: JobAnswers, path: Path, server: MetServer) -> str:
     """Find the first filter that somebody is found by, or use the one that was asked for."""
     tries = [answers.filter]
-    if not answers.filter and not answers.scim:
+    if not answers.filter and not answers.is_scim:
         likely = _choose_by_kind(_FILTERS, server.kind)
         tries = [*likely, _PEOPLE, "(objectClass=person)"]
     for filter_ in tries:
-        job = answers.to(path, answers.base, filter_)
+        job = answers.make_job(path, answers.base, filter_)
         with closing(reader_of(job, View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
-    if answers.ldap and not answers.filter:
+    if answers.is_ldap and not answers.filter:
         common = _find_commonest_class(answers, path)
         if common:
             return f"(objectClass={common})"
@@ -301,13 +301,13 @@ def _find_filter(answers: Answers, path: Path, server: Server) -> str:
     raise UsageError(f"{why}. Give --filter", where="--base, --filter")
 
 
-def _find_commonest_class(answers: Answers, path: Path) -> str:
+def _find_commonest_class(answers: JobAnswers, path: Path) -> str:
     """Find the structural class that most of the first entries have; empty if there is none.
 
     Containers and groups do not count. Of a class and those that it inherits from, only itself
     counts. 389-DS does not tell structural classes apart: there it is any class.
     """
-    job = answers.to(path, answers.base, "(objectClass=*)")
+    job = answers.make_job(path, answers.base, "(objectClass=*)")
     counts: Counter[str] = Counter()
     with closing(reader_of(job, View(()))) as reader:
         known = reader.describe().schema.classes
@@ -328,17 +328,17 @@ def _find_commonest_class(answers: Answers, path: Path) -> str:
 
 
 def _choose_ready(
-    job: jobs.LoadedJob, server: Server
+    job: jobs.LoadedJob, server: MetServer
 ) -> tuple[str, Mapping, tuple[str, ...]]:
     """Choose the fullest ready mapping that the schema has a place for; tell why not others."""
     misfits = []
     names = _choose_by_kind(_MAPPINGS, server.kind) or (FULLEST, "inetorgperson")
     for name in names:
         try:
-            mapping = mappings.load(name, job.path)
+            mapping = mappings.load_mapping(name, job.path)
             with closing(reader_of(job, mapping.view())) as reader:
                 description = reader.describe()
-                Differ(Tenant([]), mapping, description)
+                UserComparer(Tenant([]), mapping, description)
         except FileError as fault:
             misfits.append(f"{name}: {_tell_misfit(fault)}")
             continue

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from connector.apply.adapters import reader_of
 from connector.apply.lookup import DirectoryLookup
-from connector.init.drafts import Chosen
+from connector.init.drafts import ChosenMapping
 from connector.matching.people import ExcludeList
 from connector.model import (
     Agent,
@@ -28,12 +28,12 @@ from connector.model import (
     equality,
     patterns,
 )
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.model.limits import Limits
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.planning.brief import Brief
+from connector.planning.brief import PlanBrief
 from connector.planning.forms import (
     ForeignValues,
     find_foreign_values,
@@ -47,7 +47,7 @@ from connector.state.store import open_state
 # ---------------------------------------------------------------- values in one attribute
 
 
-class Agents(Struct, frozen=True):
+class MatchedAgents(Struct, frozen=True):
     """The tenant's agents and their users."""
 
     tenant: Tenant
@@ -64,7 +64,7 @@ class MadeValues:
         self,
         template: Template,
         info: AttributeInfo,
-        agents: Agents,
+        agents: MatchedAgents,
     ) -> None:
         self._name = info.name
         self._agents = agents
@@ -80,7 +80,7 @@ class MadeValues:
         holders = set()
         for user in users:
             values = user.values.get(self._name, ())
-            covered = patterns.ours(owns, values)
+            covered = patterns.owned_values(owns, values)
             if not all(self._is_made(user, value) for value in covered):
                 holders.add(user.id)
         return frozenset(holders)
@@ -109,8 +109,8 @@ def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
 
     The first is with its own address, the second with what all values begin with.
     """
-    within = template.within(tenant)
-    pattern = patterns.of(within)
+    within = template.fill_tenant(tenant)
+    pattern = patterns.pattern_of(within)
     if pattern != patterns.ALL:
         yield pattern
     begin, star, end = pattern.partition(patterns.ALL)
@@ -127,7 +127,9 @@ def narrow_patterns(template: Template, tenant: Tenant) -> Iterator[str]:
 # ---------------------------------------------------------------- values in a whole mapping
 
 
-def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> Chosen:
+def keep_foreign_values(
+    job: jobs.LoadedJob, tenant: Tenant, chosen: ChosenMapping
+) -> ChosenMapping:
     """Narrow `owns` where that leaves values of others to them.
 
     Attributes of which some would still go are left out. Without an attribute that held a group
@@ -143,7 +145,7 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
         found = _count_foreign_values(job, tenant, mapping)
     taken: dict[str, str] = {}
     while found.users:
-        taken |= {name: found.tell(name) for name in found.users}
+        taken |= {name: found.describe_attribute(name) for name in found.users}
         mapping = _leave_out(mapping, taken)
         found = _count_foreign_values(job, tenant, mapping)
     for name in _find_without_number(chosen.mapping, mapping):
@@ -154,7 +156,7 @@ def keep_foreign_values(job: jobs.LoadedJob, tenant: Tenant, chosen: Chosen) -> 
     for rule in _leave_out(mapping, taken).attributes:
         if rule.owns and rule.owns != before[rule.name]:
             owns[rule.name] = rule.owns
-            stays[rule.name] = f"{at_first.tell(rule.name)}, which stays"
+            stays[rule.name] = f"{at_first.describe_attribute(rule.name)}, which stays"
     return replace(
         chosen,
         taken={**chosen.taken, **taken},
@@ -197,7 +199,7 @@ def _narrow_owns(
     narrow = []
     for template in rule.templates:
         narrow.append(next(narrow_patterns(template, tenant), patterns.ALL))
-    return replace(rule, owns=patterns.joined(narrow))
+    return replace(rule, owns=patterns.join_patterns(narrow))
 
 
 def _count_foreign_values(
@@ -212,17 +214,17 @@ def _count_foreign_values(
     ):
         description = reader.describe()
         key = Secret(os.urandom(32).hex())
-        brief = Brief(
+        brief = PlanBrief(
             mapping=mapping,
             limits=Limits(),
             description=description,
             memory=state.memory(description.identity, job.name, description),
-            fingerprint=fingerprinter(key),
+            fingerprint=make_fingerprinter(key),
             job=job.name,
             plan_id="",
-            now=clock.now(),
+            now=clock.read_clock(),
         )
-        given = PlanInput.prepare(brief, tenant, (), ExcludeList())
+        given = PlanInput.prepare_input(brief, tenant, (), ExcludeList())
         directory = DirectoryLookup(reader, job.job.directory.read, Observer())
         planned = make_plan(directory, given)
         return find_foreign_values(planned.plan, brief, planned.denied)

@@ -28,11 +28,11 @@ from connector.init.fields import is_secret, split_words
 from connector.init.rules import (
     ATTRIBUTES,
     SCIM_ATTRIBUTES,
-    Sample,
-    Tried,
-    best,
-    candidates,
-    keys,
+    RuleSample,
+    TriedRule,
+    choose_rules,
+    list_candidates,
+    list_keys,
 )
 from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
 from connector.model.mapping import MatchRule
@@ -76,7 +76,7 @@ _LIKELY: Final = frozenset(
 """Words in the name of an attribute that is asked first."""
 
 
-class Further(Struct, frozen=True):
+class FurtherAttributes(Struct, frozen=True):
     """Attributes beyond the usual ones that may hold account codes."""
 
     infos: Sequence[AttributeInfo]
@@ -89,27 +89,27 @@ class Further(Struct, frozen=True):
     or_all: bool = False
     """A look-up may be answered with everybody; those who were not asked for tell that it was."""
 
-    def slow(self, name: str) -> bool:
+    def is_slow(self, name: str) -> bool:
         """Tell whether the directory says that it has no index for the attribute."""
         return self.indexed is not None and name.lower() not in self.indexed
 
-    def ordered(self, users: Iterable[User], description: Description) -> list[str]:
+    def order_names(self, users: Iterable[User], description: Description) -> list[str]:
         """List what may be asked for: first indexed attributes, then those in use, the likely ones first."""
         used = {name for user in users for name in user.values}
 
         def order(name: str) -> tuple[bool, bool, bool]:
             is_unlikely = _LIKELY.isdisjoint(split_words(name))
-            return self.slow(name), name not in used, is_unlikely
+            return self.is_slow(name), name not in used, is_unlikely
 
         names = [info.name for info in self.infos]
         comparable = [name for name in names if description.attributes[name].comparable]
         return sorted(comparable, key=order)
 
 
-class Found(Struct, frozen=True):
+class FoundRules(Struct, frozen=True):
     """What the search came to."""
 
-    tried: list[Tried]
+    tried: list[TriedRule]
     """The rules tried, each by itself."""
     rules: list[MatchRule]
     """Those to take."""
@@ -120,7 +120,7 @@ class Found(Struct, frozen=True):
     untried: tuple[str, ...]
     """Attributes that the server did not let us search, or for which no time was left."""
     description: Description
-    others: Further
+    others: FurtherAttributes
     """What was asked beyond the usual attributes."""
 
 
@@ -133,7 +133,7 @@ class LookedUp(Struct, frozen=True):
     """The attributes that were not searched, with the reason; None: no time was left."""
 
 
-def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
+def search_rules(job: jobs.LoadedJob, sampled: Tenant) -> FoundRules:
     """Look for the sampled agents. Raises one of the kinds of IncompleteRead."""
     usual = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
     with closing(reader_of(job, View(usual))) as reader:
@@ -143,7 +143,7 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
             if description.attributes[name].definition.known:
                 known.append(name)
         users = list(islice(reader.scan(), USERS))
-        others = further(
+        others = list_further_attributes(
             reader,
             users,
             description,
@@ -159,7 +159,7 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
             )
         if others.infos:
             users = list(islice(reader.scan(), USERS))
-        names = others.ordered(users, description)
+        names = others.order_names(users, description)
         hits, untried = _probe_attributes(
             reader,
             sampled,
@@ -168,7 +168,7 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
             users,
         )
         rules = [
-            *candidates(
+            *list_candidates(
                 known,
                 sampled.agents,
                 users,
@@ -188,7 +188,7 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
     failed = looked_up.untried
     if groups and failed.keys() >= {rule.directory for rule in rules}:
         raise next(filter(None, failed.values()))
-    sample = Sample(sampled, list(looked_up.users.values()), description)
+    sample = RuleSample(sampled, list(looked_up.users.values()), description)
     tried = []
     settled = {*failed, *untried}
     for rule in rules:
@@ -197,12 +197,12 @@ def search(job: jobs.LoadedJob, sampled: Tenant) -> Found:
             tried.append(one)
             if one.matched or one.several:
                 settled.add(rule.directory)
-    tried.sort(key=lambda each: others.slow(each.rule.directory))
-    taken = best(tried, sample)
-    return Found(
+    tried.sort(key=lambda each: others.is_slow(each.rule.directory))
+    taken = choose_rules(tried, sample)
+    return FoundRules(
         tried,
         taken,
-        sample.try_(taken)[0] if taken else 0,
+        sample.try_rules(taken)[0] if taken else 0,
         tuple(name for name in (*known, *names) if name not in settled),
         tuple(dict.fromkeys([*failed, *untried])),
         description,
@@ -222,19 +222,19 @@ def _group_rules(
     return [group for group in by_name.values() if group]
 
 
-def _try_rule(rule: MatchRule, sample: Sample, usual: Sequence[str]) -> Tried:
+def _try_rule(rule: MatchRule, sample: RuleSample, usual: Sequence[str]) -> TriedRule:
     """Try a rule by itself.
 
     By chance a few codes are somebody's room or telephone, so that a few matches prove nothing.
     """
-    matched, several = sample.try_([rule])
+    matched, several = sample.try_rules([rule])
     is_usual = rule.directory in usual
     barred = ""
     if "workNo" in rule.agent.fields:
         barred = "a seat can be reassigned"
     elif not is_usual and matched < len(sample.tenant.agents) / _SHARE:
         barred = "too few to be no chance"
-    return Tried(
+    return TriedRule(
         rule,
         matched,
         several,
@@ -245,7 +245,7 @@ def _try_rule(rule: MatchRule, sample: Sample, usual: Sequence[str]) -> Tried:
 def _probe_attributes(
     reader: Reader,
     sampled: Tenant,
-    others: Further,
+    others: FurtherAttributes,
     names: Sequence[str],
     users: Sequence[User],
 ) -> tuple[list[MatchRule], list[str]]:
@@ -257,7 +257,7 @@ def _probe_attributes(
     few = replace(sampled, agents=sampled.agents[::step])
     description = reader.describe()
     rules = list(
-        candidates(
+        list_candidates(
             names[:MOST],
             few.agents,
             users,
@@ -275,10 +275,10 @@ def _probe_attributes(
         ends,
         or_all=others.or_all,
     )
-    sample = Sample(few, list(looked_up.users.values()), description)
+    sample = RuleSample(few, list(looked_up.users.values()), description)
     hits = []
     for rule in rules:
-        if looked_up.users and any(sample.try_([rule])):
+        if looked_up.users and any(sample.try_rules([rule])):
             hits.append(rule)
     untried = looked_up.untried.keys() | set(names[MOST:])
     untried -= {rule.directory for rule in hits}
@@ -304,10 +304,12 @@ def _look_up(
         names = dict.fromkeys(rule.directory for rule in rules)
         has_everybody = False
         wanted = set()
-        for name, value in keys(rules, tenant):
+        for name, value in list_keys(rules, tenant):
             wanted.add((name, value.lower()))
         try:
-            for user in reader.find(keys(rules, tenant)) if monotonic() < ends else ():
+            for user in (
+                reader.find(list_keys(rules, tenant)) if monotonic() < ends else ()
+            ):
                 looked_up.users[user.id] = user
                 has_everybody |= or_all and not _holds_one(user, wanted)
                 if monotonic() >= ends:
@@ -338,12 +340,12 @@ def _holds_one(user: User, wanted: Collection[tuple[str, str]]) -> bool:
 # ---------------------------------------------------------------- the attributes
 
 
-def further(
+def list_further_attributes(
     reader: Reader,
     users: Sequence[User],
     description: Description,
     usual: Iterable[str],
-) -> Further:
+) -> FurtherAttributes:
     """List attributes that may hold account codes.
 
     They are what an LDAP server's schema and indexes name, what a file's first entries hold, or
@@ -353,22 +355,24 @@ def further(
     if isinstance(reader, LdifReader):
         held = reader.list_held(USERS)
         strange = [info for info in held if not info.definition.known]
-        return Further(_list_fitting(held, known), strange, at_once=True)
+        return FurtherAttributes(_list_fitting(held, known), strange, at_once=True)
     if isinstance(reader, ScimReader):
-        shown = reader.known(shown_texts=True)
-        return Further(_list_fitting(shown, known), reader.known(), or_all=True)
+        shown = reader.list_known_attributes(shown_texts=True)
+        return FurtherAttributes(
+            _list_fitting(shown, known), reader.list_known_attributes(), or_all=True
+        )
     asked = []
     for name in list_attributes(description.schema, users):
         asked.append(description.schema.types[name.lower()])
     schema = description.schema.types.values()
-    indexed = reader.indexed() if isinstance(reader, LdapReader) else None
+    indexed = reader.list_indexed() if isinstance(reader, LdapReader) else None
     if indexed is None:
-        return Further(_list_fitting(asked, known), schema)
+        return FurtherAttributes(_list_fitting(asked, known), schema)
     asked += [info for info in indexed if not info.definition.operational]
     names: set[str] = set()
     for info in indexed:
         names |= info.definition.aliases
-    return Further(_list_fitting(asked, known), schema, frozenset(names))
+    return FurtherAttributes(_list_fitting(asked, known), schema, frozenset(names))
 
 
 def _list_fitting(

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.init.fields import FIELDS, NEEDED, Field
+from connector.init.fields import FIELDS, NEEDED, AgentField
 from connector.model import AttributeInfo
 from connector.model.templates import Template
 
@@ -23,10 +23,10 @@ _DECIDE: Final = (
 )
 
 
-class Place(Struct, frozen=True):
+class FieldPlace(Struct, frozen=True):
     """An attribute for a field."""
 
-    field: Field
+    field: AgentField
     info: AttributeInfo
     rank: int
     holders: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class Place(Struct, frozen=True):
         return self.info.name
 
     @property
-    def free(self) -> bool:
+    def is_free(self) -> bool:
         """Whether it can be mapped."""
         return not self.barred and (self.stays or not self.holders)
 
@@ -60,7 +60,7 @@ class Place(Struct, frozen=True):
         return self.used > len(self.holders)
 
     @property
-    def rule(self) -> str:
+    def mapping_line(self) -> str:
         """Its line of a mapping."""
         template = Template.parse(self.field.template)
         keys = [f'value: "{template.text}"']
@@ -79,10 +79,10 @@ ClosedAttributes = dict[str, tuple[int, str]]
 """Attributes, each with how many users could not take it, and why."""
 
 
-class Places(Struct, frozen=True):
+class FieldPlaces(Struct, frozen=True):
     """The places of a schema."""
 
-    found: dict[str, list[Place]]
+    found: dict[str, list[FieldPlace]]
     """By field, the best first."""
     classes: tuple[str, ...]
     """The auxiliary classes that users need for them."""
@@ -90,25 +90,25 @@ class Places(Struct, frozen=True):
     """How many users were looked at."""
     closed: dict[str, ClosedAttributes] = {}
     """By field, attributes each with how many users could not take it, and why."""
-    unused: dict[str, list[Place]] = {}
+    write_unused: dict[str, list[FieldPlace]] = {}
     """By field without a place, attributes of the same class that hold nothing but ours."""
 
     @property
-    def best(self) -> list[Place]:
+    def best_places(self) -> list[FieldPlace]:
         """Of each field the one that is mapped, or would be."""
         return [several[0] for several in self.found.values()]
 
-    def suffice(self, *, microsoft: bool) -> bool:
+    def are_enough(self, *, microsoft: bool) -> bool:
         """Tell whether a user's softphone can be told from them, or could but for a few users."""
         is_few = False
         for place in self._list_needed(microsoft=microsoft):
-            if place.free:
+            if place.is_free:
                 return True
             if FEW * len(place.holders) <= self.users:
                 is_few = True
-        return is_few and any(place.free for place in self.best)
+        return is_few and any(place.is_free for place in self.best_places)
 
-    def fault(self, *, microsoft: bool) -> str:
+    def describe_fault(self, *, microsoft: bool) -> str:
         """Tell why they do not; empty where the schema has no attribute for a softphone."""
         needed = self._list_needed(microsoft=microsoft)
         if needed:
@@ -116,7 +116,7 @@ class Places(Struct, frozen=True):
             for place in needed:
                 holders |= place.holders
             names = ", ".join(sorted(place.name for place in needed))
-            return f"{self.hold(holders)} in {names}"
+            return f"{self.describe_holders(holders)} in {names}"
         closed: ClosedAttributes = {}
         for template in sorted(NEEDED):
             closed |= self.closed.get(template, {})
@@ -126,7 +126,7 @@ class Places(Struct, frozen=True):
         names = ", ".join(sorted(closed))
         return f"{self.tell_share(count)} cannot take {names}: {why}"
 
-    def hold(self, holders: AbstractSet[str]) -> str:
+    def describe_holders(self, holders: AbstractSet[str]) -> str:
         """Tell how many users hold another value."""
         verb = "holds" if len(holders) == 1 else "hold"
         return f"{self.tell_share(len(holders))} {verb} another value"
@@ -135,13 +135,15 @@ class Places(Struct, frozen=True):
         """Tell how many of the users that were looked at this is."""
         return f"{count:,} of {self.users:,} users"
 
-    def besides(self, names: AbstractSet[str]) -> tuple[list[Place], list[Place]]:
+    def list_others(
+        self, names: AbstractSet[str]
+    ) -> tuple[list[FieldPlace], list[FieldPlace]]:
         """List places of a phone's number and address other than these.
 
         The second list: those of them that are in use more.
         """
         most = 0
-        others: list[Place] = []
+        others: list[FieldPlace] = []
         for place in self._list_all_needed():
             if place.barred:
                 continue
@@ -152,13 +154,13 @@ class Places(Struct, frozen=True):
         in_use = [place for place in others if place.in_use and place.used > most]
         return others, in_use
 
-    def _list_all_needed(self) -> list[Place]:
-        needed: list[Place] = []
+    def _list_all_needed(self) -> list[FieldPlace]:
+        needed: list[FieldPlace] = []
         for template in sorted(NEEDED):
             needed += self.found.get(template, [])
         return needed
 
-    def _list_needed(self, *, microsoft: bool) -> list[Place]:
+    def _list_needed(self, *, microsoft: bool) -> list[FieldPlace]:
         """List the needed ones.
 
         H.350 in Active Directory is this project's own, and its README says how to map it.
@@ -172,7 +174,7 @@ class Places(Struct, frozen=True):
 # ---------------------------------------------------------------- the text
 
 
-def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
+def write_skeleton(places: FieldPlaces, misfits: Sequence[str], attribute: str) -> str:
     """Write a mapping onto the best place of each field, in the form of the ready ones.
 
     `attribute`: where accounts are, until something better is known.
@@ -183,7 +185,7 @@ def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
         "# They were chosen by name and syntax, and because no user that was looked at would lose another value.",
         "# Read each line before you apply.",
     ]
-    if any(not place.free for place in places.best):
+    if any(not place.is_free for place in places.best_places):
         lines += _DECIDE
     lines += [
         "",
@@ -201,34 +203,34 @@ def skeleton(places: Places, misfits: Sequence[str], attribute: str) -> str:
     return "\n".join(lines)
 
 
-def _write_attributes(places: Places) -> Iterator[str]:
+def _write_attributes(places: FieldPlaces) -> Iterator[str]:
     for field in reversed(FIELDS):
         found = places.found.get(field.template, [])
         if not found:
             yield from _write_unplaced(places, field.template)
             continue
         best, *others = found
-        if best.free:
+        if best.is_free:
             if best.holders:
-                yield f"  # {stays(best, places)}:"
-            yield f"  {best.rule}"
+                yield f"  # {describe_stay(best, places)}:"
+            yield f"  {best.mapping_line}"
         else:
             others = found
         for place in others:
             yield from _write_comment(place, places)
 
 
-def _write_unplaced(places: Places, template: str) -> Iterator[str]:
-    unused_places = places.unused.get(template, [])
+def _write_unplaced(places: FieldPlaces, template: str) -> Iterator[str]:
+    unused_places = places.write_unused.get(template, [])
     why = _tell_closed(places, template)
     if unused_places:
         why = "; unused in the same class:"
     yield f"  # no place was found for {template}{why}"
     for place in unused_places[:_MOST]:
-        yield f"  # {place.rule}"
+        yield f"  # {place.mapping_line}"
 
 
-def unplaced(places: Places) -> dict[str, str]:
+def list_unplaced(places: FieldPlaces) -> dict[str, str]:
     """Tell of each field without a place that can be mapped why it has none."""
     reasons = {}
     for field in FIELDS:
@@ -239,13 +241,13 @@ def unplaced(places: Places) -> dict[str, str]:
             reasons[name] = (
                 f"no attribute of this directory's schema was found for it{closed}"
             )
-        elif not several[0].free:
+        elif not several[0].is_free:
             best = several[0]
             reasons[name] = f"{best.name}: {why_not(best, places)}"
     return reasons
 
 
-def _tell_closed(places: Places, template: str) -> str:
+def _tell_closed(places: FieldPlaces, template: str) -> str:
     """Tell the attributes that would be places if users could take them."""
     closed = places.closed.get(template, {})
     text = ""
@@ -254,7 +256,7 @@ def _tell_closed(places: Places, template: str) -> str:
     return text
 
 
-def unused(places: Places, mapped: AbstractSet[str]) -> Iterator[str]:
+def write_unused(places: FieldPlaces, mapped: AbstractSet[str]) -> Iterator[str]:
     """Write all of them as comments, for a mapping onto other attributes, which are `mapped`."""
     for field in reversed(FIELDS):
         for place in places.found.get(field.template, []):
@@ -262,19 +264,19 @@ def unused(places: Places, mapped: AbstractSet[str]) -> Iterator[str]:
                 yield from _write_comment(place, places)
 
 
-def _write_comment(place: Place, places: Places) -> Iterator[str]:
+def _write_comment(place: FieldPlace, places: FieldPlaces) -> Iterator[str]:
     yield f"  # {why_not(place, places) or 'another place'}:"
-    yield f"  # {place.rule}"
+    yield f"  # {place.mapping_line}"
 
 
-def why_not(place: Place, places: Places) -> str:
+def why_not(place: FieldPlace, places: FieldPlaces) -> str:
     """Tell why it is not mapped; empty where another place is likelier."""
     if not place.holders or place.stays:
         return place.barred
-    uncompared = ", which nobody compared" if place.field.secret else ""
-    return f"{places.hold(place.holders)} here{uncompared}"
+    uncompared = ", which nobody compared" if place.field.is_secret else ""
+    return f"{places.describe_holders(place.holders)} here{uncompared}"
 
 
-def stays(place: Place, places: Places) -> str:
+def describe_stay(place: FieldPlace, places: FieldPlaces) -> str:
     """Tell what becomes of values that are not ours."""
-    return f"{places.hold(place.holders)} here, which stays"
+    return f"{places.describe_holders(place.holders)} here, which stays"

@@ -19,11 +19,11 @@ from connector.init.classes import (
     list_common_classes,
     list_everywhere,
 )
-from connector.init.fields import FIELDS, NEEDED, Field, named_for, unused_beside
-from connector.init.foreign_values import Agents, MadeValues, narrow_patterns
+from connector.init.fields import FIELDS, NEEDED, AgentField, named_for, unused_beside
+from connector.init.foreign_values import MadeValues, MatchedAgents, narrow_patterns
 from connector.init.match_search import USERS
-from connector.init.place import FEW, ClosedAttributes, Place, Places
-from connector.init.rules import Sample, keys
+from connector.init.place import FEW, ClosedAttributes, FieldPlace, FieldPlaces
+from connector.init.rules import RuleSample, list_keys
 from connector.model import (
     AttributeInfo,
     ClassInfo,
@@ -35,28 +35,28 @@ from connector.model import (
 )
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.schema_checks import SchemaChecks, Survey
+from connector.planning.schema_checks import ClassSurvey, SchemaChecks
 from connector.settings import job as jobs
 
 _HIDDEN: Final = "this account cannot see which values it holds"
 _IN_A_FILE: Final = "a file shows a password to everybody who can open it"
 
-PlacesByField = dict[str, list[Place]]
+PlacesByField = dict[str, list[FieldPlace]]
 
 
-class Seen(Struct, frozen=True):
+class SeenDirectory(Struct, frozen=True):
     """What was seen of a directory."""
 
     users: Sequence[User]
     description: Description
     rules: Sequence[MatchRule]
     """How users are matched."""
-    agents: Agents
+    agents: MatchedAgents
     in_file: bool
     """It shows everything, and no schema but its users' classes."""
 
 
-def places(
+def find_places(
     job: jobs.LoadedJob,
     tenant: Tenant,
     sampled: Tenant,
@@ -64,7 +64,7 @@ def places(
     rules: Sequence[MatchRule],
     *,
     ready: AbstractSet[str] = frozenset(),
-) -> Places:
+) -> FieldPlaces:
     """Find where the fields may go, but for the attributes that users are matched by.
 
     It reads the first users, and those that the rules find for the sampled agents. `ready`:
@@ -75,11 +75,11 @@ def places(
     secrets = set()
     names = []
     for field, info, _ in named_for(description, rules):
-        if field.sip:
+        if field.is_sip:
             sip.append(info)
-        if field.secret:
+        if field.is_secret:
             secrets.add(info.name)
-        if not in_file or not field.secret:
+        if not in_file or not field.is_secret:
             names.append(info.name)
     wanted = {name.lower() for name in names}
     classes = []
@@ -91,11 +91,11 @@ def places(
     view = View(tuple(dict.fromkeys(names)), frozenset(secrets), tuple(classes))
     with closing(reader_of(job, view)) as reader:
         users = {user.id: user for user in islice(reader.scan(), USERS)}
-        for user in reader.find(keys(rules, sampled)):
+        for user in reader.find(list_keys(rules, sampled)):
             users[user.id] = user
         schema = replace(reader.describe().schema, types=description.schema.types)
         described = replace(reader.describe(), schema=schema)
-    return placed(
+    return place_fields(
         list(users.values()),
         tenant,
         described,
@@ -105,7 +105,7 @@ def places(
     )
 
 
-def placed(
+def place_fields(
     users: Sequence[User],
     tenant: Tenant,
     description: Description,
@@ -113,26 +113,26 @@ def placed(
     *,
     ready: AbstractSet[str] = frozenset(),
     file: bool = False,
-) -> Places:
+) -> FieldPlaces:
     """Find the places from users that have been read.
 
     `file`: it shows everything, and no schema but its users' classes.
     """
     agents = _match_users(users, tenant, description, rules)
-    seen = Seen(users, description, rules, agents, file)
+    seen = SeenDirectory(users, description, rules, agents, file)
     named = list(named_for(description, rules))
     names = [info.name for _, info, _ in named]
     classes = choose_classes(names, users, description.schema)
     spellings = [item.spelling for item in classes]
-    survey = Survey(tuple(names), SchemaChecks(spellings, description))
-    survey.take(users)
-    barred = survey.barred()
+    survey = ClassSurvey(tuple(names), SchemaChecks(spellings, description))
+    survey.count_users(users)
+    barred = survey.count_barred()
     found: PlacesByField = {}
     closed: dict[str, ClosedAttributes] = {}
     for field, info, rank in named:
         why = barred[info.name]
         count = why.total()
-        if 2 * count > survey.users:
+        if 2 * count > survey.user_count:
             commonest = why.most_common(1)[0][0]
             those = closed.setdefault(field.template, {})
             those[info.name] = (count, commonest)
@@ -144,9 +144,9 @@ def placed(
     unused = _place_beside(found, names, seen)
     mapped = []
     for best, *_ in found.values():
-        if best.free:
+        if best.is_free:
             mapped.append(best.name)
-    return Places(
+    return FieldPlaces(
         found,
         tuple(_list_needed_classes(mapped, classes, seen)),
         len(users),
@@ -158,7 +158,7 @@ def placed(
 def _list_needed_classes(
     mapped: Sequence[str],
     classes: Sequence[ClassInfo],
-    seen: Seen,
+    seen: SeenDirectory,
 ) -> list[str]:
     """List the auxiliary classes that users need for the mapped attributes."""
     if seen.in_file:
@@ -177,27 +177,27 @@ def _match_users(
     tenant: Tenant,
     description: Description,
     rules: Sequence[MatchRule],
-) -> Agents:
+) -> MatchedAgents:
     """Find whom the rules match; without a rule, an agent may claim anybody."""
     if not rules:
-        return Agents(tenant, {}, {user.id for user in users})
-    sample = Sample(tenant, users, description)
-    matches = sample.match(Mapping(tuple(rules), ()))
+        return MatchedAgents(tenant, {}, {user.id for user in users})
+    sample = RuleSample(tenant, users, description)
+    matches = sample.match_users(Mapping(tuple(rules), ()))
     by_user = {}
     for match in matches.matched:
         by_user[match.id] = tenant.agents[match.agent]
-    return Agents(tenant, by_user, matches.claimed)
+    return MatchedAgents(tenant, by_user, matches.claimed)
 
 
 # ---------------------------------------------------------------- one place
 
 
 def _make_named_place(
-    field: Field,
+    field: AgentField,
     info: AttributeInfo,
     rank: int,
-    seen: Seen,
-) -> Place:
+    seen: SeenDirectory,
+) -> FieldPlace:
     described = seen.description.attributes.get(info.name, info)
     place = _make_place(
         field,
@@ -205,28 +205,28 @@ def _make_named_place(
         rank,
         seen,
     )
-    if seen.in_file and field.secret:
+    if seen.in_file and field.is_secret:
         return replace(place, barred=_IN_A_FILE)
-    if not field.secret and info.readable is not True:
+    if not field.is_secret and info.readable is not True:
         return replace(place, barred=_HIDDEN)
     return place
 
 
 def _make_place(
-    field: Field,
+    field: AgentField,
     info: AttributeInfo,
     rank: int,
-    seen: Seen,
-) -> Place:
+    seen: SeenDirectory,
+) -> FieldPlace:
     """Make a place, with `owns` narrowed where that leaves others' values to them."""
     template = Template.parse(field.template)
     made = MadeValues(template, info, seen.agents)
-    whole = None if info.single else patterns.of(template)
+    whole = None if info.single else patterns.pattern_of(template)
     holders = made.find_holders(whole, seen.users)
     used = 0
     if not field.template.startswith("{sipService"):  # those are made for all agents
         used = made.count_users(seen.users)
-    place = Place(
+    place = FieldPlace(
         field,
         info,
         rank,
@@ -234,7 +234,7 @@ def _make_place(
         used,
         whole,
     )
-    if field.sip and 0 < 2 * len(holders) <= len(seen.users):
+    if field.is_sip and 0 < 2 * len(holders) <= len(seen.users):
         for narrow in narrow_patterns(template, seen.agents.tenant):
             if not made.find_holders(narrow, seen.users):
                 return replace(place, owns=narrow, stays=True)
@@ -257,7 +257,7 @@ def _rank_places(
             if place.in_use:
                 in_use |= list_classes(place.info, description.schema)
 
-    def order(place: Place) -> tuple[object, ...]:
+    def order(place: FieldPlace) -> tuple[object, ...]:
         return (
             bool(place.barred),
             in_use.isdisjoint(list_classes(place.info, description.schema)),
@@ -292,7 +292,7 @@ def _settle_holders(
     password does not ring: where the place of the number or of the address is not free,
     nothing of the group is mapped.
     """
-    group = [several for several in found.values() if several[0].field.sip]
+    group = [several for several in found.values() if several[0].field.is_sip]
     kept: set[str] = set()
     for best, *_ in group:
         if best.stays and best.info.single:
@@ -303,7 +303,7 @@ def _settle_holders(
             continue
         is_few = FEW * len(place.holders) <= users
         is_nobodys = claimed.isdisjoint(place.holders)
-        gets_nothing = place.field.sip and place.holders <= kept
+        gets_nothing = place.field.is_sip and place.holders <= kept
         if gets_nothing or (is_few and is_nobodys):
             several[0] = replace(place, stays=True)
     why = _tell_incomplete(found)
@@ -321,7 +321,7 @@ def _tell_incomplete(found: PlacesByField) -> str:
     taken = []
     for template in needed:
         place = found[template][0]
-        if not place.free:
+        if not place.is_free:
             taken.append(place.name)
     if not taken:
         return ""
@@ -331,7 +331,7 @@ def _tell_incomplete(found: PlacesByField) -> str:
 def _place_beside(
     found: PlacesByField,
     names: Sequence[str],
-    seen: Seen,
+    seen: SeenDirectory,
 ) -> PlacesByField:
     """Place fields in attributes beside the places of the SIP identity, other than these names.
 
@@ -341,7 +341,7 @@ def _place_beside(
     """
     sip = []
     for best, *_ in found.values():
-        if best.field.sip:
+        if best.field.is_sip:
             sip.append(best.info)
     left = []
     for info in unused_beside(sip, seen.description, seen.rules):
@@ -349,7 +349,7 @@ def _place_beside(
             left.append(seen.description.attributes[info.name])
     unused: PlacesByField = {}
     for field in FIELDS:
-        if field.sip or field.template in found:
+        if field.is_sip or field.template in found:
             continue
         several = _list_beside(field, left, seen)
         chosen = _choose_beside(field, several, len(seen.agents.by_user))
@@ -363,28 +363,30 @@ def _place_beside(
 
 
 def _list_beside(
-    field: Field,
+    field: AgentField,
     infos: Sequence[AttributeInfo],
-    seen: Seen,
-) -> list[Place]:
+    seen: SeenDirectory,
+) -> list[FieldPlace]:
     several = []
     for info in infos:
         if info.syntax in field.syntaxes and info.readable is not False:
             rank = field.rank_alone(info.name)
             several.append(_make_place(field, info, rank, seen))
 
-    def order(place: Place) -> tuple[object, ...]:
+    def order(place: FieldPlace) -> tuple[object, ...]:
         return len(place.holders), place.rank, place.name.lower()
 
     return sorted(several, key=order)
 
 
-def _choose_beside(field: Field, several: Sequence[Place], agents: int) -> Place | None:
+def _choose_beside(
+    field: AgentField, several: Sequence[FieldPlace], agents: int
+) -> FieldPlace | None:
     for place in several:
         if 2 * place.used > agents:
             return place
-    free: list[Place] = []
-    held: list[Place] = []
+    free: list[FieldPlace] = []
+    held: list[FieldPlace] = []
     for place in several:
         if place.rank >= len(field.alone):
             continue

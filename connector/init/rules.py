@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from connector.matching.candidates import Candidates
 from connector.matching.matches import Matches, settle_matches
-from connector.matching.roster import Roster
+from connector.matching.roster import AgentRoster
 from connector.model import Agent, Description, Equality, Key, Tenant, User
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
@@ -40,7 +40,7 @@ _ZEROS: Final = re.compile(r"0[0-9]{0,63}")
 MOST_RULES: Final = 3
 
 
-class Tried(Struct, frozen=True):
+class TriedRule(Struct, frozen=True):
     """A rule by itself."""
 
     rule: MatchRule
@@ -52,15 +52,15 @@ class Tried(Struct, frozen=True):
     """Why it is not proposed; empty where it is."""
 
 
-class Sample(Struct, frozen=True):
+class RuleSample(Struct, frozen=True):
     """Some agents, the users that the candidates find for them, and what the directory says of its attributes."""
 
     tenant: Tenant
     users: Sequence[User]
     description: Description
 
-    def match(self, mapping: Mapping) -> Matches:
-        roster = Roster(
+    def match_users(self, mapping: Mapping) -> Matches:
+        roster = AgentRoster(
             self.tenant,
             mapping,
             (),
@@ -68,24 +68,24 @@ class Sample(Struct, frozen=True):
         )
         candidates = Candidates(roster, lambda agent, user, rule: None)
         for user in self.users:
-            candidates.add(user)
+            candidates.add_user(user)
         return settle_matches(candidates, self.tenant)
 
-    def try_(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
+    def try_rules(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
         """Count the agents with exactly one user by these rules, and the ambiguous or contested ones."""
-        matches = self.match(Mapping(tuple(rules), ()))
+        matches = self.match_users(Mapping(tuple(rules), ()))
         several = len(matches.ambiguous) + len(matches.contested)
         return len(matches.matched), several
 
 
-def some(agents: Sequence[Agent], most: int) -> list[Agent]:
+def sample_agents(agents: Sequence[Agent], most: int) -> list[Agent]:
     """Choose at most so many agents that have an account, from the whole list evenly."""
     having = [agent for agent in agents if agent.account_code is not None]
     step = max(1, math.ceil(len(having) / most))
     return having[::step]
 
 
-def candidates(
+def list_candidates(
     attributes: Collection[str],
     agents: Sequence[Agent],
     users: Sequence[User],
@@ -104,7 +104,7 @@ def candidates(
         seen = set()
         for text in (*_spell_accounts(codes, held, exact=is_exact), "{workNo}"):
             rule = MatchRule(Template.parse(text), attribute)
-            values = tuple(value for _, value in keys([rule], tenant))
+            values = tuple(value for _, value in list_keys([rule], tenant))
             if values not in seen:
                 seen.add(values)
                 yield rule
@@ -167,7 +167,7 @@ def _list_domains(values: Sequence[str]) -> list[str]:
     return [domain for domain, _ in domains.most_common(DOMAINS)]
 
 
-def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
+def list_keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
     """Yield what to look users up by, to try these rules."""
     for rule in rules:
         render = rule.agent.bind(tenant)
@@ -177,7 +177,7 @@ def keys(rules: Sequence[MatchRule], tenant: Tenant) -> Iterator[Key]:
                 yield rule.directory, value
 
 
-def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
+def choose_rules(each: Sequence[TriedRule], sample: RuleSample) -> list[MatchRule]:
     """Choose rules in an order in which each finds users for agents left by those before it.
 
     A rule that makes agents ambiguous or contested is taken only if it finds more than it spoils.
@@ -191,7 +191,7 @@ def best(each: Sequence[Tried], sample: Sample) -> list[MatchRule]:
     while useful and len(rules) < MOST_RULES:
         scores = []
         for rule in useful:
-            matched, several = sample.try_([*rules, rule])
+            matched, several = sample.try_rules([*rules, rule])
             scores.append(matched - several)
         highest = max(scores)
         if highest <= score:

@@ -16,8 +16,8 @@ from math import inf
 
 from msgspec import Struct
 
-from connector.matching.lookup import Lookup, Proof, is_plain, sample_value
-from connector.matching.roster import PIN, Doubt, Roster
+from connector.matching.lookup import Lookup, LookUpProof, is_plain, sample_value
+from connector.matching.roster import PIN, AgentRoster, MatchDoubt
 from connector.model import Agent, Description, Key, User, UserRef, equality
 from connector.model.draft import Draft
 
@@ -47,7 +47,7 @@ class Candidates:
 
     def __init__(
         self,
-        roster: Roster,
+        roster: AgentRoster,
         compare: CompareUser,
     ) -> None:
         self.roster = roster
@@ -55,8 +55,8 @@ class Candidates:
         self._first: list[Match | None] = [None] * len(roster.agents)
         self._others: dict[int, list[Match]] = {}
         """Where one rule found several users for an agent, all but the first."""
-        self._doubts: list[Doubt] = []
-        self._attributes = dict(roster.attributes())
+        self._doubts: list[MatchDoubt] = []
+        self._attributes = dict(roster.list_attributes())
         self._unseen = set(self._attributes.values())
         self.samples: dict[str, tuple[str, str]] = {}
         """By match attribute a user (by id) and a value that it shows, where one was seen."""
@@ -69,12 +69,12 @@ class Candidates:
         self.shown: set[str] = set()
         """All attributes of which some user has shown a value."""
 
-    def wanted(self) -> Iterator[Key]:
+    def list_wanted_keys(self) -> Iterator[Key]:
         """What to look users up by, rule after rule; not for agents for whom an earlier rule has found somebody.
 
         Whoever takes keys no faster than users are added has to look the fewer up.
         """
-        for key in self.roster.keys(self._is_decided):
+        for key in self.roster.list_keys(self._is_decided):
             self.asked.add(key[0])
             yield key
 
@@ -86,11 +86,11 @@ class Candidates:
         first = self._first[agent]
         return first is not None and first.rule < rule
 
-    def found(self) -> int:
+    def count_found(self) -> int:
         """How many agents have a match by now."""
         return len(self._first) - self._first.count(None)
 
-    def of(self, agent: int) -> list[Match]:
+    def matches_of(self, agent: int) -> list[Match]:
         """The matches of an agent by one rule, each on another user."""
         first = self._first[agent]
         return [] if first is None else [first, *self._others.get(agent, ())]
@@ -110,14 +110,14 @@ class Candidates:
                 if agent in self._others:
                     yield from self._others[agent]
 
-    def add(self, user: User) -> None:
+    def add_user(self, user: User) -> None:
         """Let every agent whose key the user holds match it."""
         self.shown.update(user.values)
         if self._unseen:
-            self._see(user)
-        found = self.roster.finds(user, self._doubts)
+            self._note_sample(user)
+        found = self.roster.find_agents(user, self._doubts)
         for agent, rule in found:
-            self._match(
+            self._note_match(
                 agent,
                 rule,
                 user,
@@ -132,7 +132,7 @@ class Candidates:
         if len(by) == 1:
             self.proven |= by
 
-    def _see(self, user: User) -> None:
+    def _note_sample(self, user: User) -> None:
         for attribute in list(self._unseen):
             shown = sample_value([user], attribute)
             if shown is not None:
@@ -140,7 +140,7 @@ class Candidates:
                 if is_plain(shown[1]):
                     self._unseen.discard(attribute)
 
-    def _match(
+    def _note_match(
         self,
         agent: int,
         rule: int,
@@ -161,7 +161,9 @@ class Candidates:
                 draft,
             )
             self._others.pop(agent, None)
-        elif rule == before.rule and all(each.id != user.id for each in self.of(agent)):
+        elif rule == before.rule and all(
+            each.id != user.id for each in self.matches_of(agent)
+        ):
             another = Match(
                 agent,
                 rule,
@@ -170,17 +172,17 @@ class Candidates:
             )
             self._others.setdefault(agent, []).append(another)
 
-    def doubts(self) -> list[Doubt]:
+    def take_doubts(self) -> list[MatchDoubt]:
         """Matches that the directory has to confirm, each once; then they are forgotten."""
-        found: dict[tuple[int, int, str], Doubt] = {}
+        found: dict[tuple[int, int, str], MatchDoubt] = {}
         for each in self._doubts:
             found[each.agent, each.rule, each.user.id] = each
         self._doubts = []
         return list(found.values())
 
-    def confirm(self, doubt: Doubt) -> None:
+    def confirm_doubt(self, doubt: MatchDoubt) -> None:
         """The directory says that this user holds what the agent looks for."""
-        self._match(
+        self._note_match(
             doubt.agent,
             doubt.rule,
             doubt.user,
@@ -189,27 +191,27 @@ class Candidates:
 
 def find_candidates(
     directory: Lookup,
-    roster: Roster,
+    roster: AgentRoster,
     compare: CompareUser,
     description: Description,
 ) -> Candidates:
     """Look users up, or read them all; prove that nobody is nobody, and confirm what is only alike."""
     candidates = Candidates(roster, compare)
     users = directory.search(
-        candidates.wanted(),
+        candidates.list_wanted_keys(),
         len(roster),
-        found=candidates.found,
+        found=candidates.count_found,
         unfindable=roster.unfindable,
     )
     for user in users:
-        candidates.add(user)
+        candidates.add_user(user)
     candidates.unproven = prove_look_ups(directory, candidates)
     confirm_alike(
         directory,
         candidates,
         description,
     )
-    roster.close()
+    roster.release_keys()
     return candidates
 
 
@@ -227,13 +229,13 @@ def prove_look_ups(
     unproven: set[str] = set()
     for attribute in _doubtful_look_ups(candidates):
         proof = directory.prove(attribute, candidates.samples.get(attribute))
-        if proof is Proof.REFUTED:
+        if proof is LookUpProof.REFUTED:
             why = f"look-ups by {attribute} cannot be trusted, so that all users have to be read"
             for user in directory.scan(why=why):
-                candidates.add(user)
+                candidates.add_user(user)
             candidates.asked.clear()
             return frozenset(_doubtful_look_ups(candidates))
-        if proof is Proof.NONE:
+        if proof is LookUpProof.NONE:
             unproven.add(attribute)
     return frozenset(unproven)
 
@@ -247,15 +249,15 @@ def _doubtful_look_ups(candidates: Candidates) -> list[str]:
     roster = candidates.roster
     looked_up = bool(candidates.asked)
     sure = candidates.proven if looked_up else candidates.samples.keys()
-    open_ = {rule: name for rule, name in roster.attributes() if name not in sure}
+    open_ = {rule: name for rule, name in roster.list_attributes() if name not in sure}
     found: set[str] = set()
     for agent in range(len(roster.agents)):
         if not open_:
             break
-        rules = [match.rule for match in candidates.of(agent)]
+        rules = [match.rule for match in candidates.matches_of(agent)]
         decided = min(rules, default=inf)
         tried = [rule for rule in open_ if rule < decided + looked_up]
-        for rule, key in roster.searches(agent) if tried else ():
+        for rule, key in roster.list_searches(agent) if tried else ():
             if key is not None and rule in tried:
                 found.add(open_.pop(rule))
     return sorted(found)
@@ -277,30 +279,30 @@ def confirm_alike(
 
     Where an answer to a look-up may be everybody, nothing is confirmed.
     """
-    waiting = candidates.doubts() if description.reading.decides else []
+    waiting = candidates.take_doubts() if description.reading.decides else []
     while waiting:
-        now = _Round(description)
-        later = [doubt for doubt in waiting if not now.takes(doubt)]
+        now = _ConfirmingRound(description)
+        later = [doubt for doubt in waiting if not now.take_doubt(doubt)]
         found = {user.id for user in directory.find(now.keys.values())}
         for doubt in now.doubts:
             if doubt.user.id in found:
-                candidates.confirm(doubt)
+                candidates.confirm_doubt(doubt)
         waiting = later
 
 
-class _Round:
+class _ConfirmingRound:
     """Doubts that one look-up settles. `keys`: what it looks for, by what that is like."""
 
     def __init__(self, description: Description) -> None:
         self._description = description
-        self.doubts: list[Doubt] = []
+        self.doubts: list[MatchDoubt] = []
         self.keys: dict[_Slot, Key] = {}
         self._beside: set[_Slot] = set()
         """What the users of this round hold besides."""
 
-    def takes(self, doubt: Doubt) -> bool:
+    def take_doubt(self, doubt: MatchDoubt) -> bool:
         """Take a doubt in, where that leaves no other meaning to being found."""
-        own = self._slot(*doubt.key)
+        own = self._make_slot(*doubt.key)
         beside = self._slots_of(doubt.user) - {own}
         if own in self._beside or not beside.isdisjoint(self.keys):
             return False
@@ -315,12 +317,12 @@ class _Round:
         for name, held in user.values.items():
             for value in held:
                 if isinstance(value, str):
-                    slots.add(self._slot(name, value))
+                    slots.add(self._make_slot(name, value))
         return slots
 
-    def _slot(
+    def _make_slot(
         self,
         name: str,
         value: str,
     ) -> _Slot:
-        return name, equality.likeness(self._description.equality(name), value)
+        return name, equality.likeness_key(self._description.equality(name), value)

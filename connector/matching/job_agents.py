@@ -13,8 +13,8 @@ from typing import Final, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import Agent, Invalid, Tenant
-from connector.model.patterns import owns
+from connector.model import Agent, InvalidRecord, Tenant
+from connector.model.patterns import is_owned
 
 _SEATS: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
@@ -27,7 +27,7 @@ class AgentPattern(Struct, frozen=True):
     seats: range = range(0)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse_text(cls, text: str) -> Self:
         """`p*`, `account:p*`, `seat:1000` or `seat:1000-1999`. Raises ValueError for anything else."""
         kind, colon, rest = text.partition(":")
         if not colon:
@@ -46,9 +46,9 @@ class AgentPattern(Struct, frozen=True):
             raise ValueError(f"the range ends before it begins: {first}-{last}")
         return cls(text, seats=range(first, last + 1))
 
-    def fits(self, record: Agent | Invalid) -> bool:
+    def fits_record(self, record: Agent | InvalidRecord) -> bool:
         if self.account is not None:
-            return record.account_code is not None and owns(self.account)(
+            return record.account_code is not None and is_owned(self.account)(
                 record.account_code
             )
         return record.work_no is not None and record.work_no in self.seats
@@ -60,23 +60,29 @@ class JobAgents(Struct, frozen=True):
     only: Sequence[AgentPattern] = ()
     besides: Sequence[AgentPattern] = ()
 
-    def takes(self, record: Agent | Invalid) -> bool:
-        within = not self.only or any(pattern.fits(record) for pattern in self.only)
-        return within and not any(pattern.fits(record) for pattern in self.besides)
+    def takes_record(self, record: Agent | InvalidRecord) -> bool:
+        within = not self.only or any(
+            pattern.fits_record(record) for pattern in self.only
+        )
+        return within and not any(
+            pattern.fits_record(record) for pattern in self.besides
+        )
 
-    def of(self, tenant: Tenant) -> Tenant:
+    def mark_others(self, tenant: Tenant) -> Tenant:
         """The tenant, with whoever is not this job's marked. A record is this job's, too, where nobody can tell."""
         others = frozenset(
             number
             for number, agent in enumerate(tenant.agents)
-            if not self.takes(agent)
+            if not self.takes_record(agent)
         )
-        invalid, apart = list[Invalid](), list[Invalid]()
+        invalid, apart = list[InvalidRecord](), list[InvalidRecord]()
         for record in tenant.invalid:
             (
-                apart if self._known(record) and not self.takes(record) else invalid
+                apart
+                if self._is_known(record) and not self.takes_record(record)
+                else invalid
             ).append(record)
-        notes = [*tenant.notes, *self._strange(tenant)]
+        notes = [*tenant.notes, *self._describe_unused(tenant)]
         return replace(
             tenant,
             invalid=invalid,
@@ -85,7 +91,7 @@ class JobAgents(Struct, frozen=True):
             notes=notes,
         )
 
-    def _known(self, record: Invalid) -> bool:
+    def _is_known(self, record: InvalidRecord) -> bool:
         """Whether what the patterns look at could be read."""
         patterns = [*self.only, *self.besides]
         accounts = record.account_code is not None or all(
@@ -96,10 +102,10 @@ class JobAgents(Struct, frozen=True):
             or all(pattern.account is not None for pattern in patterns)
         )
 
-    def _strange(self, tenant: Tenant) -> Iterator[str]:
+    def _describe_unused(self, tenant: Tenant) -> Iterator[str]:
         for key, patterns in (("only", self.only), ("except", self.besides)):
             for pattern in patterns:
-                if not any(map(pattern.fits, tenant.agents)) and not any(
-                    map(pattern.fits, tenant.invalid)
+                if not any(map(pattern.fits_record, tenant.agents)) and not any(
+                    map(pattern.fits_record, tenant.invalid)
                 ):
                     yield f"no agent fits {pattern.text!r} of source.{key}"

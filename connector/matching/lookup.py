@@ -9,7 +9,7 @@ from typing import Protocol
 from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
 
 
-class Proof(Enum):
+class LookUpProof(Enum):
     """What is known of look-ups that found nobody."""
 
     GIVEN = "given"
@@ -41,7 +41,7 @@ class Lookup(Protocol):
         self,
         attribute: str,
         shown: tuple[str, str] | None,
-    ) -> Proof:
+    ) -> LookUpProof:
         """Whether look-ups by this attribute can be believed. `shown`: a user by id, and a value it shows."""
 
     def find(self, keys: Iterable[Key]) -> Iterable[User]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from connector.errors import DeniedError
 from connector.matching.candidates import Candidates, Match
-from connector.matching.roster import PIN, Roster
+from connector.matching.roster import PIN, AgentRoster
 from connector.model import UNIDENTIFIED, Agent, Description, Problem, Tenant
 
 UNIDENTIFIED_USER: Final = (
@@ -58,7 +58,7 @@ class Matches(Struct, frozen=True):
 def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
     """One to one, or why not."""
     roster = candidates.roster
-    claimed, rivals = _claims(candidates)
+    claimed, rivals = _find_claims(candidates)
     matched: list[Match] = []
     unmatched, ambiguous, contested = (
         dict[int, Problem](),
@@ -71,7 +71,7 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
         if match is not None and not (of_others or doubled or match.id in rivals):
             matched.append(match)
             continue
-        agent, found = tenant.agents[number], candidates.of(number)
+        agent, found = tenant.agents[number], candidates.matches_of(number)
         if of_others:
             # nobody's problem here, but its users may not be taken for nobody's
             if doubled or not found:
@@ -81,7 +81,7 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
             doubted.append(number)
             field, value = next(iter(roster.doubles[number].items()))
             why = f"several records of the source have {field} {value!r}, and a pin cannot choose"
-            contested[number] = _problem(
+            contested[number] = _make_problem(
                 "contested",
                 agent,
                 found,
@@ -90,14 +90,14 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
         elif agent.account_code is None:
             unassigned += 1
         elif not found:
-            unmatched[number] = _unmatched(
+            unmatched[number] = _describe_unmatched(
                 roster,
                 number,
                 agent,
             )
             doubted.append(number)
         elif match is None:
-            ambiguous[number] = _problem(
+            ambiguous[number] = _make_problem(
                 "ambiguous",
                 agent,
                 found,
@@ -109,7 +109,7 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
                 number,
                 rivals[match.id],
             )
-            contested[number] = _problem(
+            contested[number] = _make_problem(
                 "contested",
                 agent,
                 found,
@@ -142,7 +142,9 @@ def refuse_hidden_ids(
         raise DeniedError(why, where=min(hidden))
 
 
-def _claims(candidates: Candidates) -> tuple[AbstractSet[str], dict[str, list[int]]]:
+def _find_claims(
+    candidates: Candidates,
+) -> tuple[AbstractSet[str], dict[str, list[int]]]:
     """The ids of all users that agents match, and of those that several match, the agents."""
     claimed: dict[str, int] = {}
     rivals: dict[str, list[int]] = {}
@@ -153,8 +155,8 @@ def _claims(candidates: Candidates) -> tuple[AbstractSet[str], dict[str, list[in
     return claimed.keys(), rivals
 
 
-def _unmatched(
-    roster: Roster,
+def _describe_unmatched(
+    roster: AgentRoster,
     number: int,
     agent: Agent,
 ) -> Problem:
@@ -171,7 +173,9 @@ def _unmatched(
             agent=agent.ref,
             rule=PIN,
         )
-    tried = [f"{attribute} {value!r}" for attribute, value in roster.tried(agent)]
+    tried = [
+        f"{attribute} {value!r}" for attribute, value in roster.list_tried_keys(agent)
+    ]
     why = (
         f"no user has {' or '.join(tried)}"
         if tried
@@ -184,7 +188,7 @@ def _unmatched(
     )
 
 
-def _problem(
+def _make_problem(
     kind: str,
     agent: Agent,
     found: Collection[Match],

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from connector.errors import IncompleteRead
 from connector.matching.lookup import Lookup
 from connector.matching.matches import Matches
-from connector.matching.roster import Roster
-from connector.model import Description, Equality, Key, Near, User, equality
+from connector.matching.roster import AgentRoster
+from connector.model import Description, Equality, Key, NearMiss, User, equality
 
 AGENTS: Final = 200
 KEYS: Final = 10_000
@@ -65,7 +65,7 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 def near_misses(
     directory: Lookup,
     matches: Matches,
-    roster: Roster,
+    roster: AgentRoster,
     description: Description,
 ) -> tuple[Matches, str]:
     """The matches with the users that the unmatched almost match, and what was left out. A hint: it ends no run."""
@@ -83,21 +83,21 @@ def near_misses(
         # a scan that nobody reads to its end is let go of before the next question
         del users
         for found in directory.find_near(
-            near.wanted(),
+            near.list_wanted_keys(),
             len(near),
             near.left_out,
         ):
             if isinstance(found, str):
                 missed.append(found)
             else:
-                near.add(found)
+                near.add_user(found)
     except IncompleteRead as fault:
         return matches, f"the search failed: {fault}"
     if near.left_out:
         missed.append(
             f"searched for the first {AGENTS} unmatched agents; {near.left_out} more are left out"
         )
-    return near.told(matches), "; ".join(missed)
+    return near.add_hints(matches), "; ".join(missed)
 
 
 _Hit = tuple[int, int, str]
@@ -110,7 +110,7 @@ class NearMisses:
     def __init__(
         self,
         matches: Matches,
-        roster: Roster,
+        roster: AgentRoster,
         description: Description,
         sample: Iterable[User],
     ) -> None:
@@ -129,13 +129,13 @@ class NearMisses:
         self.left_out = len(unmatched) - len(chosen)
         self._rule_of = description.equality
         self._wanted: dict[str, dict[Hashable, tuple[str, list[_Hit]]]] = {}
-        self._found: dict[int, dict[str, tuple[int, Near]]] = {}
-        domains = _domains(sample)
+        self._found: dict[int, dict[str, tuple[int, NearMiss]]] = {}
+        domains = _count_domains(sample)
         share = min(MOST_KEYS, KEYS // max(1, len(chosen)))
         for number in chosen:
             self._look_for(
                 number,
-                roster.tried(agents[number]),
+                roster.list_tried_keys(agents[number]),
                 domains,
                 share,
             )
@@ -149,7 +149,7 @@ class NearMisses:
     ) -> None:
         """Let the rules take turns, so that a long value of one does not take the share of the others."""
         turns = [
-            _spelt(
+            _list_other_keys(
                 attribute,
                 value,
                 self._rule_of(attribute),
@@ -170,7 +170,7 @@ class NearMisses:
                     )
                     hits.append((rank, number, how))
 
-    def wanted(self) -> Iterator[Key]:
+    def list_wanted_keys(self) -> Iterator[Key]:
         """What to look users up by, one attribute after the other, so that a directory can ask for many at once."""
         return (
             (attribute, text)
@@ -181,7 +181,7 @@ class NearMisses:
     def __len__(self) -> int:
         return sum(map(len, self._wanted.values()))
 
-    def add(self, user: User) -> None:
+    def add_user(self, user: User) -> None:
         """Take a user in, if it holds one of the keys and nobody claims it."""
         if user.id in self._claimed:
             return
@@ -191,11 +191,11 @@ class NearMisses:
                 if isinstance(held, str):
                     _, hits = wanted.get(key_of(held), ("", ()))
                     for rank, agent, how in hits:
-                        near = rank, Near(user.name, attribute, held, how)
+                        near = rank, NearMiss(user.name, attribute, held, how)
                         known = self._found.setdefault(agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
 
-    def told(self, matches: Matches) -> Matches:
+    def add_hints(self, matches: Matches) -> Matches:
         lines = dict(matches.unmatched)
         for number, known in self._found.items():
             nearest = [near for _, near in sorted(known.values())][:MOST_NAMES]
@@ -203,7 +203,7 @@ class NearMisses:
         return replace(matches, unmatched=lines)
 
 
-def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
+def _count_domains(sample: Iterable[User]) -> dict[str, list[str]]:
     """What stands after the `@` in a sample of users, by attribute: the commonest first."""
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for user in sample:
@@ -217,19 +217,19 @@ def _domains(sample: Iterable[User]) -> dict[str, list[str]]:
     return domains
 
 
-def _spelt(
+def _list_other_keys(
     attribute: str,
     value: str,
     rule: Equality,
     domains: Sequence[str],
 ) -> Iterator[tuple[str, Hashable, str, str]]:
     """Other values of an attribute, each with its key: those that its rule does not take for the same."""
-    same = equality.key(rule, value)
+    same = equality.equality_key(rule, value)
     possible: Iterable[Spelling] = (
-        spellings(value, domains) if rule in _WORDS | _NUMBERS else ()
+        list_spellings(value, domains) if rule in _WORDS | _NUMBERS else ()
     )
     for how, text in possible:
-        key = equality.key(rule, text)
+        key = equality.equality_key(rule, text)
         if key != same and text and (rule in _WORDS or _NUMBER.fullmatch(text)):
             yield attribute, key, how, text
 
@@ -237,7 +237,7 @@ def _spelt(
 # ---------------------------------------------------------------- other spellings
 
 
-def spellings(
+def list_spellings(
     value: str,
     domains: Iterable[str],
 ) -> Iterator[Spelling]:
@@ -255,7 +255,7 @@ def spellings(
         ],
     ]
     tails += [(DOMAIN, "")] if at else []
-    for how, form in _forms(local):
+    for how, form in _list_forms(local):
         for other, tail in tails:
             if how or other:
                 yield " and ".join(filter(None, (how, other))), form + tail
@@ -264,7 +264,7 @@ def spellings(
             yield SPACES, f"{local[:place]} {local[place:]}{at}{domain}"
 
 
-def _forms(text: str) -> Iterator[Spelling]:
+def _list_forms(text: str) -> Iterator[Spelling]:
     yield "", text
     for other in (text.lower(), text.upper(), text.title()):
         yield CASE, other

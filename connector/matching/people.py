@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from connector.errors import IncompleteRead
 from connector.matching.lookup import Lookup
-from connector.matching.user_names import Naming
+from connector.matching.user_names import NameRules
 from connector.model import (
     ID,
     Agent,
     AgentRef,
     Equality,
-    Invalid,
+    InvalidRecord,
     Key,
     Problem,
     Refusal,
@@ -41,7 +41,7 @@ _LIKE: Final = likenesses_of(Equality.CASE_IGNORE)
 for that writes less."""
 
 
-class Pin(Struct, frozen=True):
+class AgentPin(Struct, frozen=True):
     """An agent, by accountCode or workNo or both, is this user (by id or name), whatever the rules would find.
 
     Where both are given the account decides, for a seat can be given to somebody else.
@@ -70,23 +70,23 @@ class ExcludeList(Struct, frozen=True):
     lines: dict[str | int, int] = {}
     known: Mapping[str, frozenset[str]] = {}
 
-    def remembering(self, known: Mapping[str, frozenset[str]]) -> Self:
+    def with_known_users(self, known: Mapping[str, frozenset[str]]) -> Self:
         """The same list, with what earlier runs know of its entries."""
         return replace(
             self,
             known={
                 entry: known.get(entry, frozenset())
-                for entry in (*self.users, *self.agents)
+                for entry in (*self.users, *self.agents_by_entry)
             },
         )
 
     @property
-    def agents(self) -> dict[str, str | int]:
+    def agents_by_entry(self) -> dict[str, str | int]:
         """The accounts and seats on the list, as the list has them, by their entries in the state."""
-        accounts = {_account(each): each for each in sorted(self.account_codes)}
-        return {**accounts, **{_seat(each): each for each in self.work_nos}}
+        accounts = {_account_entry(each): each for each in sorted(self.account_codes)}
+        return {**accounts, **{_seat_entry(each): each for each in self.work_nos}}
 
-    def at(self, entry: str | int) -> str:
+    def describe_place(self, entry: str | int) -> str:
         """Where an entry is, as the beginning of a sentence."""
         return (
             f"line {self.lines[entry]} of the exclude list"
@@ -94,23 +94,23 @@ class ExcludeList(Struct, frozen=True):
             else "the exclude list"
         )
 
-    def keys(self, naming: Naming) -> list[Key]:
+    def list_keys(self, naming: NameRules) -> list[Key]:
         """The users on the list, to be looked up."""
         ids = {id_ for user in self.users for id_ in self.known.get(user, ())}
         return sorted(
             {(ID, id_) for id_ in ids}
-            | {key for user in self.users for key in naming.keys(user)}
+            | {key for user in self.users for key in naming.list_keys(user)}
         )
 
-    def named(
+    def name_users(
         self,
         found: Collection[User],
-        naming: Naming,
+        naming: NameRules,
     ) -> dict[str, frozenset[str]]:
         """By entry the ids of the users that it names, of those that a look-up has found."""
         entries = {}
         for entry in self.users:
-            is_named, known = naming.among([entry]), self.known.get(entry, ())
+            is_named, known = naming.make_test([entry]), self.known.get(entry, ())
             ids = [user.id for user in found if user.id in known or is_named(user.ref)]
             entries[entry] = frozenset(ids)
         return entries
@@ -119,24 +119,26 @@ class ExcludeList(Struct, frozen=True):
         self, agents: Iterable[tuple[AgentRef, str]]
     ) -> dict[str, frozenset[str]]:
         """By entry for an account or seat the ids of the users that it names, of these agents with their users."""
-        found = {entry: set(self.known.get(entry, ())) for entry in self.agents}
+        found = {
+            entry: set(self.known.get(entry, ())) for entry in self.agents_by_entry
+        }
         for agent, id_ in agents:
-            for entry in found.keys() & _entries(agent):
+            for entry in found.keys() & _entries_of(agent):
                 found[entry].add(id_)
         return {entry: frozenset(ids) for entry, ids in found.items()}
 
-    def spares(
+    def make_test(
         self,
-        naming: Naming,
+        naming: NameRules,
         last: Mapping[str, AgentRef],
     ) -> Callable[[AgentRef | None, UserRef], bool]:
         """A test whether an agent or a user is on the list; a name may be written in any of its spellings.
 
         `last`: by user id the agent for whom this job last wrote the user.
         """
-        listed = naming.among(self.users)
+        listed = naming.make_test(self.users)
         known = {id_ for some in self.known.values() for id_ in some}
-        agents = self.agents.keys()
+        agents = self.agents_by_entry.keys()
 
         def spared(
             agent: AgentRef | None,
@@ -144,7 +146,7 @@ class ExcludeList(Struct, frozen=True):
         ) -> bool:
             meant = (agent, last.get(user.id)) if agents else ()
             if any(
-                each is not None and not agents.isdisjoint(_entries(each))
+                each is not None and not agents.isdisjoint(_entries_of(each))
                 for each in meant
             ):
                 return True
@@ -153,20 +155,22 @@ class ExcludeList(Struct, frozen=True):
         return spared
 
 
-def _account(code: str) -> str:
+def _account_entry(code: str) -> str:
     """An account as an entry of the list, in the state."""
     return f"account:{_LIKE(code)!s}"
 
 
-def _seat(work_no: int) -> str:
+def _seat_entry(work_no: int) -> str:
     """A seat as an entry of the list, in the state."""
     return f"seat:{work_no}"
 
 
-def _entries(agent: AgentRef) -> set[str]:
+def _entries_of(agent: AgentRef) -> set[str]:
     """The entries that would list an agent."""
-    account = {_account(agent.account_code)} if agent.account_code else set[str]()
-    return account | {_seat(agent.work_no)} if agent.work_no is not None else account
+    account = {_account_entry(agent.account_code)} if agent.account_code else set[str]()
+    return (
+        account | {_seat_entry(agent.work_no)} if agent.work_no is not None else account
+    )
 
 
 class Exclusion(Struct, frozen=True):
@@ -186,7 +190,7 @@ class Exclusion(Struct, frozen=True):
 def find_excluded(
     directory: Lookup,
     exclude: ExcludeList,
-    naming: Naming,
+    naming: NameRules,
     tenant: Tenant,
     *,
     matched: Iterable[tuple[AgentRef, str]],
@@ -196,31 +200,33 @@ def find_excluded(
 
     `last`: by user id the agent for whom this job last wrote the user; asked where the list has agents.
     """
-    keys = exclude.keys(naming)
+    keys = exclude.list_keys(naming)
     found = list(directory.find(keys)) if keys else []
-    named = exclude.named(found, naming)
+    named = exclude.name_users(found, naming)
     nowhere = [entry for entry, ids in named.items() if not ids]
-    refusals = unprotected(
+    refusals = refuse_unprotected(
         directory,
         exclude,
         naming,
         nowhere,
     )
     written, gone = dict[str, AgentRef](), list[str]()
-    if exclude.agents:
+    if exclude.agents_by_entry:
         written = dict(last())
         before = ((agent, id_) for id_, agent in written.items())
         by_agents = exclude.named_by_agents([*matched, *before])
         named |= by_agents
-        known = {each for entry, each in exclude.agents.items() if by_agents[entry]}
+        known = {
+            each for entry, each in exclude.agents_by_entry.items() if by_agents[entry]
+        }
         gone = [
-            exclude.at(each)
+            exclude.describe_place(each)
             for each in unknown_agents(exclude, tenant)
             if each not in known
         ]
     doubt = DOUBT.format(lines=", ".join(gone[:TOLD])) if gone else ""
     return Exclusion(
-        exclude.spares(naming, written),
+        exclude.make_test(naming, written),
         lambda user: "" if user.id in written else doubt,
         named,
         found,
@@ -228,12 +234,12 @@ def find_excluded(
     )
 
 
-def strangers(
-    pins: Iterable[Pin],
+def find_strangers(
+    pins: Iterable[AgentPin],
     exclude: ExcludeList,
     tenant: Tenant,
     spared: Collection[User],
-    naming: Naming,
+    naming: NameRules,
 ) -> Iterator[Problem]:
     """Lines of either list that name nobody: most likely typing errors, which would protect or place nobody.
 
@@ -244,7 +250,7 @@ def strangers(
         # for speed alone: nearly every job is without lists, and a tenant may be
         # large
         return
-    records: list[Agent | Invalid] = [
+    records: list[Agent | InvalidRecord] = [
         *tenant.agents,
         *tenant.invalid,
         *tenant.others_invalid,
@@ -275,12 +281,14 @@ def strangers(
         )
         yield Problem(
             "exclude",
-            f"{exclude.at(entry)}: no such {what} in the source",
+            f"{exclude.describe_place(entry)}: no such {what} in the source",
             agent,
         )
-    for listed, ids in sorted(exclude.named(spared, naming).items()):
+    for listed, ids in sorted(exclude.name_users(spared, naming).items()):
         if not ids:
-            why = f"{exclude.at(listed)}: no such user within base and filter"
+            why = (
+                f"{exclude.describe_place(listed)}: no such user within base and filter"
+            )
             yield Problem(
                 "exclude",
                 why,
@@ -293,7 +301,7 @@ def unknown_agents(
     tenant: Tenant,
 ) -> list[str | int]:
     """Accounts and seats of the exclude list that the tenant does not have."""
-    records: list[Agent | Invalid] = [
+    records: list[Agent | InvalidRecord] = [
         *tenant.agents,
         *tenant.invalid,
         *tenant.others_invalid,
@@ -304,18 +312,21 @@ def unknown_agents(
     return [*sorted(gone), *sorted(exclude.work_nos - seats)]
 
 
-def nowhere(
-    pins: Iterable[Pin],
+def find_lost_pins(
+    pins: Iterable[AgentPin],
     found: Collection[User],
-    naming: Naming,
+    naming: NameRules,
 ) -> Iterator[Problem]:
     """Pins to users that are not there. `found`: whom a look-up of all pinned users has found."""
     ids, names = (
-        {naming.id(user.id) for user in found},
-        {naming.name(user.name) for user in found},
+        {naming.id_key(user.id) for user in found},
+        {naming.name_key(user.name) for user in found},
     )
     for pin in pins:
-        if naming.id(pin.user) not in ids and naming.name(pin.user) not in names:
+        if (
+            naming.id_key(pin.user) not in ids
+            and naming.name_key(pin.user) not in names
+        ):
             why = f"line {pin.line} of the pins: no such user within base and filter"
             yield Problem(
                 "pin",
@@ -325,25 +336,27 @@ def nowhere(
             )
 
 
-def unprotected(
+def refuse_unprotected(
     directory: Lookup,
     exclude: ExcludeList,
-    naming: Naming,
+    naming: NameRules,
     entries: Collection[str],
 ) -> list[Refusal]:
     """The refusal for those of these entries of the exclude list that name nobody past base and filter either."""
     if not entries:
         return []
-    keys = sorted({key for entry in entries for key in naming.keys(entry)})
+    keys = sorted({key for entry in entries for key in naming.list_keys(entry)})
     try:
         outside = list(directory.find_outside(keys))
     except IncompleteRead:
         outside = []
-    found = exclude.named(outside, naming)
+    found = exclude.name_users(outside, naming)
     lost = sorted(entry for entry in entries if not found[entry])
     if not lost:
         return []
-    named = ", ".join(f"{exclude.at(entry)} ({entry})" for entry in lost[:TOLD])
+    named = ", ".join(
+        f"{exclude.describe_place(entry)} ({entry})" for entry in lost[:TOLD]
+    )
     why = f"these lines match no agent or user, so the person meant may be written: {named}. Correct or remove them"
     return [
         Refusal(

@@ -9,8 +9,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from connector.matching.people import Pin
-from connector.matching.user_names import Naming
+from connector.matching.people import AgentPin
+from connector.matching.user_names import NameRules
 from connector.model import (
     ID,
     NAME,
@@ -29,7 +29,7 @@ PIN: Final = 0
 """The number of the rule before the first."""
 
 
-class Doubt(Struct, frozen=True):
+class MatchDoubt(Struct, frozen=True):
     """A user who may be an agent's by this rule, if the directory says that it holds the key."""
 
     agent: int
@@ -61,12 +61,12 @@ class _RuleIndex:
         self.odd: set[int] = set()
         """Agents whose value is spelt so that not all that is alike is equal to it."""
 
-    def wanted(self, agent: Agent) -> str | None:
+    def wanted_value(self, agent: Agent) -> str | None:
         """What this agent's user is looked up by; None: nothing. A secret is not looked up."""
         value = self._render(agent)
         return value if isinstance(value, str) else None
 
-    def put(
+    def put_agent(
         self,
         number: int,
         agent: Agent,
@@ -92,30 +92,30 @@ class _RuleIndex:
         key = self.key(value)
         return key, key in self.first and self.certain(value) == key
 
-    def share(self, other: _RuleIndex) -> None:
+    def share_agents(self, other: _RuleIndex) -> None:
         """Take the agents of a rule that looks for the same values."""
         self.first, self.others, self.odd = other.first, other.others, other.odd
 
 
-class Roster:
+class AgentRoster:
     """Agents by the keys of every rule; seats without an account have none, pinned agents have only their pin."""
 
     def __init__(
         self,
         tenant: Tenant,
         mapping: Mapping,
-        pins: Iterable[Pin],
+        pins: Iterable[AgentPin],
         description: Description,
     ) -> None:
         self.agents = tenant.agents
-        self._naming = Naming(description)
+        self._naming = NameRules(description)
         self._fields = {
             number: rule.agent.fields
             for number, rule in enumerate(mapping.match, start=1)
         }
         pins = tuple(pins)
         self._are_pins = bool(pins)
-        self.pinned = _pinned(
+        self.pinned = _find_pinned(
             tenant.agents,
             pins,
             self._naming,
@@ -133,7 +133,7 @@ class Roster:
             )
             for number, rule in enumerate(mapping.match, start=1)
         ]
-        self._sought = self._index(self._searching()) + sum(
+        self._sought = self._index_agents(self._list_searching()) + sum(
             map(bool, self.pinned.values())
         )
         searchable, unfindable = list[str](), list[str]()
@@ -144,7 +144,7 @@ class Roster:
         """Match attributes by which look-ups find users."""
         self.unfindable = tuple(unfindable)
         """Match attributes without an equality rule: no look-up finds anybody by them."""
-        self.doubles = _doubles(tenant.agents)
+        self.doubles = _find_doubles(tenant.agents)
         """Agents that share a workNo or an accountCode with another record, each with what it shares, by field."""
 
     def _pin_key(
@@ -152,9 +152,11 @@ class Roster:
         kind: str,
         user: str,
     ) -> Hashable:
-        return kind, self._naming.id(user) if kind == ID else self._naming.name(user)
+        return kind, self._naming.id_key(user) if kind == ID else self._naming.name_key(
+            user
+        )
 
-    def _searching(self) -> list[int]:
+    def _list_searching(self) -> list[int]:
         """The agents that rules find."""
         return [
             number
@@ -162,31 +164,31 @@ class Roster:
             if agent.account_code is not None and number not in self.pinned
         ]
 
-    def _index(self, numbers: Collection[int]) -> int:
+    def _index_agents(self, numbers: Collection[int]) -> int:
         """Let these agents be found; returns how many have something to look for."""
         sought = bytearray(len(self.agents))
         alike: dict[Hashable, _RuleIndex] = {}
         for rule in self._rules:
             twin = alike.setdefault(rule.alike, rule)
             if twin is not rule:  # one value is often looked for in several attributes
-                rule.share(twin)
+                rule.share_agents(twin)
                 continue
             for number in numbers:
-                if rule.put(number, self.agents[number]):
+                if rule.put_agent(number, self.agents[number]):
                     sought[number] = True
         return sought.count(1)
 
-    def only(self, numbers: Collection[int]) -> Self:
+    def restrict_to(self, numbers: Collection[int]) -> Self:
         """The same for these agents alone and without pins, also after the keys are gone."""
         few = copy(self)
         few.pinned = {}
         few._rules = [copy(rule) for rule in self._rules]  # noqa: SLF001  # the copy is of this very class
         for rule in few._rules:  # noqa: SLF001  # likewise
             rule.first, rule.others, rule.odd = {}, {}, set()
-        few._index(numbers)  # noqa: SLF001  # likewise
+        few._index_agents(numbers)  # noqa: SLF001  # likewise
         return few
 
-    def close(self) -> None:
+    def release_keys(self) -> None:
         """Let go of the keys, once every user has been seen: what comes next can use their memory."""
         for rule in self._rules:
             rule.first, rule.others = {}, {}
@@ -195,18 +197,18 @@ class Roster:
         """How many agents have something to be looked for by."""
         return self._sought
 
-    def attributes(self) -> Iterator[tuple[int, str]]:
+    def list_attributes(self) -> Iterator[tuple[int, str]]:
         """Each rule by number, with the attribute that users are looked up by."""
         return ((rule.number, rule.attribute) for rule in self._rules)
 
-    def tried(self, agent: Agent) -> Iterator[Key]:
+    def list_tried_keys(self, agent: Agent) -> Iterator[Key]:
         """What each rule looks for, for this agent; a rule without a value looks for nothing."""
         for rule in self._rules:
-            value = rule.wanted(agent)
+            value = rule.wanted_value(agent)
             if value is not None:
                 yield rule.attribute, value
 
-    def searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
+    def list_searches(self, number: int) -> Iterator[tuple[int, Key | None]]:
         """What this agent is looked for by: its pin, or what each rule looks for (None: nothing), by number."""
         agent = self.agents[number]
         if number in self.pinned:
@@ -214,7 +216,7 @@ class Roster:
                 yield PIN, key
         elif agent.account_code is not None:
             for rule in self._rules:
-                value = rule.wanted(agent)
+                value = rule.wanted_value(agent)
                 yield rule.number, None if value is None else (rule.attribute, value)
 
     def doubtful_attributes(self, number: int) -> frozenset[str] | None:
@@ -231,10 +233,10 @@ class Roster:
         return frozenset(
             rule.attribute
             for rule in self._rules
-            if shared & self._fields[rule.number] or rule.wanted(agent) is None
+            if shared & self._fields[rule.number] or rule.wanted_value(agent) is None
         )
 
-    def keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
+    def list_keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:
         """What users are to be looked up by: the pins, then for every agent what the first rule looks for, and so on.
 
         `found(agent, rule)`: whether an earlier rule has found the agent a user by now, so that this one cannot matter.
@@ -242,16 +244,16 @@ class Roster:
         pins = [key for keys in self.pinned.values() for key in keys]
         yield from sorted(pins, key=lambda key: key[0] != NAME)
         for rule in self._rules:
-            for number in self._searching():
+            for number in self._list_searching():
                 if not found(number, rule.number):
-                    value = rule.wanted(self.agents[number])
+                    value = rule.wanted_value(self.agents[number])
                     if value is not None:
                         yield rule.attribute, value
 
-    def finds(
+    def find_agents(
         self,
         user: User,
-        unsure: list[Doubt],
+        unsure: list[MatchDoubt],
     ) -> list[tuple[int, int]]:
         """The (agent, rule) pairs whose key this user holds, by the attribute's own equality rule.
 
@@ -269,14 +271,14 @@ class Roster:
                     if is_certain and agent not in rule.odd:
                         found.append((agent, rule.number))
                         continue
-                    wanted = rule.wanted(self.agents[agent])
+                    wanted = rule.wanted_value(self.agents[agent])
                     assert wanted is not None  # an agent that is found has a key
                     if rule.certain(value) == rule.certain(wanted):
                         found.append((agent, rule.number))
                         continue
                     sought = (rule.attribute, wanted)
                     unsure.append(
-                        Doubt(
+                        MatchDoubt(
                             agent,
                             rule.number,
                             user,
@@ -291,19 +293,19 @@ class Roster:
                 found += [(agent, PIN) for agent in self._pins.get(pin, ())]
         return found
 
-    def seekers(self, user: User) -> set[tuple[int, int]]:
+    def find_seekers(self, user: User) -> set[tuple[int, int]]:
         """The (agent, rule) pairs that look for something which this user holds, or something alike."""
-        unsure: list[Doubt] = []
-        found = set(self.finds(user, unsure))
+        unsure: list[MatchDoubt] = []
+        found = set(self.find_agents(user, unsure))
         for doubt in unsure:
             found.add((doubt.agent, doubt.rule))
         return found
 
 
-def _pinned(
+def _find_pinned(
     agents: Iterable[Agent],
-    pins: Iterable[Pin],
-    naming: Naming,
+    pins: Iterable[AgentPin],
+    naming: NameRules,
 ) -> dict[int, tuple[Key, ...]]:
     """Agents by number, each with what finds the user that it is pinned to.
 
@@ -319,11 +321,11 @@ def _pinned(
         pin = by_account.get(agent.account_code or "") or by_seat.get(agent.work_no)
         if pin is not None and agent.account_code is not None:
             fits = pin.work_no in (None, agent.work_no)
-            pinned[number] = naming.keys(pin.user) if fits else ()
+            pinned[number] = naming.list_keys(pin.user) if fits else ()
     return pinned
 
 
-def _doubles(agents: Collection[Agent]) -> dict[int, dict[str, object]]:
+def _find_doubles(agents: Collection[Agent]) -> dict[int, dict[str, object]]:
     """Agents that share a workNo or an accountCode with another record, by number."""
     doubles: dict[int, dict[str, object]] = {}
     records: dict[str, list[object]] = {

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.matching.lookup import Lookup
-from connector.matching.near_misses import spellings
-from connector.matching.user_names import Naming
+from connector.matching.near_misses import list_spellings
+from connector.matching.user_names import NameRules
 from connector.model import AgentRef, User, UserRef
 
 NAMED: Final = 5
@@ -44,7 +44,7 @@ class Selection(Struct, frozen=True):
     def names_agent(self, agent: AgentRef) -> bool:
         return agent.account_code in self.accounts or agent.work_no in self.seats
 
-    def holds(
+    def holds_user(
         self,
         agent: AgentRef | None,
         user: UserRef,
@@ -55,7 +55,7 @@ class Selection(Struct, frozen=True):
 EVERYBODY: Final = Selection()
 
 
-def selected(
+def select_names(
     names: Iterable[str],
     agents: Sequence[AgentRef],
     where: str,
@@ -69,7 +69,7 @@ def selected(
     accounts, seats, users, bare = set[str](), set[int](), list[str](), dict[str, str]()
     names = tuple(dict.fromkeys(names))
     for name in names:
-        kind, text, unknown = _read(
+        kind, text, unknown = _read_name(
             name,
             agents,
             where,
@@ -97,10 +97,10 @@ def selected(
     return found
 
 
-def looked_up(
+def look_up_users(
     directory: Lookup,
     selection: Selection,
-    naming: Naming,
+    naming: NameRules,
     searched: Collection[str],
     where: str,
 ) -> Selection:
@@ -113,7 +113,7 @@ def looked_up(
     for name in selection.users:
         found = {
             user.id
-            for user in named_users(
+            for user in find_named_users(
                 directory,
                 name,
                 naming,
@@ -121,7 +121,7 @@ def looked_up(
             )
         }
         if not found:
-            raise UsageError(nobody(selection, name), where=where)
+            raise UsageError(describe_nobody(selection, name), where=where)
         if len(found) > 1:
             raise UsageError(
                 f"{len(found)} users hold {name!r}. Give a whole name or an id",
@@ -131,18 +131,18 @@ def looked_up(
     return replace(selection, ids=frozenset(ids))
 
 
-def named_users(
+def find_named_users(
     directory: Lookup,
     name: str,
-    naming: Naming,
+    naming: NameRules,
     searched: Collection[str],
 ) -> list[User]:
     """Users of this name or id; where there is none, those that hold it in an attribute such as uid or mail.
 
     `searched`: the attributes that look-ups find users by.
     """
-    named = naming.among([name])
-    found = [user for user in directory.find(naming.keys(name)) if named(user.ref)]
+    named = naming.make_test([name])
+    found = [user for user in directory.find(naming.list_keys(name)) if named(user.ref)]
     if found or not searched:
         return found
     holders = list(directory.find([(attribute, name) for attribute in searched]))
@@ -150,7 +150,7 @@ def named_users(
         user
         for user in holders
         if any(
-            naming.holds(
+            naming.shows_value(
                 user,
                 attribute,
                 name,
@@ -160,7 +160,7 @@ def named_users(
     ]
 
 
-def nobody(
+def describe_nobody(
     selection: Selection,
     name: str,
 ) -> str:
@@ -170,7 +170,7 @@ def nobody(
     )
 
 
-def _read(
+def _read_name(
     name: str,
     agents: Sequence[AgentRef],
     where: str,
@@ -196,7 +196,7 @@ def _read(
             )
             maybe = bare and text and kind != USER
             neither = ", and base and filter have no user of that name" if maybe else ""
-            unknown = f"the source has no agent with {what} {text!r}{neither}{_meant(agents, text)}"
+            unknown = f"the source has no agent with {what} {text!r}{neither}{_suggest_names(agents, text)}"
             if not maybe:
                 raise UsageError(unknown, where=where)
             return USER, text, unknown
@@ -209,7 +209,7 @@ def _read(
     return ACCOUNT, text, ""
 
 
-def _meant(
+def _suggest_names(
     agents: Iterable[AgentRef],
     name: str,
 ) -> str:
@@ -221,7 +221,7 @@ def _meant(
         if word
     }
     domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
-    spelt_otherwise = {text.lower() for _, text in spellings(name, domains)}
+    spelt_otherwise = {text.lower() for _, text in list_spellings(name, domains)}
     alike = difflib.get_close_matches(
         name.lower(),
         known,

@@ -26,7 +26,7 @@ _GUID: Final = re.compile(
 """An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""
 
 
-class Naming:
+class NameRules:
     """The names and ids of one directory's users."""
 
     def __init__(self, description: Description) -> None:
@@ -37,7 +37,7 @@ class Naming:
         # what stands above an entry is shared by most entries
         self._rdn = lru_cache(maxsize=4096)(self._rdn_of)
 
-    def keys(self, written: str) -> tuple[Key, ...]:
+    def list_keys(self, written: str) -> tuple[Key, ...]:
         """What a user is looked up by. A DN has a `=`, and an id has none; elsewhere a text may be either."""
         if self._names is Equality.DN and (guid := _GUID.fullmatch(written)):
             return ((ID, guid[1]),)
@@ -45,7 +45,7 @@ class Naming:
             return ((NAME if "=" in written else ID, written),)
         return (NAME, written), (ID, written)
 
-    def holds(
+    def shows_value(
         self,
         user: User,
         attribute: str,
@@ -54,50 +54,52 @@ class Naming:
         """Whether the user shows this value there."""
         key = equality.keys_of(self._rule_of(attribute))
         return any(
-            key(equality.plain(each)) == key(value)
+            key(equality.reveal_value(each)) == key(value)
             for each in user.values.get(attribute, ())
         )
 
-    def id(self, value: Value) -> Hashable:
+    def id_key(self, value: Value) -> Hashable:
         """What equal ids have in common."""
-        return equality.key(self._ids, value)
+        return equality.equality_key(self._ids, value)
 
-    def name(self, value: Value) -> Hashable:
+    def name_key(self, value: Value) -> Hashable:
         """What equal names have in common; in a DN, values compare as their attributes do."""
         if self._names is not Equality.DN or not isinstance(value, str):
-            return equality.key(self._names, value)
+            return equality.equality_key(self._names, value)
         try:
             return tuple(map(self._rdn, dn.rdn_texts(value)))
         except ValueError:
             return ("no DN", value)
 
-    def among(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
+    def make_test(self, listed: Iterable[str]) -> Callable[[UserRef], bool]:
         """A test whether a user is listed, by id or name; also by a name that some server takes for equal."""
         listed = list(listed)
         ids = {
-            self.id(value)
+            self.id_key(value)
             for each in listed
-            for kind, value in self.keys(each)
+            for kind, value in self.list_keys(each)
             if kind == ID
         }
-        names = set(map(self._alike, listed))
-        return lambda user: self.id(user.id) in ids or self._alike(user.name) in names
+        names = set(map(self._like_name, listed))
+        return lambda user: (
+            self.id_key(user.id) in ids or self._like_name(user.name) in names
+        )
 
-    def _alike(self, name: str) -> Hashable:
+    def _like_name(self, name: str) -> Hashable:
         return (
-            self.name(name)
+            self.name_key(name)
             if self._names is Equality.DN
-            else equality.likeness(self._names, name)
+            else equality.likeness_key(self._names, name)
         )
 
     def _rdn_of(self, text: str) -> dn.Rdn:
         types = self._types
-        found = dn.rdn(text, self._rule)
+        found = dn.rdn_key(text, self._rule_of_type)
         return frozenset(
             (types[kind].name.lower() if kind in types else kind, value)
             for kind, value in found
         )
 
-    def _rule(self, kind: str) -> Equality:
+    def _rule_of_type(self, kind: str) -> Equality:
         info = self._types.get(kind)
         return info.equality if info and info.comparable else Equality.CASE_IGNORE

@@ -6,10 +6,10 @@ from connector.model.change import (
     AgentRef as AgentRef,
     AttributeChange as AttributeChange,
     Change as Change,
+    ChangeKind as ChangeKind,
     Fingerprint as Fingerprint,
-    Kind as Kind,
     Look as Look,
-    Part as Part,
+    WritePart as WritePart,
 )
 from connector.model.directory import (
     ID as ID,
@@ -41,7 +41,7 @@ from connector.model.directory import (
 from connector.model.ending import (
     AGAIN as AGAIN,
     NOT_SENT as NOT_SENT,
-    Ending as Ending,
+    RunEnding as RunEnding,
 )
 from connector.model.form import Form as Form
 from connector.model.memory import (
@@ -70,13 +70,13 @@ from connector.model.plan import (
     NOTICED as NOTICED,
     ON_HOLD as ON_HOLD,
     Approval as Approval,
-    Drawn as Drawn,
-    Near as Near,
+    EarlierPlan as EarlierPlan,
+    NearMiss as NearMiss,
     Plan as Plan,
+    PlanNews as PlanNews,
     PlanNotes as PlanNotes,
     Problem as Problem,
     Refusal as Refusal,
-    Since as Since,
     Summary as Summary,
 )
 from connector.model.secret import (
@@ -84,7 +84,11 @@ from connector.model.secret import (
     Held as Held,
     Secret as Secret,
     Value as Value,
-    hidden as hidden,
+    hide_value as hide_value,
     text_of as text_of,
 )
-from connector.model.source import Agent as Agent, Invalid as Invalid, Tenant as Tenant
+from connector.model.source import (
+    Agent as Agent,
+    InvalidRecord as InvalidRecord,
+    Tenant as Tenant,
+)

@@ -68,7 +68,7 @@ class AgentRef(Struct, frozen=True, order=True, gc=False):
         return f"{self.account_code or '(no account)'} (workNo {'?' if self.work_no is None else self.work_no})"
 
 
-class Part(StrEnum):
+class WritePart(StrEnum):
     """The part of a user's change that is one write. What goes first is confirmed before the rest.
 
     `REST`: the change itself, or what is left of it. `RELEASE`: it lets go of single-holder values that others wait
@@ -99,7 +99,7 @@ class Change(Struct, frozen=True, gc=False):
     after: frozenset[str] = frozenset()
     """Ids of users whose change frees a single-holder value that this one sets. It waits
     for theirs."""
-    part: Part = Part.REST
+    part: WritePart = WritePart.REST
     disabled: bool = False
     """The user was read as disabled (`User.disabled`), and the change is for no other
     one. Each run that writes makes it anew, so neither plan document nor journal has
@@ -109,12 +109,12 @@ class Change(Struct, frozen=True, gc=False):
     digest."""
 
     @property
-    def startles(self) -> bool:
+    def targets_disabled_account(self) -> bool:
         """Whether an agent's values are written to an account that is disabled; leavers' accounts should be."""
         return self.inactive and self.agent is not None
 
 
-class Kind(Struct, frozen=True):
+class ChangeKind(Struct, frozen=True):
     """Changes that are alike. The riskiest form among its attributes names it."""
 
     form: Form
@@ -158,7 +158,7 @@ class Kind(Struct, frozen=True):
         said += [
             f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms
         ]
-        disabled = sum(change.startles for change in self.changes)
+        disabled = sum(change.targets_disabled_account for change in self.changes)
         said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
         return ". ".join(said) + "."
 

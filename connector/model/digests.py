@@ -56,14 +56,14 @@ def secret_fingerprint(each: AttributeChange) -> str:
     return each.fingerprint or (UNKEYED if each.new else "")
 
 
-def lossless(value: Value) -> Value:
+def keep_octets(value: Value) -> Value:
     """The value as UTF-8 can carry it: a text that was decoded from octets which are no UTF-8 is those octets again."""
     if isinstance(value, bytes) or value.isascii():
         return value
     try:
         value.encode()
     except UnicodeEncodeError:
-        return _octets(value)
+        return _to_octets(value)
     return value
 
 
@@ -75,7 +75,7 @@ def plain_texts(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
     return True
 
 
-def readable(text: str) -> str:
+def make_readable(text: str) -> str:
     """A name or a sentence as UTF-8 can carry it, with U+FFFD for what is no character."""
     return (
         text
@@ -101,9 +101,13 @@ def digest_of(
     attributes: Iterable[AttributeChange],
 ) -> str:
     """`sha256:` and 64 hexadecimal digits, over user, agent, rule, and every attribute's old and new values."""
-    who = f"l{_text(readable(user.id))}{_text(readable(user.name))};"
-    what = _list(sorted(map(_attribute, attributes)))
-    return _digest((_text("change/1"), who, _agent(agent), _number(rule), what))
+    who = (
+        f"l{_text_form(make_readable(user.id))}{_text_form(make_readable(user.name))};"
+    )
+    what = _list_form(sorted(map(_attribute_form, attributes)))
+    return _hash_forms(
+        (_text_form("change/1"), who, _agent_form(agent), _number_form(rule), what)
+    )
 
 
 def digest_of_plan(plan: Plan) -> str:
@@ -112,19 +116,22 @@ def digest_of_plan(plan: Plan) -> str:
     Each change is in it by the change's own `digest`, which is taken as it stands.
     """
     names = sorted(plan.summary.__struct_fields__)
-    summary = _list(
-        _list((_text(name), _number(getattr(plan.summary, name)))) for name in names
+    summary = _list_form(
+        _list_form((_text_form(name), _number_form(getattr(plan.summary, name))))
+        for name in names
     )
-    changes = _list(map(_text, sorted(change.digest for change in plan.changes)))
-    problems = _list(
-        sorted(_problem(each) for each in plan.problems if each.kind not in HINTS)
+    changes = _list_form(
+        map(_text_form, sorted(change.digest for change in plan.changes))
     )
-    refusals = _list(sorted(map(_refusal, plan.refusals)))
-    cautions = _list(map(_text, sorted(map(readable, plan.cautions))))
-    return _digest(
+    problems = _list_form(
+        sorted(_problem_form(each) for each in plan.problems if each.kind not in HINTS)
+    )
+    refusals = _list_form(sorted(map(_refusal_form, plan.refusals)))
+    cautions = _list_form(map(_text_form, sorted(map(make_readable, plan.cautions))))
+    return _hash_forms(
         (
-            _text("plan/1"),
-            _text(readable(plan.job)),
+            _text_form("plan/1"),
+            _text_form(make_readable(plan.job)),
             summary,
             changes,
             problems,
@@ -134,68 +141,74 @@ def digest_of_plan(plan: Plan) -> str:
     )
 
 
-def _attribute(each: AttributeChange) -> str:
+def _attribute_form(each: AttributeChange) -> str:
     if not (each.old or each.secret) and len(each.new) == 1:  # as nearly always
         value = each.new[0]
         if type(value) is str and value.isascii():
-            return f"{_plain(each.name)}l;lt{len(value)}:{value};;"
+            return f"{_plain_lead(each.name)}l;lt{len(value)}:{value};;"
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
         said = (
             each.name,
             "secret",
             "set" if fingerprint else "clear",
-            readable(fingerprint),
+            make_readable(fingerprint),
         )
-        return _list(map(_text, said))
-    return f"{_plain(each.name)}{_values(each.old)}{_values(each.new)};"
+        return _list_form(map(_text_form, said))
+    return f"{_plain_lead(each.name)}{_values_form(each.old)}{_values_form(each.new)};"
 
 
 @lru_cache(maxsize=1024)
-def _plain(name: str) -> str:
+def _plain_lead(name: str) -> str:
     """What leads an attribute that is no secret: a job has few, and writes them to every user."""
-    return f"l{_text(name)}{_text('plain')}"
+    return f"l{_text_form(name)}{_text_form('plain')}"
 
 
-def _values(values: tuple[Held, ...]) -> str:
+def _values_form(values: tuple[Held, ...]) -> str:
     """Values are a set in a directory, which returns them in any order. Nearly every set is one plain text, or none."""
     if not values:
         return "l;"
     if len(values) == 1 and type(value := values[0]) is str and value.isascii():
         return f"lt{len(value)}:{value};"
     if plain_texts(values):
-        return _list(sorted(map(_text, values)))
-    return _list(
-        sorted([_value(value) for value in values if not isinstance(value, Secret)])
-    )
-
-
-def _agent(agent: AgentRef | None) -> str:
-    if agent is None:
-        return _NONE
-    account = (
-        _NONE if agent.account_code is None else _text(readable(agent.account_code))
-    )
-    return f"l{_number(agent.work_no)}{account};"
-
-
-def _problem(problem: Problem) -> str:
-    return _list(
-        (
-            _text(problem.kind),
-            _text(readable(problem.why)),
-            _agent(problem.agent),
-            _list(map(_text, sorted(map(readable, problem.users)))),
-            _number(problem.rule),
-            _NONE if problem.attribute is None else _text(problem.attribute),
-            _number(problem.record),
+        return _list_form(sorted(map(_text_form, values)))
+    return _list_form(
+        sorted(
+            [_value_form(value) for value in values if not isinstance(value, Secret)]
         )
     )
 
 
-def _refusal(refusal: Refusal) -> str:
-    numbers = map(_number, (refusal.allowed, refusal.planned))
-    return _list((_text(refusal.limit), *numbers, _text(readable(refusal.why))))
+def _agent_form(agent: AgentRef | None) -> str:
+    if agent is None:
+        return _NONE
+    account = (
+        _NONE
+        if agent.account_code is None
+        else _text_form(make_readable(agent.account_code))
+    )
+    return f"l{_number_form(agent.work_no)}{account};"
+
+
+def _problem_form(problem: Problem) -> str:
+    return _list_form(
+        (
+            _text_form(problem.kind),
+            _text_form(make_readable(problem.why)),
+            _agent_form(problem.agent),
+            _list_form(map(_text_form, sorted(map(make_readable, problem.users)))),
+            _number_form(problem.rule),
+            _NONE if problem.attribute is None else _text_form(problem.attribute),
+            _number_form(problem.record),
+        )
+    )
+
+
+def _refusal_form(refusal: Refusal) -> str:
+    numbers = map(_number_form, (refusal.allowed, refusal.planned))
+    return _list_form(
+        (_text_form(refusal.limit), *numbers, _text_form(make_readable(refusal.why)))
+    )
 
 
 # ---------------------------------------------------------------- one spelling for one value
@@ -205,45 +218,45 @@ def _refusal(refusal: Refusal) -> str:
 # joined faster, and its order is that of the octets.
 
 
-def _value(value: Value) -> str:
+def _value_form(value: Value) -> str:
     if type(value) is str and value.isascii():
-        return _text(value)
-    value = lossless(value)
+        return _text_form(value)
+    value = keep_octets(value)
     return (
         f"b{len(value)}:{value.decode('latin-1')}"
         if isinstance(value, bytes)
-        else _text(value)
+        else _text_form(value)
     )
 
 
-def _text(text: str) -> str:
+def _text_form(text: str) -> str:
     if not text.isascii():
-        text = _octets(text).decode("latin-1")
+        text = _to_octets(text).decode("latin-1")
     return f"t{len(text)}:{text}"
 
 
-def _number(number: int | None) -> str:
+def _number_form(number: int | None) -> str:
     return _NONE if number is None else f"i{number};"
 
 
-def _list(encoded: Iterable[str]) -> str:
+def _list_form(encoded: Iterable[str]) -> str:
     return f"l{''.join(encoded)};"
 
 
-def _octets(text: str) -> bytes:
+def _to_octets(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _digest(parts: Iterable[str]) -> str:
-    return "sha256:" + hashlib.sha256(_list(parts).encode("latin-1")).hexdigest()
+def _hash_forms(parts: Iterable[str]) -> str:
+    return "sha256:" + hashlib.sha256(_list_form(parts).encode("latin-1")).hexdigest()
 
 
-def fingerprinter(key: Secret) -> Fingerprint:
+def make_fingerprinter(key: Secret) -> Fingerprint:
     """HMAC-SHA-256 (RFC 2104) under `key`, of one user's one attribute, so that equal passwords do not look equal."""
-    material = equality.plain(key)
+    material = equality.reveal_value(key)
     octets = material if isinstance(material, bytes) else material.encode()
 
     def fingerprint(
@@ -251,7 +264,7 @@ def fingerprinter(key: Secret) -> Fingerprint:
         attribute: str,
         secret: Held,
     ) -> str:
-        value = equality.plain(secret)
+        value = equality.reveal_value(secret)
         body = (
             value
             if isinstance(value, bytes)

@@ -24,22 +24,22 @@ _TYPES: Final = {
 }  # fmt: skip
 
 
-def key(value: Value) -> Hashable:
+def dn_key(value: Value) -> Hashable:
     """A DN (RFC 4514) as its RDNs, each a set of (type, value); a value that is no DN is equal to itself alone."""
     text = text_of(value)
     try:
-        return rdns(text)
+        return split_rdns(text)
     except ValueError:
         return ("no DN", text)
 
 
-def rdns(name: str) -> tuple[Rdn, ...]:
+def split_rdns(name: str) -> tuple[Rdn, ...]:
     """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
-    plain = _plain(name)
-    return _rdns(name) if plain is None else (rdn(plain[0]), *plain[1])
+    plain = _split_plain(name)
+    return _parse_rdns(name) if plain is None else (rdn_key(plain[0]), *plain[1])
 
 
-def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
+def _split_plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
     """The one attribute that names an entry, as it is written, and the RDNs above; None where it is no plain text."""
     first, comma, above = name.partition(",")
     return (
@@ -49,30 +49,30 @@ def _plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
     )
 
 
-def _rdns(name: str) -> tuple[Rdn, ...]:
-    return tuple(map(rdn, rdn_texts(name)))
+def _parse_rdns(name: str) -> tuple[Rdn, ...]:
+    return tuple(map(rdn_key, rdn_texts(name)))
 
 
 def rdn_texts(name: str) -> list[str]:
     """The RDNs of a DN from the entry upwards, as they are written."""
-    return _split(name, ",;") if name.strip() else []
+    return _split_at(name, ",;") if name.strip() else []
 
 
-def rdn(
+def rdn_key(
     text: str, rule_of: Callable[[str], Equality] = lambda kind: Equality.CASE_IGNORE
 ) -> Rdn:
     """An RDN, ready to compare. `rule_of`: how values of an attribute type compare. Raises ValueError."""
-    return frozenset(_attribute(part, rule_of) for part in _split(text, "+"))
+    return frozenset(_parse_attribute(part, rule_of) for part in _split_at(text, "+"))
 
 
 # what stands above an entry is shared by most entries
-_above = lru_cache(maxsize=4096)(_rdns)
+_above = lru_cache(maxsize=4096)(_parse_rdns)
 
 
-def covers(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
+def is_below(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
     """Whether a DN is below a base, or is it, or is `one_level` below; a text that is no DN is the name of nobody."""
     try:
-        found = rdns(name)
+        found = split_rdns(name)
     except ValueError:
         return False
     for base in bases:
@@ -82,20 +82,20 @@ def covers(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
     return False
 
 
-def tidied(name: str) -> str:
+def tidy_dn(name: str) -> str:
     """A DN without the spaces around its signs that RFC 4514 does not have, and some servers do not take."""
     return ",".join(
-        "+".join(_tidied(part) for part in _split(rdn, "+"))
-        for rdn in _split(name, ",;")
+        "+".join(_tidy_parts(part) for part in _split_at(rdn, "+"))
+        for rdn in _split_at(name, ",;")
     )
 
 
-def _tidied(part: str) -> str:
+def _tidy_parts(part: str) -> str:
     kind, equals, raw = part.partition("=")
-    return kind.strip() + equals + _bare(raw.lstrip(" "))
+    return kind.strip() + equals + _strip_end(raw.lstrip(" "))
 
 
-def _bare(raw: str) -> str:
+def _strip_end(raw: str) -> str:
     """A value without the spaces at its end; one that is escaped is a part of it."""
     bare = raw.rstrip(" ")
     if not bare.endswith("\\"):
@@ -104,12 +104,12 @@ def _bare(raw: str) -> str:
     return raw[: len(bare) + escapes % 2]
 
 
-def naming(name: str) -> frozenset[str]:
+def naming_types(name: str) -> frozenset[str]:
     """The attribute types, in lower case, that name this entry; none for a name that is no DN."""
     try:
-        plain = _plain(name)
+        plain = _split_plain(name)
         if plain is None:
-            return frozenset(kind for kind, _ in _rdns(name)[0])
+            return frozenset(kind for kind, _ in _parse_rdns(name)[0])
     except (ValueError, IndexError):
         return frozenset()
     written, equals, _ = plain[0].partition("=")
@@ -118,7 +118,7 @@ def naming(name: str) -> frozenset[str]:
     )
 
 
-def _split(text: str, separators: str) -> list[str]:
+def _split_at(text: str, separators: str) -> list[str]:
     parts, start, place, quoted = [], 0, 0, False
     while place < len(text):
         letter = text[place]
@@ -133,7 +133,9 @@ def _split(text: str, separators: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hashable]:
+def _parse_attribute(
+    text: str, rule_of: Callable[[str], Equality]
+) -> tuple[str, Hashable]:
     written, equals, raw = text.partition("=")
     kind = type_of(written)
     if not (equals and kind):
@@ -142,8 +144,8 @@ def _attribute(text: str, rule_of: Callable[[str], Equality]) -> tuple[str, Hash
     if raw.startswith("#"):
         return kind, raw.strip().lower()
     rule = rule_of(kind)  # a name's values count as equal where they are alike
-    alike = key if rule is Equality.DN else LIKENESSES.get(rule, KEYS[rule])
-    return kind, alike(unescape(raw))
+    alike = dn_key if rule is Equality.DN else LIKENESSES.get(rule, KEYS[rule])
+    return kind, alike(unescape_value(raw))
 
 
 @lru_cache(maxsize=256)
@@ -153,9 +155,9 @@ def type_of(written: str) -> str:
     return _TYPES.get(kind, kind) if _TYPE.fullmatch(kind) else ""
 
 
-def unescape(raw: str) -> str:
+def unescape_value(raw: str) -> str:
     """A value of a DN as it is meant (RFC 4514 §2.4); white space that is not escaped is no part of its ends."""
-    body = _bare(raw)
+    body = _strip_end(raw)
     if len(body) > 1 and body[0] == body[-1] == '"':
         body = body[1:-1]
     if "\\" not in body:

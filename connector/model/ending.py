@@ -14,7 +14,7 @@ NOT_SENT: Final = "not sent"
 """With these words the reason begins of a change that was not sent since the run was stopped."""
 
 
-class Ending(Struct, frozen=True):
+class RunEnding(Struct, frozen=True):
     """Users by what became of their changes. Each is counted once, but for `unnoted`."""
 
     written: int = 0
@@ -52,7 +52,7 @@ class Ending(Struct, frozen=True):
         # seldom many
         others = [each for each in outcomes if each.result is not Result.WRITTEN]
         written = len(outcomes) - len(others)
-        counts = Counter(map(_place, others))
+        counts = Counter(map(_counted_as, others))
         unsent = any(
             each.result is Result.SKIPPED and each.why.startswith(NOT_SENT)
             for each in others
@@ -76,7 +76,7 @@ class Ending(Struct, frozen=True):
         return replace(settled, not_sent=settled.not_sent + changes, stopped=True)
 
     @property
-    def users(self) -> int:
+    def user_count(self) -> int:
         return sum(
             (
                 self.written,
@@ -105,7 +105,7 @@ class Ending(Struct, frozen=True):
         return self.cut and self.stopped and not self.touched
 
 
-def _place(outcome: Outcome) -> str:
+def _counted_as(outcome: Outcome) -> str:
     """The field of `Ending` in which an outcome counts that is not *written*."""
     match outcome.result:
         case Result.UNCHANGED:
@@ -113,4 +113,4 @@ def _place(outcome: Outcome) -> str:
         case Result.SKIPPED:
             return "left_out" if outcome.aside else "not_sent"
         case _:
-            return "not_known" if outcome.open else "not_written"
+            return "not_known" if outcome.is_open else "not_written"

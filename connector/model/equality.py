@@ -29,22 +29,22 @@ _OF_TEXT: Final = frozenset(
 )
 _KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     **folding.KEYS,
-    Equality.DN: dn.key,
+    Equality.DN: dn.dn_key,
 }
 
 
-def key(rule: Equality, value: Value) -> Hashable:
+def equality_key(rule: Equality, value: Value) -> Hashable:
     """What equal values have in common. A value that does not fit its rule is equal to itself alone."""
     return _KEYS[rule](value)
 
 
-def written(rule: Equality, value: Held) -> str | None:
+def write_key(rule: Equality, value: Held) -> str | None:
     """The key of a value as text, where it is one or a whole number."""
-    found = key(rule, plain(value))
+    found = equality_key(rule, reveal_value(value))
     return str(found) if isinstance(found, str | int) else None
 
 
-def likeness(rule: Equality, value: Value) -> Hashable:
+def likeness_key(rule: Equality, value: Value) -> Hashable:
     """What values have in common that some server may take for equal; equal ones are alike."""
     return folding.LIKENESSES.get(rule, _KEYS[rule])(value)
 
@@ -54,14 +54,14 @@ def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
     return folding.LIKENESSES.get(rule, _KEYS[rule])
 
 
-def alike(
+def are_alike(
     rule: Equality,
     some: Iterable[Held],
     others: Iterable[Held],
 ) -> bool:
     """Whether two collections may hold the same values, as some server has it."""
-    return {likeness(rule, plain(value)) for value in some} == {
-        likeness(rule, plain(value)) for value in others
+    return {likeness_key(rule, reveal_value(value)) for value in some} == {
+        likeness_key(rule, reveal_value(value)) for value in others
     }
 
 
@@ -70,17 +70,17 @@ def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
     return _KEYS[rule]
 
 
-def digest(rule: Equality, value: Held) -> str:
+def digest_value(rule: Equality, value: Held) -> str:
     """32 hexadecimal digits that equal values have in common, and no others."""
-    folded = _KEYS[rule](value if type(value) is str else plain(value))
-    said = folded if type(folded) is str else f"\0{_said(folded)}"
+    folded = _KEYS[rule](value if type(value) is str else reveal_value(value))
+    said = folded if type(folded) is str else f"\0{_key_text(folded)}"
     return blake2s(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _said(folded: Hashable) -> str:
+def _key_text(folded: Hashable) -> str:
     """A key as text: the same for equal ones, in whatever order a set gives its members."""
     if isinstance(folded, (tuple, frozenset)):
-        parts = list(map(_said, folded))
+        parts = list(map(_key_text, folded))
         return f"({','.join(parts if isinstance(folded, tuple) else sorted(parts))})"
     return repr(folded.normalize() if isinstance(folded, Decimal) else folded)
 
@@ -96,8 +96,8 @@ def same_set(
     others: Iterable[Held],
 ) -> bool:
     """Whether two collections hold the same values, in whatever order."""
-    return {key(rule, plain(value)) for value in some} == {
-        key(rule, plain(value)) for value in others
+    return {equality_key(rule, reveal_value(value)) for value in some} == {
+        equality_key(rule, reveal_value(value)) for value in others
     }
 
 
@@ -107,21 +107,23 @@ def whether_held(
     value: Held,
 ) -> Holds:
     """What the values that an attribute shows say of one."""
-    keys = {key(rule, plain(each)) for each in held}
+    keys = {equality_key(rule, reveal_value(each)) for each in held}
     if not keys:
         return Holds.ABSENT
-    return Holds.SAME if key(rule, plain(value)) in keys else Holds.OTHER
+    return (
+        Holds.SAME if equality_key(rule, reveal_value(value)) in keys else Holds.OTHER
+    )
 
 
-def distinct(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
+def drop_equal(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
     """Of equal values the first."""
     found: dict[Hashable, Held] = {}
     for value in values:
-        found.setdefault(key(rule, plain(value)), value)
+        found.setdefault(equality_key(rule, reveal_value(value)), value)
     return tuple(found.values())
 
 
-def minus(
+def subtract_equal(
     rule: Equality,
     some: Iterable[Held],
     others: Iterable[Held],
@@ -131,15 +133,19 @@ def minus(
         return tuple(some)
     if some == others:
         return ()
-    without = {key(rule, plain(value)) for value in others}
-    return tuple(value for value in some if key(rule, plain(value)) not in without)
+    without = {equality_key(rule, reveal_value(value)) for value in others}
+    return tuple(
+        value
+        for value in some
+        if equality_key(rule, reveal_value(value)) not in without
+    )
 
 
-def plain(value: Held) -> Value:
+def reveal_value(value: Held) -> Value:
     """The value, out of its `Secret` where it is in one; for comparing only."""
     return value.reveal() if isinstance(value, Secret) else value
 
 
 def plain_text(value: Held) -> str:
     """The same, as text; octets that are none stand for themselves."""
-    return folding.text_of(plain(value))
+    return folding.text_of(reveal_value(value))

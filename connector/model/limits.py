@@ -80,7 +80,7 @@ class Limits(Struct, frozen=True):
     """How many users may be in step already where no earlier apply is known."""
 
 
-class Pace(Struct, frozen=True):
+class ApplyPace(Struct, frozen=True):
     """How an apply goes about it."""
 
     ramp: tuple[int, ...] = (5, 50)
@@ -91,7 +91,7 @@ class Pace(Struct, frozen=True):
     """Seconds that a batch may wait altogether until readers see what was written."""
 
 
-class Whole(Struct, frozen=True):
+class LimitBasis(Struct, frozen=True):
     """What percentages are of."""
 
     matched: int
@@ -110,10 +110,10 @@ class Whole(Struct, frozen=True):
     no share is judged."""
 
 
-def refusals(
+def find_refusals(
     limits: Limits,
     summary: Summary,
-    whole: Whole,
+    whole: LimitBasis,
     changes: Sequence[Change],
     *,
     some: bool = False,
@@ -151,14 +151,15 @@ def refusals(
 def _of_the_source(
     limits: Limits,
     summary: Summary,
-    whole: Whole,
+    whole: LimitBasis,
     *,
     some: bool,
 ) -> Iterator[Refusal]:
     if summary.agents == 0:
         why = "the source has no agents at all. Check the tenant and the app key"
         if whole.beside:
-            why = f"the source has {_agents(whole.beside)}, and none of this job. Check source.only and source.except"
+            others = _count_agents(whole.beside)
+            why = f"the source has {others}, and none of this job. Check source.only and source.except"
         yield Refusal(
             "agents",
             1,
@@ -171,7 +172,7 @@ def _of_the_source(
         return
     allowed, drop = limits.agents_drop.of(last.agents), last.agents - summary.agents
     if drop > allowed:
-        why = f"{whose} has {_agents(summary.agents)}; the last good run read {last.agents}. Check the tenant"
+        why = f"{whose} has {_count_agents(summary.agents)}; the last good run read {last.agents}. Check the tenant"
         yield Refusal(
             "agents_drop",
             allowed,
@@ -186,8 +187,8 @@ def _of_the_source(
             if expected == last.matched
             else f" ({expected} without the agents that are gone)"
         )
-        have = f"{_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
-        why = f"{have} a user; in the last good run {last.matched} had one{left}. {_unclear(summary)}"
+        have = f"{_count_agents(summary.matched)} {'has' if summary.matched == 1 else 'have'}"
+        why = f"{have} a user; in the last good run {last.matched} had one{left}. {_count_unclear(summary)}"
         why += "Check base, filter and match rules"
         yield Refusal(
             MATCHED_DROP,
@@ -197,18 +198,18 @@ def _of_the_source(
         )
 
 
-def _unclear(summary: Summary) -> str:
+def _count_unclear(summary: Summary) -> str:
     """How many agents may have a user, and have none since it is not clear whose it is; as a sentence."""
     number = summary.contested + summary.ambiguous
     verb = "is" if number == 1 else "are"
     return (
-        f"{_agents(number)} {verb} contested or ambiguous: see the problems. "
+        f"{_count_agents(number)} {verb} contested or ambiguous: see the problems. "
         if number
         else ""
     )
 
 
-def _agents(number: int) -> str:
+def _count_agents(number: int) -> str:
     return f"{number} {'agent' if number == 1 else 'agents'}"
 
 
@@ -227,11 +228,11 @@ def takes_value(change: Change, each: AttributeChange) -> bool:
 def too_many(
     limits: Limits,
     summary: Summary,
-    whole: Whole,
+    whole: LimitBasis,
     changes: Sequence[Change],
 ) -> Iterator[Refusal]:
     """Every limit of users that the plan exceeds."""
-    yield from _beyond(
+    yield from _refuse_beyond(
         "update",
         limits.update,
         summary.update,
@@ -241,14 +242,14 @@ def too_many(
     if limits.clear is None:
         yield from _cleared_beyond_default(summary.clear, whole.holders, changes)
     else:
-        yield from _beyond(
+        yield from _refuse_beyond(
             CLEAR,
             limits.clear,
             summary.clear,
             whole.owned,
             "empty an attribute",
         )
-    yield from _beyond(
+    yield from _refuse_beyond(
         "secret",
         limits.secret or limits.update,
         summary.secret,
@@ -258,7 +259,7 @@ def too_many(
     limited = changes if limits.attributes else ()
     users = Counter(each.name for change in limited for each in change.attributes)
     for name, limit in limits.attributes.items():
-        yield from _beyond(
+        yield from _refuse_beyond(
             f"attributes.{name}",
             limit,
             users[name],
@@ -267,7 +268,7 @@ def too_many(
         )
 
 
-def _beyond(
+def _refuse_beyond(
     name: str,
     limit: Limit,
     planned: int,
@@ -281,7 +282,7 @@ def _beyond(
             name,
             allowed,
             planned,
-            f"it would {what} of {_users(planned)}; {_are(allowed)} allowed{share}",
+            f"it would {what} of {_count_users(planned)}; {_are(allowed)} allowed{share}",
         )
 
 
@@ -292,7 +293,7 @@ def _cleared_beyond_default(
 ) -> Iterator[Refusal]:
     """The refusal by the default of `clear`: of the number and the shares of attributes, by the lowest."""
     allowed = CLEAR_USERS.number
-    why = f"it would empty an attribute of {_users(planned)}; by default {_are(allowed)} allowed"
+    why = f"it would empty an attribute of {_count_users(planned)}; by default {_are(allowed)} allowed"
     found = (
         [
             Refusal(
@@ -323,7 +324,7 @@ def _cleared_beyond_default(
                 if whole == 1
                 else f"the {whole} users that hold"
             )
-            why = f"it would empty {name} of {_users(users)}; by default {_are(allowed)} allowed "
+            why = f"it would empty {name} of {_count_users(users)}; by default {_are(allowed)} allowed "
             found.append(
                 Refusal(
                     CLEAR,
@@ -335,7 +336,7 @@ def _cleared_beyond_default(
     yield from sorted(found, key=lambda each: (each.allowed, -each.planned))[:1]
 
 
-def _users(number: int) -> str:
+def _count_users(number: int) -> str:
     return f"{number} {'user' if number == 1 else 'users'}"
 
 

@@ -138,17 +138,19 @@ def count_time(last: datetime | None, now: datetime) -> timedelta:
 class Memory(Protocol):
     """What earlier runs left behind about one directory, as far as making a plan needs it."""
 
-    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
+    def read_confirmed(
+        self, users: Collection[str]
+    ) -> Mapping[str, Mapping[str, Owned]]:
         """By user id what this job is known to have written last to these users."""
 
-    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
+    def read_agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         """By user id the agent for whom this job wrote these users last, or may have, where that is known.
 
         A write that was taken back does not count; what is there then is an earlier
         agent's, or nobody's.
         """
 
-    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
+    def read_past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         """By user id what runs of any job set out to change there, the oldest run's first."""
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
@@ -157,63 +159,63 @@ class Memory(Protocol):
     def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
         """The days on which an attribute of these users was written last, in order; not those of pruned runs."""
 
-    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
 
         What it may have written, for the outcome is not known, counts as written. A user of
         whom only `unshown` knows comes without attributes.
         """
 
-    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         """By user id the attributes whose last write by this job the directory took, and did not show.
 
         With the values of that write; none, where they are secrets, or were not there any more.
         """
 
-    def replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         """Of the same writes as `unshown`, the values that were there before; none, where they are secrets."""
 
-    def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """What any job wrote last and the directory stores in another spelling, by user and attribute."""
 
-    def unsettled(self) -> Iterator[Unsettled]:
+    def read_unsettled(self) -> Iterator[Unsettled]:
         """Writes of this job of which nobody knows whether they happened, and that no later one has overtaken."""
 
-    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """What any job wrote last, or may have written, at servers that this one may not have heard of yet."""
 
-    def others(self) -> Iterator[Others]:
+    def read_other_jobs(self) -> Iterator[Others]:
         """Every user that holds something another job of this state wrote last."""
 
-    def former(self) -> Iterator[tuple[str, str]]:
+    def read_former(self) -> Iterator[tuple[str, str]]:
         """Attributes of users that hold, or held, values of this job which its `owns` leaves out, with what had it."""
 
-    def rewritten(self) -> Mapping[tuple[str, str], Owned]:
+    def read_rewritten(self) -> Mapping[tuple[str, str], Owned]:
         """What this job wrote there more than once running, by user id and attribute."""
 
-    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+    def read_stale(self) -> Mapping[str, tuple[timedelta, int]]:
         """Users that nobody claimed in the last apply, by id: for how long by then, and in how many runs."""
 
-    def lapsed(self) -> frozenset[str]:
+    def read_lapsed(self) -> frozenset[str]:
         """Users of this job, by id, that the last apply found nowhere, and said so."""
 
-    def cleared(self) -> Iterator[Cleared]:
+    def read_cleared(self) -> Iterator[Cleared]:
         """What this job cleared from users that nobody claimed, and to which it has not written since."""
 
-    def looked(self) -> datetime | None:
+    def read_last_look(self) -> datetime | None:
         """When an apply last looked for who is stale."""
 
-    def refused(self) -> Mapping[str, Refused]:
+    def read_refused(self) -> Mapping[str, Refused]:
         """By user id, what earlier runs of this job were refused."""
 
-    def excluded(self) -> Mapping[str, frozenset[str]]:
+    def read_excluded(self) -> Mapping[str, frozenset[str]]:
         """By entry of the exclude list, the ids of the users that it has named."""
 
     def last_good(self) -> LastGood | None:
         """What the last good apply of this job found; None: there was none."""
 
-    def new(self) -> bool:
+    def is_new(self) -> bool:
         """Whether earlier applies of this job to this directory would be known, and none is."""
 
-    def blank(self) -> bool:
+    def is_blank(self) -> bool:
         """Whether it would be known what was written to this directory, and nothing is, but for some agents alone."""

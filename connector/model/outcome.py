@@ -61,11 +61,11 @@ class Outcome(Struct, frozen=True, gc=False):
     """Whether `shown` is the write's own answer, and not a reading after it."""
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether only reading tells what is there now."""
         return self.unknown or self.may_stand
 
     @property
     def touched(self) -> bool:
         """Whether something was written, or may have been."""
-        return self.result is Result.WRITTEN or self.open or bool(self.lost)
+        return self.result is Result.WRITTEN or self.is_open or bool(self.lost)

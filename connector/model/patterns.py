@@ -18,66 +18,70 @@ H = TypeVar("H", bound=Held)
 _OPEN = "\0"
 
 
-def joined(patterns: Iterable[str]) -> str:
+def join_patterns(patterns: Iterable[str]) -> str:
     """Several patterns as one: the same text in whatever order they come. No pattern holds a line break."""
     several = sorted(set(patterns))
     return ALL if ALL in several else "\n".join(several)
 
 
-def of(template: Template) -> str:
+def pattern_of(template: Template) -> str:
     """The pattern of whatever a template makes: its fields stand for anything. `*` where it is a field alone."""
     globs = [piece if isinstance(piece, str) else ALL for piece in template.pieces]
     return re.sub(r"\*+", ALL, "".join(globs))
 
 
-def parts(pattern: str) -> list[str]:
+def split_pattern(pattern: str) -> list[str]:
     """The patterns of which a value has to fit one."""
     return pattern.split("\n")
 
 
-def said(pattern: str | None) -> str:
+def describe_pattern(pattern: str | None) -> str:
     """The patterns for a reader."""
-    return "" if pattern is None else " or ".join(parts(pattern))
+    return "" if pattern is None else " or ".join(split_pattern(pattern))
 
 
 @lru_cache(maxsize=256)
-def owns(pattern: str) -> Callable[[Held], bool]:
+def is_owned(pattern: str) -> Callable[[Held], bool]:
     """Whether a value is one of ours; case does not count. A secret is let out of its wrapping in no frame of ours."""
     if pattern == ALL:
         return lambda value: True
-    any_part = "|".join(map(_expression, parts(pattern)))
+    any_part = "|".join(map(_compile_pattern, split_pattern(pattern)))
     expression = re.compile(any_part, re.IGNORECASE | re.DOTALL)
     return lambda value: expression.fullmatch(equality.plain_text(value)) is not None
 
 
-def ours(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
+def owned_values(pattern: str | None, values: Iterable[H]) -> tuple[H, ...]:
     """Those of the values that are ours; None: all of them."""
     if pattern is None or pattern == ALL:
         return tuple(values)
-    test = owns(pattern)
+    test = is_owned(pattern)
     return tuple(value for value in values if test(value))
 
 
-def _expression(pattern: str) -> str:
+def _compile_pattern(pattern: str) -> str:
     return ".*".join(map(re.escape, pattern.split(ALL)))
 
 
 @lru_cache(maxsize=256)
-def apart(one: str | None, other: str | None) -> bool:
+def are_apart(one: str | None, other: str | None) -> bool:
     """Whether no value fits both patterns; None: every value fits.
 
     What stands between two asterisks can always follow the other's: only their ends tell.
     """
     if one is None or other is None:
         return False
-    return all(_apart(each, its) for each in parts(one) for its in parts(other))
+    return all(
+        _are_apart(each, its)
+        for each in split_pattern(one)
+        for its in split_pattern(other)
+    )
 
 
-def _apart(one: str, other: str) -> bool:
+def _are_apart(one: str, other: str) -> bool:
     if ALL not in other:
-        return not owns(one)(other)
+        return not is_owned(one)(other)
     if ALL not in one:
-        return not owns(other)(one)
+        return not is_owned(other)(one)
     heads = [each.split(ALL)[0].lower() for each in (one, other)]
     tails = [each.split(ALL)[-1].lower() for each in (one, other)]
     short_head, long_head = sorted(heads, key=len)
@@ -87,7 +91,7 @@ def _apart(one: str, other: str) -> bool:
     return not (heads_agree and tails_agree)
 
 
-def fits(
+def fits_pieces(
     rule: Equality,
     outline: Sequence[str | None],
     value: Held,
@@ -96,7 +100,7 @@ def fits(
 ) -> bool:
     """Whether a value can be what such pieces make, as the attribute compares, if None may be anything."""
     made = "".join(_OPEN if piece is None else piece for piece in outline)
-    key, text = equality.written(rule, made), equality.written(rule, value)
+    key, text = equality.write_key(rule, made), equality.write_key(rule, value)
     if key is None or text is None:
         key, text = made, equality.plain_text(value)
     pattern = ".*".join(map(re.escape, key.split(_OPEN)))

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from connector.model.change import AgentRef, Change, Kind, Look
+from connector.model.change import AgentRef, Change, ChangeKind, Look
 
 ANOTHER_KEY: Final = "another key"
 """Under this word a plan's `about` says that the key is not that of earlier runs."""
@@ -30,7 +30,7 @@ NOTICED: Final = "noticed"
 or written."""
 
 
-class Near(Struct, frozen=True, order=True, forbid_unknown_fields=True):
+class NearMiss(Struct, frozen=True, order=True, forbid_unknown_fields=True):
     """A user that almost matches."""
 
     user: str
@@ -55,7 +55,7 @@ class Problem(Struct, frozen=True):
     rule: int | None = None
     attribute: str | None = None
     record: int | None = None
-    near: tuple[Near, ...] = ()
+    near: tuple[NearMiss, ...] = ()
     """Of an unmatched agent, some users that almost match: a hint, and in no digest."""
 
 
@@ -91,7 +91,7 @@ class Summary(Struct, frozen=True):
     secret: int = 0
 
 
-class Drawn(Struct, frozen=True):
+class EarlierPlan(Struct, frozen=True):
     """An earlier plan, as far as a later one is compared with it."""
 
     plan: str = ""
@@ -103,7 +103,7 @@ class Drawn(Struct, frozen=True):
     """What each is about and what it says, both as digests."""
 
 
-class Since(Struct, frozen=True, forbid_unknown_fields=True):
+class PlanNews(Struct, frozen=True, forbid_unknown_fields=True):
     """What is new in a plan since an earlier one."""
 
     plan: str
@@ -149,12 +149,12 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True):
 class PlanNotes(Struct, frozen=True):
     """What a reader is told of a plan beside what it does. In no digest."""
 
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[ChangeKind, ...] = ()
     """Kinds of its changes, which they partition (`planning/kinds.py`)."""
     worth_a_look: tuple[Look, ...] = ()
     people: Mapping[str, str] = {}
     """The names of people by the users' names in the plan, as far as they were read."""
-    since: Since | None = None
+    since: PlanNews | None = None
     """What is new since an earlier plan."""
     lost: int = 0
     """How many users lose a value that this job did not write, as far as is remembered."""

@@ -48,12 +48,12 @@ holds for."""
 _PLACES: Final = {kind: number for number, kind in enumerate(KINDS)}
 
 
-def explain(kind: str) -> str:
+def explain_kind(kind: str) -> str:
     """What the kind means; a kind that is not in the table speaks through the reasons of its lines alone."""
     return KINDS.get(kind, "Each line gives the reason.")
 
 
-def grouped(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+def group_problems(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
     """Problems by kind: first the kinds of the table, in its order, then all others."""
     groups: dict[str, list[Problem]] = {kind: [] for kind in KINDS}
     for problem in problems:
@@ -61,7 +61,7 @@ def grouped(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
     return {kind: group for kind, group in groups.items() if group}
 
 
-def alike(
+def group_alike(
     problems: Iterable[Problem], mark: Callable[[Problem], str]
 ) -> list[list[Problem]]:
     """Problems of one kind in their order; those that differ only in agent and user are together where the first is.
@@ -80,6 +80,6 @@ def alike(
     ]
 
 
-def place(kind: str) -> int:
+def kind_rank(kind: str) -> int:
     """Where a kind comes in that order; one that is not in the table comes last."""
     return _PLACES.get(kind, len(_PLACES))

@@ -37,7 +37,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        mine, theirs = _octets(self.__value), _octets(other.reveal())
+        mine, theirs = _to_octets(self.__value), _to_octets(other.reveal())
         return hmac.compare_digest(mine, theirs)
 
     __hash__ = None  # type: ignore[assignment]  # a hash would put a secret into sets, dicts and their views
@@ -46,7 +46,7 @@ class Secret:
         raise TypeError("a secret is never pickled or copied")
 
 
-def _octets(value: Value) -> bytes:
+def _to_octets(value: Value) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
@@ -54,7 +54,7 @@ UNKNOWN_SECRET: Final = Secret("")
 """A secret that the source has and does not tell, by identity: it is neither absent nor a value."""
 
 
-def hidden(value: Value | Secret) -> Secret:
+def hide_value(value: Value | Secret) -> Secret:
     """The value as a secret, whatever it was."""
     return value if isinstance(value, Secret) else Secret(value)
 

@@ -22,7 +22,7 @@ class Agent(Struct, frozen=True, gc=False):
         return AgentRef(self.work_no, self.account_code)
 
 
-class Invalid(Struct, frozen=True):
+class InvalidRecord(Struct, frozen=True):
     """A record that cannot be read, and what of it could be."""
 
     record: int
@@ -37,14 +37,14 @@ class Tenant(Struct, frozen=True):
     """Everything that the source knows, read whole."""
 
     agents: list[Agent]
-    invalid: list[Invalid] = []
+    invalid: list[InvalidRecord] = []
     sip_service_ip: str | None = None
     sip_service_port: str | None = None
     notes: list[str] = []
     """Faults of the tenant's own fields, one line each."""
     others: frozenset[int] = frozenset()
     """Numbers of agents that are not this job's."""
-    others_invalid: list[Invalid] = []
+    others_invalid: list[InvalidRecord] = []
     """Records that cannot be read and are not this job's."""
     unknown_secrets: int = 0
     """Agents whose password is masked, or shared by so many that it is taken for a mask."""
@@ -55,6 +55,6 @@ class Tenant(Struct, frozen=True):
         return len(self.agents) - len(self.others) + len(self.invalid)
 
     @property
-    def beside(self) -> int:
+    def other_jobs_count(self) -> int:
         """How many are not."""
         return len(self.others) + len(self.others_invalid)

@@ -8,7 +8,7 @@ _NEAR: Final = 0.75
 """Names that are less alike than this are two names, and no slip of the pen."""
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """The nearest name, as the end of a sentence; nothing where none is near."""
     names = {each.lower(): each for each in known}
     near = difflib.get_close_matches(

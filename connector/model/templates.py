@@ -15,7 +15,7 @@ from typing import Final, Self
 from msgspec import Struct
 
 from connector.model import Agent, Held, Secret, Tenant, text_of
-from connector.model.spelling import meant
+from connector.model.spelling import suggest_name
 from connector.model.transforms import TRANSFORMS, Step, TemplateError
 
 AGENT_FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
@@ -25,7 +25,7 @@ SECRET_FIELDS: Final = frozenset({"sipPwd"})
 Render = Callable[[Agent], Held | None]
 
 
-class Piece(Struct, frozen=True):
+class TemplatePiece(Struct, frozen=True):
     """A field with its transforms, each as it is written; `default` stands in for an absent field."""
 
     field: str
@@ -45,12 +45,12 @@ class Template(Struct, frozen=True):
     """A parsed template; `bind` it to a tenant, then render it for each agent."""
 
     text: str
-    pieces: tuple[str | Piece, ...]
+    pieces: tuple[str | TemplatePiece, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises TemplateError."""
-        pieces = tuple(_pieces(text))
+        pieces = tuple(_parse_pieces(text))
         if not pieces:
             raise TemplateError("an empty template")
         return cls(text, pieces)
@@ -58,7 +58,7 @@ class Template(Struct, frozen=True):
     @property
     def fields(self) -> frozenset[str]:
         return frozenset(
-            piece.field for piece in self.pieces if isinstance(piece, Piece)
+            piece.field for piece in self.pieces if isinstance(piece, TemplatePiece)
         )
 
     @property
@@ -70,7 +70,7 @@ class Template(Struct, frozen=True):
         return frozenset(
             piece.field
             for piece in self.pieces
-            if isinstance(piece, Piece)
+            if isinstance(piece, TemplatePiece)
             and piece.field in TENANT_FIELDS
             and not piece.apply(_tenant_field(tenant, piece.field))
         )
@@ -85,20 +85,20 @@ class Template(Struct, frozen=True):
             for piece in self.pieces
         ]
 
-    def lacks(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+    def find_missing(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
         """The fields of which nothing is left for this agent, so that there is no value."""
         made = zip(self.pieces, self.outline(agent, tenant), strict=True)
         return tuple(
             piece.field
             for piece, text in made
-            if isinstance(piece, Piece) and text is None
+            if isinstance(piece, TemplatePiece) and text is None
         )
 
-    def within(self, tenant: Tenant) -> Self:
+    def fill_tenant(self, tenant: Tenant) -> Self:
         """The same with the tenant's fields filled in, as far as it has them."""
         filled = (
             piece.apply(_tenant_field(tenant, piece.field)) or piece
-            if isinstance(piece, Piece) and piece.field in TENANT_FIELDS
+            if isinstance(piece, TemplatePiece) and piece.field in TENANT_FIELDS
             else piece
             for piece in self.pieces
         )
@@ -108,25 +108,25 @@ class Template(Struct, frozen=True):
         """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
         if self.missing(tenant):
             return lambda agent: None
-        pieces = self.within(tenant).pieces
-        if len(pieces) == 1 and isinstance(pieces[0], Piece):
-            return _lone(pieces[0])
-        return _joined(pieces, secret=self.secret)
+        pieces = self.fill_tenant(tenant).pieces
+        if len(pieces) == 1 and isinstance(pieces[0], TemplatePiece):
+            return _render_lone(pieces[0])
+        return _render_joined(pieces, secret=self.secret)
 
 
-def _lone(piece: Piece) -> Render:
+def _render_lone(piece: TemplatePiece) -> Render:
     """The commonest template, one field: no list, no join, and no call at all where there are no transforms."""
     if piece.field == "sipPwd":
         if not piece.steps:
             return lambda agent: agent.sip_pwd
-        return _joined([piece], secret=True)
+        return _render_joined([piece], secret=True)
     get = _GETTERS[piece.field]
     if not piece.steps:
         return get
     return lambda agent: piece.apply(get(agent)) or None
 
 
-def _joined(pieces: Sequence[str | Piece], *, secret: bool) -> Render:
+def _render_joined(pieces: Sequence[str | TemplatePiece], *, secret: bool) -> Render:
     def render(agent: Agent) -> Held | None:
         words: list[str] = []
         for piece in pieces:
@@ -140,7 +140,7 @@ def _joined(pieces: Sequence[str | Piece], *, secret: bool) -> Render:
     return render
 
 
-def _apply_to_agent(piece: Piece, agent: Agent) -> str | None:
+def _apply_to_agent(piece: TemplatePiece, agent: Agent) -> str | None:
     return piece.apply(_GETTERS[piece.field](agent))
 
 
@@ -170,7 +170,7 @@ def _tenant_field(tenant: Tenant, field: str) -> str | None:
 
 
 def _piece_of(
-    piece: Piece,
+    piece: TemplatePiece,
     tenant: Tenant | None,
     agent: Agent,
 ) -> str | None:
@@ -184,8 +184,8 @@ def _piece_of(
 # ---------------------------------------------------------------- parsing
 
 
-def _pieces(text: str) -> list[str | Piece]:
-    pieces: list[str | Piece] = []
+def _parse_pieces(text: str) -> list[str | TemplatePiece]:
+    pieces: list[str | TemplatePiece] = []
     literal: list[str] = []
     faults: list[str] = []
     place = 0
@@ -204,12 +204,12 @@ def _pieces(text: str) -> list[str | Piece]:
                 pieces.append("".join(literal))
                 literal.clear()
             try:
-                words, place = _expression(text, place + 1)
+                words, place = _parse_expression(text, place + 1)
             except TemplateError as fault:
                 faults.append(str(fault))
                 break
             try:
-                pieces.append(_piece(words))
+                pieces.append(_parse_piece(words))
             except TemplateError as fault:
                 faults.append(str(fault))
         else:
@@ -222,7 +222,7 @@ def _pieces(text: str) -> list[str | Piece]:
     return pieces
 
 
-def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
+def _parse_expression(text: str, start: int) -> tuple[list[list[str]], int]:
     """The words between braces, by bars and then by colons, and the place behind the closing brace."""
     words: list[list[str]] = [[""]]
     place = start
@@ -250,31 +250,33 @@ def _expression(text: str, start: int) -> tuple[list[list[str]], int]:
     raise TemplateError(f"an unclosed brace at character {start}")
 
 
-def _piece(words: list[list[str]]) -> Piece:
+def _parse_piece(words: list[list[str]]) -> TemplatePiece:
     (field, *rest), *transforms = words
     field = field.strip()
     known = AGENT_FIELDS + TENANT_FIELDS
     faults: list[str] = []
     if rest or field not in known:
         faults.append(
-            f"no field {':'.join([field, *rest])!r}{meant(field, known)}; there are {', '.join(known)}"
+            f"no field {':'.join([field, *rest])!r}{suggest_name(field, known)}; there are {', '.join(known)}"
         )
     steps: list[tuple[str, Step]] = []
     for name, *rest in transforms:
         try:
-            steps.append((":".join((name.strip(), *rest)), _step(name.strip(), rest)))
+            steps.append(
+                (":".join((name.strip(), *rest)), _parse_step(name.strip(), rest))
+            )
         except TemplateError as fault:
             faults.append(str(fault))
     if faults:
         raise TemplateError(". Also: ".join(faults))
-    return Piece(field, tuple(steps))
+    return TemplatePiece(field, tuple(steps))
 
 
-def _step(name: str, arguments: list[str]) -> Step:
+def _parse_step(name: str, arguments: list[str]) -> Step:
     transform = TRANSFORMS.get(name)
     if transform is None:
         raise TemplateError(
-            f"no transform {name!r}{meant(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}"
+            f"no transform {name!r}{suggest_name(name, TRANSFORMS)}; there are {', '.join(TRANSFORMS)}"
         )
     if len(arguments) != len(transform.takes):
         raise TemplateError(

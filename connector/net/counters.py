@@ -26,7 +26,7 @@ class RequestCounts(Struct):
 _counts: Final = defaultdict[str, RequestCounts](RequestCounts)
 
 
-def begin() -> None:
+def reset_counts() -> None:
     """Forget what was counted for the run before."""
     with _lock:
         _counts.clear()
@@ -44,7 +44,7 @@ def count_error(side: str) -> None:
         _counts[side].errors += 1
 
 
-def counted() -> dict[str, RequestCounts]:
+def read_counts() -> dict[str, RequestCounts]:
     """Return what has been counted since the run began, by side."""
     with _lock:
         return {side: replace(each) for side, each in _counts.items()}

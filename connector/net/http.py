@@ -45,7 +45,7 @@ under a request."""
 _PROXY_PLACE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """An HTTP answer, read to its end."""
 
     status: int
@@ -59,7 +59,7 @@ class Answer(Struct, frozen=True):
         return f"<answer {self.status} of {self.where}>"  # the body may hold passwords
 
 
-class Limits(Struct, frozen=True):
+class ExchangeLimits(Struct, frozen=True):
     """What an exchange may take."""
 
     timeout: float
@@ -72,7 +72,7 @@ class Limits(Struct, frozen=True):
     """Seconds of a whole exchange, where no job sets them; None: ten timeouts."""
 
     @property
-    def seconds(self) -> float:
+    def whole_seconds(self) -> float:
         """Seconds of a whole exchange."""
         return self.in_all or TIMEOUTS * self.timeout
 
@@ -82,12 +82,14 @@ class Limits(Struct, frozen=True):
         return kind(what if self.in_all else f"{what} ({setting})", where=where)
 
 
-class _Route:
+class _ServerRoute:
     """The way to one server, and what was seen of the last exchange on it."""
 
-    def __init__(self, origin: str, trusted: ssl.SSLContext, limits: Limits) -> None:
+    def __init__(
+        self, origin: str, trusted: ssl.SSLContext, limits: ExchangeLimits
+    ) -> None:
         self.proxy = proxy_for(origin)
-        self.limit = TimeLimit(limits.seconds)
+        self.limit = TimeLimit(limits.whole_seconds)
         self._timeout = limits.timeout
         self._request_was_sent = False
         self._in_tunnel = False
@@ -125,13 +127,13 @@ class _Route:
         """What httpcore tells of an exchange (https://www.encode.io/httpcore/extensions/#trace)."""
         if event == "connection.connect_tcp.complete":
             self._in_tunnel = False
-            self.limit.watch(info["return_value"].get_extra_info("socket"))
+            self.limit.watch_connection(info["return_value"].get_extra_info("socket"))
         elif event == "proxy.start_tls.started":
             self._in_tunnel = True
         elif event == "http11.send_request_headers.started":
             self._request_was_sent = info["request"].method != b"CONNECT"
 
-    def describe(self, fault: Exception, where: str) -> IncompleteRead:
+    def describe_error(self, fault: Exception, where: str) -> IncompleteRead:
         """The error in our words: the proxy's, where it came before the server was reached."""
         was_sent = self._request_was_sent
         if self.proxy and not (was_sent or self._in_tunnel):
@@ -143,7 +145,7 @@ class _Route:
         self.limit.close()
 
 
-class Channel:
+class HttpChannel:
     """Requests to one server, one after the other; a context manager.
 
     Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError,
@@ -154,14 +156,14 @@ class Channel:
         self,
         trusted: ssl.SSLContext,
         headers: Mapping[str, str],
-        limits: Limits,
+        limits: ExchangeLimits,
         *,
         keeps_connections: bool = False,
     ) -> None:
         """Send `headers` with every request. Without `keeps_connections` each request has a connection of its own."""
         self._trusted = trusted
         self._limits = limits
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, _ServerRoute] = {}
         self._headers = _encode_headers(
             {
                 "User-Agent": f"cec-connector/{__version__}",
@@ -184,7 +186,7 @@ class Channel:
         for route in self._routes.values():
             route.close()
 
-    def exchange(
+    def exchange_once(
         self,
         method: str,
         where: str,
@@ -192,35 +194,35 @@ class Channel:
         *,
         content: bytes = b"",
         bound: int | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """The answer to one request, of any status. `bound`: octets that a token may have, in place of `max_bytes`."""
         counters.count_request(self._limits.place)
         route = self._find_route(where)
-        outcome: Answer | IncompleteRead
+        outcome: HttpAnswer | IncompleteRead
         with route.limit:
             try:
                 merged = self._headers.copy()
                 merged.update(_encode_headers(headers))
                 request = route.build_request(method, where, merged, content)
-                outcome = self._ask(route, request, where, bound)
+                outcome = self._read_answer(route, request, where, bound)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                outcome = route.describe(error, where)
+                outcome = route.describe_error(error, where)
             except IncompleteRead as fault:
                 outcome = fault
             # a body without a length would end with the connection, as if whole
             if route.limit.has_passed:
-                what = f"the answer did not end within {self._limits.seconds:g} s"
+                what = f"the answer did not end within {self._limits.whole_seconds:g} s"
                 setting = f"{TIMEOUTS} times {self._limits.place}.timeout"
                 outcome = self._limits.make_error(what, setting, where)
-        if isinstance(outcome, Answer) and outcome.status < 400:
+        if isinstance(outcome, HttpAnswer) and outcome.status < 400:
             return outcome
         counters.count_error(self._limits.place)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, HttpAnswer):
             return outcome
         # outside, for httpx's error holds the request, and with it the token
         raise outcome
 
-    def _find_route(self, where: str) -> _Route:
+    def _find_route(self, where: str) -> _ServerRoute:
         origin = "/".join(where.split("/", 3)[:3])
         route = self._routes.get(origin)
         if route is None:
@@ -229,19 +231,21 @@ class Channel:
                 host = urlsplit(origin).hostname
             if not host:
                 raise MalformedError("this address is invalid for HTTP", where=where)
-            route = self._routes[origin] = _Route(origin, self._trusted, self._limits)
+            route = self._routes[origin] = _ServerRoute(
+                origin, self._trusted, self._limits
+            )
         return route
 
-    def _ask(
-        self, route: _Route, request: httpx.Request, where: str, bound: int | None
-    ) -> Answer:
+    def _read_answer(
+        self, route: _ServerRoute, request: httpx.Request, where: str, bound: int | None
+    ) -> HttpAnswer:
         with closing(route.send_request(request)) as response:
             body = self._read_body(response, where, bound)
         status = response.status_code
         if status == 407 and route.proxy and where.lower().startswith("http:"):
             raise describe_proxy_status(status, where)  # its own (RFC 9110 §15.5.8)
         response.headers.encoding = "latin-1"  # as an ETag is sent back
-        return Answer(status, dict(response.headers), body, where)
+        return HttpAnswer(status, dict(response.headers), body, where)
 
     def _read_body(
         self, response: httpx.Response, where: str, bound: int | None
@@ -271,7 +275,7 @@ class Channel:
         raise self._limits.make_error(what, f"{self._limits.place}.max_bytes", where)
 
 
-def host_of_redirect(answer: Answer) -> str:
+def host_of_redirect(answer: HttpAnswer) -> str:
     """Where a redirect leads, by host alone: the rest may hold a ticket. Empty: it is none (RFC 9110 §15.4)."""
     location = answer.headers.get("location")
     if location is None or answer.status == 304 or answer.status // 100 != 3:
@@ -285,7 +289,9 @@ def host_of_redirect(answer: Answer) -> str:
 def _configure_proxy(address: str) -> httpx.Proxy:
     """What httpx is to know of a proxy. Of one that speaks TLS, the system's authorities are trusted."""
     is_tls = address.startswith("https:")
-    return httpx.Proxy(address, ssl_context=tls.context(None) if is_tls else None)
+    return httpx.Proxy(
+        address, ssl_context=tls.open_tls_context(None) if is_tls else None
+    )
 
 
 def _encode_headers(headers: Mapping[str, str]) -> httpx.Headers:

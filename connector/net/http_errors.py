@@ -16,7 +16,7 @@ from connector.errors import (
     UnreachableError,
 )
 from connector.net import tls
-from connector.net.quoting import phrase
+from connector.net.quoting import name_status
 
 _CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
 _GONE: Final = (
@@ -72,7 +72,7 @@ def describe_proxy_status(status: int, where: str) -> IncompleteRead:
     """Tell what a proxy answered in place of the server."""
     needs_login = status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
     kind = ProxyRefusedError if needs_login else UnreachableError
-    return kind(_blame_proxy(where, phrase(status)), where=where)
+    return kind(_blame_proxy(where, name_status(status)), where=where)
 
 
 def _blame_proxy(where: str, what: str) -> str:

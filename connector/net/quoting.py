@@ -30,12 +30,12 @@ PASSWORD: Final = re.compile(
 """Where a message of the other side names a password, what follows is not repeated."""
 
 
-def shown(held: object, hide: Collection[str] = ()) -> str:
+def quote_safely(held: object, hide: Collection[str] = ()) -> str:
     """A string or a number fit for a message; empty for anything else."""
     if isinstance(held, bool) or not isinstance(held, str | int):
         return ""
     text = str(held)
-    spelt = {each for secret in hide for each in spellings(secret)}
+    spelt = {each for secret in hide for each in list_spellings(secret)}
     for each in sorted(
         spelt, key=len, reverse=True
     ):  # longest first: one may be in another
@@ -50,7 +50,7 @@ def shown(held: object, hide: Collection[str] = ()) -> str:
     return escaped[: SHOWN_CHARACTERS - 1] + "…"
 
 
-def spellings(secret: Value) -> list[str]:
+def list_spellings(secret: Value) -> list[str]:
     """The secret as it is, and as JSON, URLs, HTML, LDIF, HTTP's Basic and hexadecimal numbers have it.
 
     The longest first. In base64 it is the part that does not depend on what stands before
@@ -60,11 +60,11 @@ def spellings(secret: Value) -> list[str]:
         secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogatepass")
     )
     text = octets.decode("utf-8", "replace")
-    others = {each for each in _others(text, octets) if len(each) >= _LEAST}
+    others = {each for each in _list_encodings(text, octets) if len(each) >= _LEAST}
     return sorted({text, *others} - {""}, key=len, reverse=True)
 
 
-def _others(text: str, octets: bytes) -> Iterator[str]:
+def _list_encodings(text: str, octets: bytes) -> Iterator[str]:
     yield escape(text)
     yield octets.hex()
     yield from (quote(octets), quote(octets, safe=""), quote_plus(octets))
@@ -94,7 +94,7 @@ def looks_like(body: bytes) -> str:
     return ""
 
 
-def phrase(status: int) -> str:
+def name_status(status: int) -> str:
     """A status with its name, such as `404 Not Found` (RFC 9110 §15)."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"

@@ -25,7 +25,7 @@ from connector.errors import (
 )
 from connector.model import Secret, text_of
 from connector.net import tls
-from connector.net.quoting import phrase
+from connector.net.quoting import name_status
 from connector.settings.fields import (
     AppRole,
     Place,
@@ -37,7 +37,7 @@ from connector.settings.fields import (
 from connector.settings.shape import Strict, walk_parts
 
 if TYPE_CHECKING:
-    from connector.net.http import Answer, Channel
+    from connector.net.http import HttpAnswer, HttpChannel
     from connector.settings.job import LoadedJob
 
 READABLE: Final = "other users of this machine can read this secret file"
@@ -49,7 +49,7 @@ _ALL_SECONDS: Final = 15.0
 _MAX_OCTETS: Final = 1 << 20
 
 
-def resolve(ref: SecretRef, what: str, where: str) -> Secret:
+def fetch_secret(ref: SecretRef, what: str, where: str) -> Secret:
     """Fetch the secret itself. `what` says what it is for ("the app key"), `where` which line of the job asks for it.
 
     Raises FileError where there is none, and kinds of IncompleteRead where Vault cannot be asked or
@@ -57,30 +57,30 @@ def resolve(ref: SecretRef, what: str, where: str) -> Secret:
     """
     if ref.vault is None:
         return resolve_secret(ref, what, where)
-    return _Vault(ref.vault, what, where).read_secret()
+    return _VaultLookup(ref.vault, what, where).read_secret()
 
 
-class _Versioned(Struct):
+class _SecretVersion(Struct):
     data: dict[str, Any]
     """The secret of the last version: texts by key, as far as they are texts."""
 
 
 class _SecretAnswer(Struct):
-    data: _Versioned
+    data: _SecretVersion
 
 
-class _Login(Struct):
+class _LoginToken(Struct):
     client_token: str
 
 
 class _LoginAnswer(Struct):
-    auth: _Login
+    auth: _LoginToken
 
 
 A = TypeVar("A", _SecretAnswer, _LoginAnswer)
 
 
-class _Vault:
+class _VaultLookup:
     """One look into Vault: with a token one request, as a role two."""
 
     def __init__(self, ref: VaultRef, what: str, where: str) -> None:
@@ -90,17 +90,17 @@ class _Vault:
 
     def read_secret(self) -> Secret:
         """Read the text under the reference's key."""
-        from connector.net.http import Channel, Limits  # noqa: PLC0415  # few jobs name Vault; it loads httpx
+        from connector.net.http import ExchangeLimits, HttpChannel  # noqa: PLC0415  # few jobs name Vault; it loads httpx
 
         ref = self._ref
         headers = {"X-Vault-Request": "true"}
         if ref.namespace is not None:
             headers["X-Vault-Namespace"] = ref.namespace
-        limits = Limits(_WAIT_SECONDS, _MAX_OCTETS, "vault", _ALL_SECONDS)
-        with Channel(tls.context(ref.ca_file), headers, limits) as channel:
+        limits = ExchangeLimits(_WAIT_SECONDS, _MAX_OCTETS, "vault", _ALL_SECONDS)
+        with HttpChannel(tls.open_tls_context(ref.ca_file), headers, limits) as channel:
             proof = {"X-Vault-Token": self._get_token(channel)}
             address = f"{ref.url}/v1/{ref.mount}/data/{ref.path}"
-            answer = channel.exchange("GET", address, proof)
+            answer = channel.exchange_once("GET", address, proof)
         place = f"{ref.mount}/{ref.path}"
         if answer.status == 404:
             why = f"Vault has no secret at {place}, or its last version is deleted"
@@ -111,27 +111,27 @@ class _Vault:
             raise FileError(f"{self._what}: {why}", where=self._where)
         return Secret(value)
 
-    def _get_token(self, channel: Channel) -> str:
+    def _get_token(self, channel: HttpChannel) -> str:
         if self._ref.approle:
             return self._log_in(channel, self._ref.approle)
         assert self._ref.token
         what = f"{self._what}: the token of Vault"
         return text_of(resolve_secret(self._ref.token, what, self._where)).strip()
 
-    def _log_in(self, channel: Channel, role: AppRole) -> str:
+    def _log_in(self, channel: HttpChannel, role: AppRole) -> str:
         what = f"{self._what}: the secret id of Vault's role"
         secret_id = resolve_secret(role.secret_id, what, self._where)
         proof = {"role_id": role.role_id, "secret_id": text_of(secret_id)}
         where = f"{self._ref.url}/v1/auth/{role.mount}/login"
         headers = {"Content-Type": "application/json"}
         content = msgspec.json.encode(proof)
-        answer = channel.exchange("POST", where, headers, content=content)
+        answer = channel.exchange_once("POST", where, headers, content=content)
         if answer.status == 400:  # so it answers a role or secret id that is wrong
             why = f"{self._what}: Vault refused the log-in of the role"
             raise DeniedError(why, where=where)
         return self._read_answer(answer, _LoginAnswer).auth.client_token
 
-    def _read_answer(self, answer: Answer, shape: type[A]) -> A:
+    def _read_answer(self, answer: HttpAnswer, shape: type[A]) -> A:
         """Read an answer of 200; errors are in our words, for Vault's could repeat a value."""
         status = answer.status
         if status == 200:
@@ -139,7 +139,7 @@ class _Vault:
                 return msgspec.json.decode(answer.body, type=shape)
             why = f"{self._what}: not an answer of Vault (KV version 2)"
             raise MalformedError(why, where=answer.where)
-        said = phrase(status)
+        said = name_status(status)
         if status in (401, 403):
             why = f"{self._what}: Vault denied it ({said})"
             raise DeniedError(why, where=answer.where)

@@ -41,10 +41,10 @@ class TimeLimit:
         """Whether the exchange has taken longer than it may."""
         return time.monotonic() >= self._deadline
 
-    def watch(self, connected: socket.socket) -> None:
+    def watch_connection(self, connected: socket.socket) -> None:
         """Name the connection to shut down. It stays the same one while TLS is put around it."""
         with self._lock:
-            self._close()
+            self._release_connection()
             # TLS sockets have no dup
             self._connected = socket.socket(fileno=os.dup(connected.fileno()))
         if self.has_passed:
@@ -53,9 +53,9 @@ class TimeLimit:
     def close(self) -> None:
         """Let the connection go."""
         with self._lock:
-            self._close()
+            self._release_connection()
 
-    def _close(self) -> None:
+    def _release_connection(self) -> None:
         if self._connected is not None:
             self._connected.close()
             self._connected = None

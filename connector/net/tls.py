@@ -23,7 +23,7 @@ NO_TLS: Final = "WRONG_VERSION_NUMBER"
 _OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
 
 
-def context(
+def open_tls_context(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
 ) -> ssl.SSLContext:
     """The system's trust store, or `ca_file` in its place; TLS 1.2 at least, and the host name is checked.
@@ -40,7 +40,7 @@ def context(
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
         raise FileError(
-            f"no CA certificates can be read: {_why(error) or 'not PEM'}",
+            f"no CA certificates can be read: {_tell_reason(error) or 'not PEM'}",
             where=str(ca_file),
         ) from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -51,14 +51,16 @@ def context(
             made.load_cert_chain(cert_file, key_file, password=lambda: "")
         except (OSError, ValueError) as error:
             where = f"{cert_file}, {key_file}" if key_file else str(cert_file)
-            reason = error.reason if isinstance(error, ssl.SSLError) else _why(error)
+            reason = (
+                error.reason if isinstance(error, ssl.SSLError) else _tell_reason(error)
+            )
             raise FileError(
                 f"not usable for TLS: {reason or 'not PEM, or encrypted'}", where=where
             ) from None
     return made
 
 
-def _why(error: Exception) -> str | None:
+def _tell_reason(error: Exception) -> str | None:
     return (
         error.strerror
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError)

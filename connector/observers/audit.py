@@ -22,17 +22,17 @@ from connector.model import (
     Approval,
     AttributeChange,
     Change,
-    Ending,
     Fingerprint,
     Outcome,
     Plan,
+    RunEnding,
 )
-from connector.model.digests import is_secret, readable
+from connector.model.digests import is_secret, make_readable
 from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
 from connector.observers.syslog import Syslog
 from connector.reports.document_shape import ChangeShape
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.runtime.log import log
 from connector.settings.operations import Audit
 from connector.state.audit_lines import (
@@ -62,7 +62,7 @@ class AuditObserver(Observer):
         run: str,
         bound: str | None,
         stop: Callable[[str], None],
-        code: Callable[[Ending | None], int],
+        code: Callable[[RunEnding | None], int],
     ) -> None:
         """`bound`: the name that the directory knows us by. `stop`: ends the run, for this reason.
 
@@ -82,17 +82,17 @@ class AuditObserver(Observer):
         self._plan: Plan | None = None
         self._fingerprint: Fingerprint | None = None
         self._lines: AuditLines | None = None
-        self._delivery: Delivery | None = None
+        self._delivery: AuditDelivery | None = None
         self.late = 0
         """Records of earlier runs that the file lacked when this session began."""
 
-    def opens(
+    def open_directory(
         self, directory: str, fingerprint: Fingerprint, audit: AuditLines
     ) -> None:
-        self._directory, self._fingerprint = readable(directory), fingerprint
+        self._directory, self._fingerprint = make_readable(directory), fingerprint
         audit.begin_session(self._job, self)
         self._lines = audit
-        delivery = Delivery(self._settings, self._job, audit)
+        delivery = AuditDelivery(self._settings, self._job, audit)
         try:
             self.late = delivery.catch_up()
         except BaseException:
@@ -100,10 +100,10 @@ class AuditObserver(Observer):
             raise
         self._delivery = delivery
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         self._plan = plan
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         if name == "apply" and self._plan is not None:
             record = self._begin_record("begin") | {
                 "plan": self._plan.digest,
@@ -112,26 +112,28 @@ class AuditObserver(Observer):
             }
             self._add_record(_add_approvals(record, self._plan.approvals))
 
-    def released(self, why: str, approvals: Sequence[Approval]) -> None:
+    def note_release(self, why: str, approvals: Sequence[Approval]) -> None:
         """Note that a job which was on hold for this reason may be applied again, and who has approved that."""
         record: Record = {
-            "time": stamp(),
+            "time": format_now(),
             "event": "release",
-            "job": readable(self._job),
+            "job": make_readable(self._job),
             "who": self._who,
-            "why": readable(why),
+            "why": make_readable(why),
         }
         self._add_record(_add_approvals(record, approvals))
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(
+        self, change: Change, outcome: Outcome, run: str | None = None
+    ) -> None:
         """Note a write that may have happened; there is another record once the journal knows."""
-        if outcome.open:
+        if outcome.is_open:
             self._add_record(self._describe_write("open", run, change, outcome))
 
-    def closes(
+    def close_directory(
         self,
         plan: Plan | None,
-        ending: Ending | None,
+        ending: RunEnding | None,
         fault: BaseException | None = None,
     ) -> None:
         record = self._begin_record("end")
@@ -164,9 +166,9 @@ class AuditObserver(Observer):
     def _begin_record(self, event: str, run: str | None = None) -> Record:
         """What each record of a run begins with."""
         return {
-            "time": stamp(),
+            "time": format_now(),
             "event": event,
-            "job": readable(self._job),
+            "job": make_readable(self._job),
             "run": run or self._run,
             "directory": self._directory,
             "who": self._who,
@@ -180,7 +182,7 @@ class AuditObserver(Observer):
             record["part"] = change.part.value
         record["result"] = outcome.result.value
         if outcome.why:
-            record["why"] = readable(outcome.why)
+            record["why"] = make_readable(outcome.why)
         described: dict[str, list[Record]] = to_builtins(ChangeShape.of(change))
         for each, said in zip(change.attributes, described["attributes"], strict=True):
             if is_secret(each):
@@ -201,25 +203,25 @@ class AuditObserver(Observer):
         """Make a line of a record that tells no outcome of the journal."""
         lines = self._lines
         if lines is not None:
-            self._attempt(lambda: lines.add_record(record))
+            self._deliver_or_stop(lambda: lines.add_record(record))
             self.deliver_lines()
 
     def deliver_lines(self) -> None:
         if self._delivery is not None:
-            self._attempt(self._delivery.deliver)
+            self._deliver_or_stop(self._delivery.deliver_lines)
 
     def secure_lines(self) -> None:
         if self._delivery is not None:
-            self._attempt(self._delivery.secure)
+            self._deliver_or_stop(self._delivery.secure_lines)
 
-    def _attempt(self, act: Callable[[], None]) -> None:
+    def _deliver_or_stop(self, act: Callable[[], None]) -> None:
         """Do this; where it fails, the run stops, and nothing is delivered any more."""
         try:
             act()
         except StateError as fault:
             why = str(fault)
         except OSError as fault:
-            why = f"{self._settings.file}: {_reason(fault)}"
+            why = f"{self._settings.file}: {_explain_fault(fault)}"
         else:
             return
         log.warning("audit broken", reason=why)
@@ -229,7 +231,7 @@ class AuditObserver(Observer):
         self._stop(f"the audit cannot be kept ({why})")
 
 
-class Delivery:
+class AuditDelivery:
     """Takes the lines of a session from the state to the file and the receiver that the job names.
 
     Methods raise OSError where the file cannot be written, and StateError.
@@ -256,10 +258,10 @@ class Delivery:
             delivered = self._find_delivered()
             missing = self._lines.read_head(self._job).number - delivered
             self._delivered = delivered
-            self.deliver()
-            self.secure()
+            self.deliver_lines()
+            self.secure_lines()
         except OSError as fault:
-            why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_reason(fault)}"
+            why = f"the audit cannot be kept: writes of earlier runs cannot be sent: {_explain_fault(fault)}"
             where = self._file.where if self._file is not None else ""
             raise OutputError(why, where=where) from None
         if missing:
@@ -304,7 +306,7 @@ class Delivery:
                 return place.number
         return kept[0].number - 1
 
-    def deliver(self) -> None:
+    def deliver_lines(self) -> None:
         """Add to the file what it lacks, and send the same to the receiver."""
         if self._delivered is None:
             self._delivered = self._find_delivered()
@@ -315,7 +317,7 @@ class Delivery:
             self._send_lines(lines)
             self._delivered = lines[-1].number
             if self._delivered - self._secured >= _UNSAFE_AT_MOST:
-                self.secure()
+                self.secure_lines()
 
     def _send_lines(self, lines: Sequence[AuditLine]) -> None:
         """Send lines to the receiver, which gets no more of this run once that fails."""
@@ -328,18 +330,18 @@ class Delivery:
             log.warning(
                 "audit not sent to syslog",
                 where=self._receiver.where,
-                reason=_reason(fault),
+                reason=_explain_fault(fault),
                 number=lines[0].number,
             )
             self._receiver.close()
             self._receiver = None
 
-    def secure(self) -> None:
+    def secure_lines(self) -> None:
         """See that the disk has what was delivered; then the state keeps it no more."""
         if self._file is None or self._delivered is None:
             return
         if self._delivered > self._secured:
-            self._file.sync()
+            self._file.sync_to_disk()
             self._lines.delete_lines(self._delivered)
             self._secured = self._delivered
 
@@ -357,7 +359,7 @@ def _add_approvals(record: Record, approvals: Sequence[Approval]) -> Record:
     return record
 
 
-def _reason(fault: OSError) -> str:
+def _explain_fault(fault: OSError) -> str:
     return fault.strerror or str(fault)
 
 

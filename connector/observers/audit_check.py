@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, ValidationError, field
 
-from connector.state.audit_lines import Head, Place, digest_line
+from connector.state.audit_lines import ChainHead, ChainPlace, digest_line
 
 _FINDINGS_AT_MOST: Final = 1000
 _ADDED: Final = "Either somebody added records"
@@ -21,7 +21,7 @@ _BEGIN: Final = b'{"time":"'
 """What each record begins with."""
 
 
-class Finding(Struct):
+class AuditFinding(Struct):
     """What is wrong."""
 
     job: str | None
@@ -31,7 +31,7 @@ class Finding(Struct):
     why: str
 
 
-class Chain(Struct):
+class AuditChain(Struct):
     """A job's chain so far."""
 
     job: str
@@ -50,7 +50,7 @@ class Chain(Struct):
     runs: set[str] = field(default_factory=set)
     """Those that it has a record of."""
 
-    def is_followed_by(self, place: Place) -> bool:
+    def is_followed_by(self, place: ChainPlace) -> bool:
         """Whether the record before this place is known, and the place has its digest."""
         before = self.digests.get(place.number - 1)
         is_first = place.number == 1
@@ -75,7 +75,7 @@ class Chain(Struct):
         self.last = first - 1
 
 
-class Half(Struct, frozen=True):
+class HalfLine(Struct, frozen=True):
     """A line that is no record: half of one, or somebody's."""
 
     where: str
@@ -89,15 +89,15 @@ class KeptAudit(Struct, frozen=True):
     """What the state of a job knows of its audit."""
 
     job: str
-    head: Head
+    head: ChainHead
     """The last line, before the files were read."""
-    latest: Head
+    latest: ChainHead
     """The last line, after that: a run may have added some meanwhile."""
     runs: Mapping[str, tuple[str, int]]
     """By id, those that wrote: when each began, and how many users it wrote to."""
 
 
-class _Record(Place, frozen=True):
+class _Record(ChainPlace, frozen=True):
     """What a record says of its place and its run."""
 
     time: str = ""
@@ -119,11 +119,11 @@ class AuditCheck:
     def __init__(self, first: int = 1, *, syslog: bool = False) -> None:
         self._first = first
         self._syslog = syslog
-        self._halves: list[Half] = []
+        self._halves: list[HalfLine] = []
         self._going_on: set[str] = set()
         """Jobs of which the present file has a record that is no repeat."""
-        self.chains: dict[str, Chain] = {}
-        self.findings: list[Finding] = []
+        self.chains: dict[str, AuditChain] = {}
+        self.findings: list[AuditFinding] = []
         self.found = 0
         """How many findings there are, also beyond those that are listed."""
 
@@ -140,7 +140,7 @@ class AuditCheck:
             line = line[begin:]
         values = _read_object(line)
         if values is None:
-            half = Half(
+            half = HalfLine(
                 where,
                 line.rstrip(b"\0"),
                 is_open,
@@ -173,7 +173,7 @@ class AuditCheck:
             )
         )
 
-    def finish(self, kept: KeptAudit | None = None) -> list[Finding]:
+    def list_findings(self, kept: KeptAudit | None = None) -> list[AuditFinding]:
         """What was found, of every job, or of the one that this state knows."""
         open_half = self.open_half
         if kept is not None and len(self.chains) == 1:
@@ -194,7 +194,7 @@ class AuditCheck:
         return [each for each in self.findings if each.job in (None, kept.job)]
 
     @property
-    def open_half(self) -> Half | None:
+    def open_half(self) -> HalfLine | None:
         """Half a record at the end of the last file, of a run that is under way or was interrupted."""
         for half in self._halves[-1:]:
             begin = half.octets[: len(_BEGIN)]
@@ -238,7 +238,7 @@ class AuditCheck:
             chain.add_line(line)
             self._going_on.add(chain.job)
 
-    def _judge_link(self, chain: Chain, place: Place) -> str:
+    def _judge_link(self, chain: AuditChain, place: ChainPlace) -> str:
         """What is wrong with a record after the last one; empty: nothing."""
         number = place.number
         expected = chain.last + 1 if chain.last else self._first
@@ -253,16 +253,16 @@ class AuditCheck:
             return "this record or the one before it was changed: the digests differ"
         return ""
 
-    def _find_chain(self, place: Place) -> Chain:
+    def _find_chain(self, place: ChainPlace) -> AuditChain:
         """The job's chain; that of a job which was renamed goes on under its new name."""
         if place.job in self.chains:
             return self.chains[place.job]
         for other in self.chains.values():
             if place.prev and other.is_followed_by(place):
                 return self._rename_chain(other, place.job)
-        return self.chains.setdefault(place.job, Chain(place.job))
+        return self.chains.setdefault(place.job, AuditChain(place.job))
 
-    def _rename_chain(self, chain: Chain, job: str) -> Chain:
+    def _rename_chain(self, chain: AuditChain, job: str) -> AuditChain:
         for finding in self.findings:
             if finding.job == chain.job:
                 finding.job = job
@@ -272,7 +272,7 @@ class AuditCheck:
 
     # ------------------------------------------------------------ what the state knows
 
-    def _find_kept_chain(self, kept: KeptAudit) -> Chain:
+    def _find_kept_chain(self, kept: KeptAudit) -> AuditChain:
         """The chain of the job; it may have been renamed, and have no record under its new name."""
         digest = f"sha256:{kept.head.digest}"
         if kept.job in self.chains:
@@ -280,9 +280,9 @@ class AuditCheck:
         for chain in self.chains.values():
             if chain.digests.get(kept.head.number) == digest:
                 return self._rename_chain(chain, kept.job)
-        return Chain(kept.job)
+        return AuditChain(kept.job)
 
-    def _compare_end(self, chain: Chain, kept: KeptAudit) -> None:
+    def _compare_end(self, chain: AuditChain, kept: KeptAudit) -> None:
         """Whether the chain ends where the state says."""
         number, latest = kept.head.number, kept.latest.number
         where = chain.until
@@ -310,7 +310,7 @@ class AuditCheck:
                 why,
             )
 
-    def _find_runs_without_record(self, chain: Chain, kept: KeptAudit) -> None:
+    def _find_runs_without_record(self, chain: AuditChain, kept: KeptAudit) -> None:
         """Runs since the chain began that it has nothing of: they had no audit, or another one."""
         for run, (began, users) in kept.runs.items():
             is_of_chain = chain.last and began > chain.start
@@ -334,7 +334,7 @@ class AuditCheck:
         self.found += 1
         if len(self.findings) < _FINDINGS_AT_MOST:
             self.findings.append(
-                Finding(
+                AuditFinding(
                     job,
                     where,
                     why,

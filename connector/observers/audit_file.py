@@ -15,7 +15,7 @@ from typing import Final
 
 from connector.errors import OutputError
 from connector.runtime.log import log
-from connector.state.audit_lines import Head, digest_line, read_place
+from connector.state.audit_lines import ChainHead, digest_line, read_place
 
 _PIPE: Final = "this is a pipe, which could block a run. Name a regular file"
 _BLOCK: Final = 1 << 16
@@ -53,7 +53,7 @@ class AuditFile:
     def append_lines(self, texts: Sequence[str]) -> None:
         """Add lines, in this order; where it fails, those before may have been added."""
         octets = b"".join(text.encode("ascii") + b"\n" for text in texts)
-        with self._locked():
+        with self._hold_lock():
             if self._ends_within_a_line():
                 octets = b"\n" + octets
             self.append_octets(octets)
@@ -68,7 +68,7 @@ class AuditFile:
         size = os.fstat(self._handle).st_size
         return size > 0 and os.pread(self._handle, 1, size - 1) != b"\n"
 
-    def sync(self) -> None:
+    def sync_to_disk(self) -> None:
         """See that the disk has what was added."""
         if self._is_regular:
             os.fsync(self._handle)
@@ -80,17 +80,17 @@ class AuditFile:
 
     # ------------------------------------------------------------ reading
 
-    def find_last_line(self, job: str) -> Head | None:
+    def find_last_line(self, job: str) -> ChainHead | None:
         """The last line of this job; None: none of the file's last lines is."""
         for text in islice(self.read_backwards(), _LAST_LINES):
             place = read_place(text)
             if place is not None and place.job == job:
-                return Head(place.number, digest_line(text))
+                return ChainHead(place.number, digest_line(text))
         return None
 
     def read_backwards(self) -> Iterator[bytes]:
         """Its lines from the end, without their newlines, while no other job adds to it."""
-        with self._locked():
+        with self._hold_lock():
             end = os.fstat(self._handle).st_size
             least, rest = max(0, end - _TAIL), b""
             while end > least:
@@ -105,16 +105,16 @@ class AuditFile:
     # ------------------------------------------------------------ other jobs
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         """While no other job adds to the file."""
-        self._lock()
+        self._take_lock()
         try:
             yield
         finally:
             if self._has_locks:
                 fcntl.flock(self._handle, fcntl.LOCK_UN)
 
-    def _lock(self) -> None:
+    def _take_lock(self) -> None:
         end = time.monotonic() + _PATIENCE
         while self._has_locks:
             try:

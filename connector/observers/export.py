@@ -11,15 +11,17 @@ from urllib.parse import quote
 
 from connector.errors import ConnectorError, IncompleteRead, OutputError
 from connector.net import tls
-from connector.net.http import Channel, Limits
-from connector.observers.metrics import Metrics
+from connector.net.http import ExchangeLimits, HttpChannel
+from connector.observers.metrics import RunMetrics
 from connector.observers.run_summary import RunSummary
 from connector.planfile import write_out
 from connector.runtime.log import log
 from connector.settings.operations import Metrics as Settings
 from connector.settings.textfile import NOT_REGULAR
 
-LIMITS: Final = Limits(timeout=10.0, max_bytes=16 << 20, place="metrics", in_all=100.0)
+LIMITS: Final = ExchangeLimits(
+    timeout=10.0, max_bytes=16 << 20, place="metrics", in_all=100.0
+)
 
 
 def export_run(settings: Settings, summary: RunSummary) -> None:
@@ -51,23 +53,25 @@ def _push_metrics(settings: Settings, summary: RunSummary) -> None:
     }
     job, url = summary.job, f"{settings.pushgateway}/metrics"
     group = f"{url}/job/cec-connector/cec_job/{quote(job, safe='')}"
-    with Channel(tls.context(settings.ca_file), headers, LIMITS) as gateway:
-        answer = gateway.exchange("GET", url, {})
+    with HttpChannel(
+        tls.open_tls_context(settings.ca_file), headers, LIMITS
+    ) as gateway:
+        answer = gateway.exchange_once("GET", url, {})
         before = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
         text = _add_run(before, summary, only=job)
-        status = gateway.exchange("PUT", group, {}, content=text.encode()).status
+        status = gateway.exchange_once("PUT", group, {}, content=text.encode()).status
     if status not in (200, 202):
         raise IncompleteRead(f"the gateway answered with {status}", where=group)
 
 
 def _add_run(before: str, summary: RunSummary, only: str | None = None) -> str:
     """What was there, of one job alone or of all, and this run."""
-    metrics = Metrics()
+    metrics = RunMetrics()
     try:
-        metrics.restore(before, only)
+        metrics.restore_values(before, only)
     except ValueError as fault:
         why = f"the old file cannot be read: {fault}"
         log.warning("metrics start at zero", reason=why)
-        metrics = Metrics()
+        metrics = RunMetrics()
     metrics.add_run(summary)
-    return metrics.render()
+    return metrics.render_text()

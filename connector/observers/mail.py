@@ -67,7 +67,7 @@ def _translate_fault(fault: Exception) -> IncompleteRead:
     return UnreachableError(f"no mail could be sent: {why}")
 
 
-class _Server(smtplib.SMTP):
+class _MailServer(smtplib.SMTP):
     """A connection that can be cut. `tls_context`: what it speaks TLS by from the start, if it does."""
 
     def __init__(
@@ -85,7 +85,7 @@ class _Server(smtplib.SMTP):
         self, host: str, port: int, timeout: float
     ) -> socket.socket:
         connected = socket.create_connection((host, port), timeout)
-        self._limit.watch(connected)
+        self._limit.watch_connection(connected)
         if self._tls_context is None:
             return connected
         return self._tls_context.wrap_socket(connected, server_hostname=host)
@@ -96,9 +96,9 @@ def _send_message(
 ) -> None:
     parts = urlsplit(settings.server)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-    context = tls.context(settings.ca_file)
+    context = tls.open_tls_context(settings.ca_file)
     at_once = context if parts.scheme == "smtps" else None
-    with _Server(limit, host, port, at_once) as server:
+    with _MailServer(limit, host, port, at_once) as server:
         if at_once is None and not settings.allow_plaintext:
             server.starttls(context=context)
         if settings.user is not None and password is not None:

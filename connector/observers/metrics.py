@@ -73,7 +73,7 @@ _EXPECTED_LABELS: Final = {
 """Labels of each job's counters beside those of `runs`."""
 
 
-class Metrics:
+class RunMetrics:
     """The metrics of one process."""
 
     def __init__(self) -> None:
@@ -104,18 +104,18 @@ class Metrics:
         """Count a run."""
         job, plan = summary.job, summary.plan
         self.expect_job(job, summary.kind)
-        self._count("runs", job, 1, summary.kind, summary.ending)
+        self._add_to_counter("runs", job, 1, summary.kind, summary.ending)
         for outcome, number in summary.outcomes.items():
-            self._count("outcomes", job, number, outcome)
+            self._add_to_counter("outcomes", job, number, outcome)
         if summary.ending == "refused":
             for refusal in plan.refusals:
-                self._count("refusals", job, 1, refusal.limit)
+                self._add_to_counter("refusals", job, 1, refusal.limit)
         for side in summary.requests.keys() & set(SIDES):
             counts = summary.requests[side]
-            self._count("requests", job, counts.requests, side)
-            self._count("request_errors", job, counts.errors, side)
+            self._add_to_counter("requests", job, counts.requests, side)
+            self._add_to_counter("request_errors", job, counts.errors, side)
         for stage, begin, end in summary.course:
-            self._count("stage_seconds", job, end - begin, stage)
+            self._add_to_counter("stage_seconds", job, end - begin, stage)
         self.set_gauge("last_run_timestamp_seconds", job, summary.started)
         self.set_gauge("last_run_duration_seconds", job, summary.seconds)
         if summary.is_good:
@@ -134,7 +134,7 @@ class Metrics:
         for kind, number in plan.problems.items():
             self.set_gauge("problems", job, number, kind)
 
-    def _count(self, name: str, job: str, amount: float, *labels: str) -> None:
+    def _add_to_counter(self, name: str, job: str, amount: float, *labels: str) -> None:
         self._metrics[name].labels(job, *labels).inc(amount)
 
     def set_gauge(self, name: str, job: str, value: float, *labels: str) -> None:
@@ -143,7 +143,7 @@ class Metrics:
         assert isinstance(gauge, Gauge)
         gauge.set(value)
 
-    def restore(self, text: str, only: str | None = None) -> None:
+    def restore_values(self, text: str, only: str | None = None) -> None:
         """Go on from what was rendered before, of one job alone or of all. Raises ValueError if it is no such text."""
         for family in text_string_to_metric_families(text):
             name = family.name.removeprefix(_PREFIX)
@@ -155,7 +155,7 @@ class Metrics:
                 if None not in labels and only in (None, labels[0]):
                     self._metrics[name].labels(*labels).inc(sample.value)
 
-    def render(self) -> str:
+    def render_text(self) -> str:
         """All of them in Prometheus' text format."""
         return generate_latest(self.registry).decode()
 

@@ -13,7 +13,7 @@ from msgspec import Struct, to_builtins
 
 from connector.model.limits import APPROVAL
 from connector.observers.run_summary import RunSummary
-from connector.reports.visible import cleaned, visible
+from connector.reports.visible import clean_texts, make_visible
 from connector.reports.wording import numbers_since
 from connector.settings.operations import Occasion
 
@@ -36,7 +36,7 @@ class Notice(Struct, frozen=True):
     body: dict[str, Any]
 
     @property
-    def about(self) -> tuple[object, ...]:
+    def subject_matter(self) -> tuple[object, ...]:
         """Equal for two runs of which there is nothing new to say."""
         return (
             self.occasions,
@@ -64,10 +64,10 @@ def make_notice(
 ) -> Notice:
     """The message. `job`: the file, and `waiting`: that of a plan that was saved, for the command that goes on."""
     started = datetime.fromtimestamp(summary.started, UTC)
-    text = "\n".join(map(visible, _write_lines(summary, job, waiting)))
+    text = "\n".join(map(make_visible, _write_lines(summary, job, waiting)))
     words = " and ".join(_WORDS[each] for each in occasions)
-    subject = f"cec-connector: {visible(summary.job)}: {words}"
-    body = cleaned(to_builtins(summary)) | cleaned(to_builtins(summary.plan))
+    subject = f"cec-connector: {make_visible(summary.job)}: {words}"
+    body = clean_texts(to_builtins(summary)) | clean_texts(to_builtins(summary.plan))
     for name in ("plan", "cause", "requests", "course"):
         del body[name]
     body |= {

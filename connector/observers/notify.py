@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from connector.errors import ConnectorError, UnreachableError
 from connector.net.retry import seconds_to_wait
-from connector.net.secret_stores import resolve
+from connector.net.secret_stores import fetch_secret
 from connector.observers.mail import send_mail
 from connector.observers.notices import Notice, find_occasions, make_notice
 from connector.observers.run_summary import RunSummary
@@ -35,7 +35,7 @@ Notifying = LoadedJob | LoadedFleet
 """Files that name receivers."""
 
 
-class Target(Struct, frozen=True):
+class NoticeTarget(Struct, frozen=True):
     """One receiver that a job names: the way to it, and where it is."""
 
     way: Literal["webhook", "mail"]
@@ -53,13 +53,15 @@ def make_wanted_notice(
     return make_notice(summary, occasions, job.path.absolute(), waiting)
 
 
-def list_targets(job: Notifying) -> Iterator[Target]:
+def list_targets(job: Notifying) -> Iterator[NoticeTarget]:
     """Whom the job names."""
     settings = job.notify
     if settings is not None and settings.webhook is not None:
-        yield Target("webhook", settings.webhook.url)
+        yield NoticeTarget("webhook", settings.webhook.url)
     if settings is not None and settings.mail is not None:
-        yield Target("mail", f"{settings.mail.server} {' '.join(settings.mail.to)}")
+        yield NoticeTarget(
+            "mail", f"{settings.mail.server} {' '.join(settings.mail.to)}"
+        )
 
 
 def notify_of_run(job: LoadedJob, summary: RunSummary) -> None:
@@ -82,7 +84,7 @@ def notify_of_run(job: LoadedJob, summary: RunSummary) -> None:
 
 def deliver_notice(
     job: Notifying,
-    target: Target,
+    target: NoticeTarget,
     notice: Notice,
     attempts: int,
     leaving: threading.Event | None = None,
@@ -106,18 +108,18 @@ def deliver_notice(
     return True
 
 
-def _send_notice(job: Notifying, target: Target, notice: Notice) -> None:
+def _send_notice(job: Notifying, target: NoticeTarget, notice: Notice) -> None:
     settings = job.notify
     if settings is None:
         return
     if target.way == "webhook" and settings.webhook is not None:
         where = job.where("notify", "webhook", "secret")
         what = "the secret of the webhook"
-        secret = resolve(settings.webhook.secret, what, where)
+        secret = fetch_secret(settings.webhook.secret, what, where)
         post_notice(settings.webhook, secret, notice)
     elif settings.mail is not None:
         ref, where = settings.mail.password, job.where("notify", "mail", "password")
         password = (
-            resolve(ref, "the password of the mail server", where) if ref else None
+            fetch_secret(ref, "the password of the mail server", where) if ref else None
         )
         send_mail(settings.mail, password, notice)

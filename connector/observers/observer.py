@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.model import Change, Ending, Fingerprint, Outcome, Plan
+from connector.model import Change, Fingerprint, Outcome, Plan, RunEnding
 from connector.state.audit_lines import AuditLines
 
 
@@ -14,10 +14,10 @@ class Observer:
     It never writes to the directory, and does not raise, but for `opens`.
     """
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         """A stage begins; `details` are counts and names for the log, never values of attributes."""
 
-    def opens(
+    def open_directory(
         self, directory: str, fingerprint: Fingerprint, audit: AuditLines
     ) -> None:
         """A run that may write holds the directory of this identity; `fingerprint` names its secrets.
@@ -26,21 +26,23 @@ class Observer:
         OutputError: then nothing is written.
         """
 
-    def closes(
+    def close_directory(
         self,
         plan: Plan | None,
-        ending: Ending | None,
+        ending: RunEnding | None,
         fault: BaseException | None = None,
     ) -> None:
         """A run that held a directory lets it go right after this; without an ending its plan was refused."""
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         """The plan that this run goes by."""
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(
+        self, change: Change, outcome: Outcome, run: str | None = None
+    ) -> None:
         """One user's change has been settled; `run`: it was one of an earlier run, which was interrupted."""
 
-    def finished(
+    def end_run(
         self,
         plan: Plan | None,
         exit_code: int | None,
@@ -55,38 +57,40 @@ class Observers(Observer):
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         for observer in self._observers:
-            observer.stage(name, **details)
+            observer.begin_stage(name, **details)
 
-    def opens(
+    def open_directory(
         self, directory: str, fingerprint: Fingerprint, audit: AuditLines
     ) -> None:
         for observer in self._observers:
-            observer.opens(directory, fingerprint, audit)
+            observer.open_directory(directory, fingerprint, audit)
 
-    def closes(
+    def close_directory(
         self,
         plan: Plan | None,
-        ending: Ending | None,
+        ending: RunEnding | None,
         fault: BaseException | None = None,
     ) -> None:
         for observer in self._observers:
-            observer.closes(plan, ending, fault)
+            observer.close_directory(plan, ending, fault)
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         for observer in self._observers:
-            observer.planned(plan)
+            observer.take_plan(plan)
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(
+        self, change: Change, outcome: Outcome, run: str | None = None
+    ) -> None:
         for observer in self._observers:
-            observer.outcome(change, outcome, run)
+            observer.note_outcome(change, outcome, run)
 
-    def finished(
+    def end_run(
         self,
         plan: Plan | None,
         exit_code: int | None,
         fault: BaseException | None = None,
     ) -> None:
         for observer in self._observers:
-            observer.finished(plan, exit_code, fault)
+            observer.end_run(plan, exit_code, fault)

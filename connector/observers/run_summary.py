@@ -103,26 +103,31 @@ class SummaryObserver(Observer):
             job=job, run=run, kind=kind, started=time.time(), seconds=0, exit_code=1
         )
 
-    def stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
+    def begin_stage(self, name: str, **details: object) -> None:  # noqa: ARG002  # counts are taken from the plan
         now = time.monotonic()
         self._course.append((self._stage, self._since - self._begun, now - self._begun))
         self._stage, self._since = name, now
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         self._plan = plan
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:  # noqa: ARG002  # every observer is given them; a summary counts
+    def note_outcome(
+        self,
+        change: Change,  # noqa: ARG002  # every observer is given it; a summary counts
+        outcome: Outcome,
+        run: str | None = None,
+    ) -> None:
         """What was open of a run that this one goes on with is told twice: as settled, and with the rest of the run."""
         if run != self._summary.run:
             self._outcomes[outcome.result.value] += 1
 
-    def finished(
+    def end_run(
         self,
         plan: Plan | None,
         exit_code: int | None,
         fault: BaseException | None = None,
     ) -> None:
-        self.stage("end")
+        self.begin_stage("end")
         plan = plan or self._plan
         code = 1 if exit_code is None else exit_code
         summary = replace(
@@ -133,7 +138,7 @@ class SummaryObserver(Observer):
             cause=describe_impersonally(fault),
             plan=_count_plan(plan) if plan else PlanFigures(),
             outcomes=dict(self._outcomes),
-            requests=counters.counted(),
+            requests=counters.read_counts(),
             course=self._course,
         )
         self._take(summary)

@@ -104,7 +104,7 @@ def _end_stream(connected: socket.socket) -> None:
     """
     connected.settimeout(LINGER)
     with closing(TimeLimit(LINGER)) as limit, limit:
-        limit.watch(connected)
+        limit.watch_connection(connected)
         if isinstance(connected, ssl.SSLSocket):  # RFC 5425 §4.4
             connected.unwrap()
         connected.shutdown(socket.SHUT_WR)

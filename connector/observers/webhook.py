@@ -13,12 +13,14 @@ import msgspec
 from connector.errors import DeniedError, IncompleteRead, UnreachableError
 from connector.model import Secret
 from connector.net import tls
-from connector.net.http import Channel, Limits
-from connector.net.quoting import phrase
+from connector.net.http import ExchangeLimits, HttpChannel
+from connector.net.quoting import name_status
 from connector.observers.notices import Notice
 from connector.settings.operations import Webhook
 
-LIMITS: Final = Limits(timeout=10.0, max_bytes=1 << 16, place="notify", in_all=15.0)
+LIMITS: Final = ExchangeLimits(
+    timeout=10.0, max_bytes=1 << 16, place="notify", in_all=15.0
+)
 
 
 def post_notice(settings: Webhook, secret: Secret, notice: Notice) -> None:
@@ -26,8 +28,10 @@ def post_notice(settings: Webhook, secret: Secret, notice: Notice) -> None:
     body = msgspec.json.encode(notice.body)
     headers = sign_message(secret, notice.id, int(time.time()), body)
     headers["Content-Type"] = "application/json"
-    with Channel(tls.context(settings.ca_file), headers, LIMITS) as receiver:
-        status = receiver.exchange("POST", settings.url, {}, content=body).status
+    with HttpChannel(
+        tls.open_tls_context(settings.ca_file), headers, LIMITS
+    ) as receiver:
+        status = receiver.exchange_once("POST", settings.url, {}, content=body).status
     if status // 100 == 2:
         return
     kind = IncompleteRead
@@ -35,7 +39,7 @@ def post_notice(settings: Webhook, secret: Secret, notice: Notice) -> None:
         kind = DeniedError
     elif status == 429 or status >= 500:
         kind = UnreachableError
-    raise kind(f"the receiver answered with {phrase(status)}", where=settings.url)
+    raise kind(f"the receiver answered with {name_status(status)}", where=settings.url)
 
 
 def sign_message(

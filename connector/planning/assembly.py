@@ -27,15 +27,15 @@ from connector.model import (
 from connector.model.digests import digest_of, digest_of_plan
 from connector.model.draft import Draft
 from connector.model.limits import sets_value, takes_value
-from connector.planning.brief import Brief
-from connector.planning.forms import OtherValues, formed
-from connector.planning.kinds import overviewed
+from connector.planning.brief import PlanBrief
+from connector.planning.forms import OtherValues, add_forms
+from connector.planning.kinds import add_overview
 
 _NOBODY: Final[frozenset[str]] = frozenset()
 """One for all: each empty set of its own would take 216 octets."""
 
 
-class Contents(Struct, frozen=True):
+class PlanContents(Struct, frozen=True):
     """What a plan says, before it is put in order."""
 
     changes: Sequence[Change]
@@ -46,7 +46,7 @@ class Contents(Struct, frozen=True):
     cautions: Iterable[str]
 
 
-def change_of(
+def make_change(
     draft: Draft,
     attributes: tuple[AttributeChange, ...],
     waiting: Mapping[str, frozenset[str]],
@@ -65,14 +65,14 @@ def change_of(
     )  # fmt: skip
 
 
-def assemble(
-    brief: Brief,
-    contents: Contents,
+def assemble_plan(
+    brief: PlanBrief,
+    contents: PlanContents,
     others: OtherValues,
 ) -> Plan:
     """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
-    given, losing, left = formed(contents.changes, brief, others)
-    former = sorted((left + _left(brief)).items())
+    given, losing, left = add_forms(contents.changes, brief, others)
+    former = sorted((left + _count_former(brief)).items())
     problems = {id(each): each for each in contents.problems}
     plan = Plan(
         id=brief.plan_id,
@@ -81,35 +81,35 @@ def assemble(
         created=brief.now.isoformat(timespec="seconds"),
         summary=contents.summary,
         changes=tuple(given),
-        problems=tuple(sorted(problems.values(), key=_order)),
+        problems=tuple(sorted(problems.values(), key=_sort_key)),
         refusals=tuple(contents.refusals),
         cautions=(
             *contents.cautions,
-            *(_former(*slot, users) for slot, users in former),
+            *(_describe_former(*slot, users) for slot, users in former),
         ),
         about=brief.about,
         notes=PlanNotes(lost=len(set[str]().union(*losing.values()))),
     )
-    return overviewed(replace(plan, digest=digest_of_plan(plan)))
+    return add_overview(replace(plan, digest=digest_of_plan(plan)))
 
 
-def _left(brief: Brief) -> Counter[tuple[str, str]]:
+def _count_former(brief: PlanBrief) -> Counter[tuple[str, str]]:
     """What earlier plans left as the ones in `Formed.left`, as far as the mapping does not own it again."""
     owns = {
-        rule.name: frozenset(patterns.parts(rule.owns))
+        rule.name: frozenset(patterns.split_pattern(rule.owns))
         for rule in brief.mapping.attributes
         if rule.owns
     }
     return Counter(
         (name, pattern)
-        for name, pattern in brief.memory.former()
+        for name, pattern in brief.memory.read_former()
         if name in owns
         and patterns.ALL not in owns[name]
-        and not owns[name].issuperset(patterns.parts(pattern))
+        and not owns[name].issuperset(patterns.split_pattern(pattern))
     )
 
 
-def _former(
+def _describe_former(
     name: str,
     pattern: str,
     users: int,
@@ -117,12 +117,13 @@ def _former(
     """The caution that this job's own values stay beside the new ones."""
     whose = "one user" if users == 1 else f"{users} users"
     return (
-        f"{name} of {whose} may keep values that this job wrote when its owns was {patterns.said(pattern)}: they are "
+        f"{name} of {whose} may keep values that this job wrote when its owns was "
+        f"{patterns.describe_pattern(pattern)}: they are "
         "not its own now. To replace them, list that in owns, too, for one apply"
     )
 
 
-def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
+def list_held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
     """What holds attributes back, each problem once; those that several users may share come last, in their order."""
     last = {id(problem): problem for problem in shared}
     found = {
@@ -134,16 +135,16 @@ def held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Proble
     return [*found.values(), *last.values()]
 
 
-def flapping(
+def find_flapping(
     changes: Iterable[Change],
     repeats: Mapping[str, frozenset[str]],
-    brief: Brief,
+    brief: PlanBrief,
 ) -> Iterator[Problem]:
     """Values that we wrote more than once running, and that were changed by somebody each time.
 
     `repeats`: by user what is there and only written again.
     """
-    rewritten = brief.memory.rewritten()
+    rewritten = brief.memory.read_rewritten()
     for change in changes if rewritten else ():
         for each in change.attributes:
             before = rewritten.get((change.user.id, each.name))
@@ -151,7 +152,7 @@ def flapping(
             if (
                 before is not None
                 and not again
-                and _same(before, each, brief.description)
+                and _is_same_value(before, each, brief.description)
             ):
                 why = (
                     f"this job wrote the same value {before.times} times in a row, and somebody changed it each "
@@ -167,7 +168,7 @@ def flapping(
                 )
 
 
-def _same(
+def _is_same_value(
     before: Owned,
     each: AttributeChange,
     description: Description,
@@ -175,7 +176,9 @@ def _same(
     if each.secret:
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)
-    return set(before.values) == {equality.digest(rule, value) for value in each.new}
+    return set(before.values) == {
+        equality.digest_value(rule, value) for value in each.new
+    }
 
 
 def count_changes(changes: Iterable[Change]) -> dict[str, int]:
@@ -193,11 +196,11 @@ def count_changes(changes: Iterable[Change]) -> dict[str, int]:
     return found
 
 
-def _order(problem: Problem) -> tuple[int, int, int, str, str]:
+def _sort_key(problem: Problem) -> tuple[int, int, int, str, str]:
     """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
     agent = problem.agent or AgentRef()
     return (
-        problem_kinds.place(problem.kind),
+        problem_kinds.kind_rank(problem.kind),
         problem.record or 0,
         agent.work_no or 0,
         agent.account_code or "",

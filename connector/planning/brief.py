@@ -17,7 +17,7 @@ Slot = tuple[str, str]
 """A user's id, and an attribute."""
 
 
-class Show(Struct, frozen=True):
+class ShownNames(Struct, frozen=True):
     """The names of people in reports."""
 
     attributes: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Show(Struct, frozen=True):
     """A report will name all users of the changes."""
 
 
-class Brief(Struct, frozen=True, kw_only=True):
+class PlanBrief(Struct, frozen=True, kw_only=True):
     """The job's rules, what is known of the directory, and the plan's heading."""
 
     mapping: Mapping
@@ -42,4 +42,4 @@ class Brief(Struct, frozen=True, kw_only=True):
     """When planning began."""
     about: tuple[tuple[str, str], ...] = ()
     """What the plan is made from, for its reader."""
-    show: Show = Show()
+    show: ShownNames = ShownNames()

@@ -23,11 +23,11 @@ from connector.model import (
     equality,
 )
 from connector.model.draft import Draft
-from connector.planning.brief import Brief
-from connector.planning.compare_user import Differ
+from connector.planning.brief import PlanBrief
+from connector.planning.compare_user import UserComparer
 from connector.planning.leaver import Leaver
 from connector.planning.unique_values import UniqueValues, settle_drafts
-from connector.planning.unseen import Unseen, judge_alike
+from connector.planning.unseen import UnseenValues, judge_alike
 
 UNSHOWN: Final = (
     "the directory accepted the last value and shows none. Probably this account may not read it. Nothing more is "
@@ -44,10 +44,10 @@ BLIND: Final = (
 )
 
 
-class Checked(Struct, frozen=True):
+class CheckedDrafts(Struct, frozen=True):
     """What checking has shown beside the verdicts."""
 
-    unseen: Unseen
+    unseen: UnseenValues
     """What users were asked about that they do not show."""
     unique: UniqueValues
     """Who holds single-holder values."""
@@ -57,20 +57,20 @@ class Checked(Struct, frozen=True):
 def check_drafts(
     directory: Lookup,
     drafts: Sequence[Draft],
-    brief: Brief,
-    comparer: Differ,
+    brief: PlanBrief,
+    comparer: UserComparer,
     *,
     shown: Collection[str],
     leavers: Sequence[Leaver],
     open_writes: Iterable[Change],
-) -> Checked:
+) -> CheckedDrafts:
     """Hold back what cannot be written, and take for in step what turns out to be there.
 
     `shown`: attributes that some user showed a value of. `open_writes`: as of `make_plan`.
     """
     judge_alike(directory, drafts, brief)
-    unseen = Unseen(brief, drafts)
-    unseen.judge(directory, shown)
+    unseen = UnseenValues(brief, drafts)
+    unseen.judge_drafts(directory, shown)
     _note_replaced(drafts, brief.memory, brief.description)
     _settle_unshown(drafts, brief)
     _hold_doubled_ids(directory, drafts, brief.description)
@@ -90,13 +90,13 @@ def check_drafts(
         cautions.append(UNSEEN)
     if comparer.schema_checks.blind:
         cautions.append(BLIND)
-    return Checked(unseen, unique, cautions)
+    return CheckedDrafts(unseen, unique, cautions)
 
 
 def _hold_objections(
     directory: Lookup,
     drafts: Sequence[Draft],
-    comparer: Differ,
+    comparer: UserComparer,
 ) -> None:
     """Hold back what the directory objects to; without an object class, whatever needs it."""
     for draft in drafts:
@@ -158,7 +158,7 @@ def _note_replaced(
 
     If the same stands again after this write, the directory spells them so.
     """
-    unshown, replaced = memory.unshown(), memory.replaced()
+    unshown, replaced = memory.read_unshown(), memory.read_replaced()
 
     def with_replaced(user: str, each: AttributeChange) -> AttributeChange:
         before = replaced.get(user, {}).get(each.name)
@@ -166,7 +166,7 @@ def _note_replaced(
             return each
         rule = description.equality(each.name)
         again = equality.same_set(rule, unshown.get(user, {})[each.name], each.new)
-        others = equality.minus(rule, each.old, before) == each.old
+        others = equality.subtract_equal(rule, each.old, before) == each.old
         return replace(each, replaced=before) if again and others else each
 
     for draft in drafts if replaced else ():
@@ -175,14 +175,14 @@ def _note_replaced(
         )
 
 
-def _settle_unshown(drafts: Iterable[Draft], brief: Brief) -> None:
+def _settle_unshown(drafts: Iterable[Draft], brief: PlanBrief) -> None:
     """Take out by value what we wrote last and is not shown, so that the new value does not join it.
 
     Where that cannot be, the new one is held back: each run would add one more. So it is where a template made
     nothing, since what it made last may be to stay. Not where whatever there is would be shown: then somebody else has
     taken it away.
     """
-    unshown, description = brief.memory.unshown(), brief.description
+    unshown, description = brief.memory.read_unshown(), brief.description
     templates = {rule.name: len(rule.templates) for rule in brief.mapping.attributes}
     for draft in drafts if unshown else ():
         lasts = unshown.get(draft.user.id, {}) if draft.agent else {}
@@ -209,7 +209,7 @@ def _settle_unshown(drafts: Iterable[Draft], brief: Brief) -> None:
 
 def _say_repeated(
     drafts: Iterable[Draft],
-    unseen: Unseen,
+    unseen: UnseenValues,
     open_writes: Iterable[Change],
 ) -> Iterator[str]:
     """Say so of the secrets of writes that may have happened, and that this plan sets again."""

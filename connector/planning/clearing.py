@@ -22,9 +22,9 @@ from connector.model import (
 from connector.model.draft import Draft
 from connector.model.mapping import Grace, Mapping as AttributeMapping
 from connector.model.memory import count_time
-from connector.planning.brief import Brief
-from connector.planning.compare_user import Differ
-from connector.planning.leaver import CHANGED, Leaver, Place
+from connector.planning.brief import PlanBrief
+from connector.planning.compare_user import UserComparer
+from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
 
 MISSED: Final = (
     "not cleared: an agent matches this user, but no look-up gave it the user"
@@ -43,7 +43,7 @@ Names = Mapping[str, Sequence[str]]
 """By user id, attributes."""
 
 
-class Cleared(Struct, frozen=True):
+class ClearedLeavers(Struct, frozen=True):
     """What clears stale users, and why some are kept."""
 
     drafts: Sequence[Draft]
@@ -55,13 +55,13 @@ class Cleared(Struct, frozen=True):
 def clear_leavers(
     directory: Lookup,
     leavers: Sequence[Leaver],
-    brief: Brief,
-    comparer: Differ,
+    brief: PlanBrief,
+    comparer: UserComparer,
     *,
     exclusion: Exclusion,
     doubtful: Collection[str] | None,
     claimers: Callable[[User], list[AgentRef]],
-) -> Cleared:
+) -> ClearedLeavers:
     """Clear our values from stale users, where the mapping says so and no agent may claim them.
 
     `doubtful`: attributes by which agents in doubt may have users; None: any agent may have any user, or the plan is
@@ -75,7 +75,7 @@ def clear_leavers(
         brief.now,
     )
     if doubtful is None or not mapping.clears:
-        return Cleared((), problems)
+        return ClearedLeavers((), problems)
     hidden = hidden_attributes(
         directory,
         leavers,
@@ -88,7 +88,7 @@ def clear_leavers(
         user = each.now
         if user is None or not each.user.identified:
             continue
-        agents = claimers(user) if each.place is Place.WITHIN else []
+        agents = claimers(user) if each.place is LeaverPlace.WITHIN else []
         reasons = list(
             _reasons_to_keep(
                 user,
@@ -103,12 +103,12 @@ def clear_leavers(
         if reasons:
             problems += [] if excluded else reasons
             continue
-        draft = comparer.clearing(user, each, brief.fingerprint)
+        draft = comparer.draft_clearing(user, each, brief.fingerprint)
         if not excluded:
             drafts.append(draft)
         elif draft.planned:
             problems.append(Problem("exclude", excluded, users=(each.user.name,)))
-    return Cleared(drafts, problems, doubted)
+    return ClearedLeavers(drafts, problems, doubted)
 
 
 def _reasons_to_keep(
@@ -145,12 +145,12 @@ def judge_leavers(
     Of a user that holds nothing of ours any more, only that somebody has changed it.
     """
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
-    seen, since = memory.stale(), count_time(memory.looked(), now)
+    seen, since = memory.read_stale(), count_time(memory.read_last_look(), now)
     written = {rule.name.lower(): rule.name for rule in mapping.attributes}
     due, problems = [], []
     for each in leavers:
         users = (each.user.name,)
-        if not each.names:
+        if not each.held_names:
             for low, name in written.items():
                 if low in each.theirs:
                     problems.append(
@@ -162,19 +162,23 @@ def judge_leavers(
                         )
                     )
             continue
-        clears = _clears(each.place, mapping)
-        why = _OURS.format(names=", ".join(sorted(each.names)))
+        clears = _is_cleared(each.place, mapping)
+        why = _OURS.format(names=", ".join(sorted(each.held_names)))
         left = ""
         if grace and clears:
             waited, runs = seen.get(each.user.id, (None, 0))
-            left = grace.left(timedelta(0) if waited is None else waited + since, runs)
+            left = grace.describe_left(
+                timedelta(0) if waited is None else waited + since, runs
+            )
         why += left + each.place.value
         lost = sorted(
-            name for name in each.names - each.adopted if name.lower() not in written
+            name
+            for name in each.held_names - each.adopted
+            if name.lower() not in written
         )
         if clears and lost:
             why += _LOST.format(names=", ".join(lost))
-        elif not clears and each.place is Place.DISABLED:
+        elif not clears and each.place is LeaverPlace.DISABLED:
             why += _KEPT
         problems.append(Problem("stale", why, users=users))
         if clears and not left:
@@ -182,11 +186,11 @@ def judge_leavers(
     return due, problems
 
 
-def _clears(place: Place, mapping: AttributeMapping) -> bool:
+def _is_cleared(place: LeaverPlace, mapping: AttributeMapping) -> bool:
     """Whether the mapping clears our values from users there; elsewhere nothing is ever written."""
-    if place is Place.DISABLED:
+    if place is LeaverPlace.DISABLED:
         return mapping.disabled == "clear"
-    return place is Place.WITHIN and mapping.stale != "report"
+    return place is LeaverPlace.WITHIN and mapping.stale != "report"
 
 
 def hidden_attributes(
@@ -233,4 +237,6 @@ def doubted_attributes(
 
 
 def _users_within(leavers: Sequence[Leaver]) -> list[User]:
-    return [each.now for each in leavers if each.now and each.place is Place.WITHIN]
+    return [
+        each.now for each in leavers if each.now and each.place is LeaverPlace.WITHIN
+    ]

@@ -31,13 +31,13 @@ from connector.model.templates import SECRET_FIELDS, Template
 from connector.planning.conversion import (
     UnfitError,
     check_address,
-    defined,
-    fitting,
-    named,
+    check_defined,
+    check_names,
+    make_fit,
 )
 from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
-from connector.planning.standing import Spellings
-from connector.planning.together import staying
+from connector.planning.standing import KnownSpellings
+from connector.planning.together import choose_staying
 
 Made = Held | None | tuple[Held | None, ...]
 """What one template makes of an agent, or what each of several does."""
@@ -46,7 +46,7 @@ _BY_SCHEMA: Final = frozenset({Syntax.DN, Syntax.NAME_AND_UID, Syntax.DEFINED})
 """Syntaxes of values that name something of the directory's schema."""
 
 
-class Wanted(Struct, frozen=True):
+class WantedAttribute(Struct, frozen=True):
     """One attribute rule, bound to the tenant and to what the directory says of the attribute."""
 
     rule: AttributeRule
@@ -68,7 +68,7 @@ class Wanted(Struct, frozen=True):
     """Nothing else decides what it can hold, but for `owned`."""
 
     @classmethod
-    def of(
+    def bind_rule(
         cls,
         rule: AttributeRule,
         description: Description,
@@ -79,25 +79,25 @@ class Wanted(Struct, frozen=True):
         owned = (
             None
             if rule.owns in (None, patterns.ALL)
-            else patterns.owns(rule.owns or "")
+            else patterns.is_owned(rule.owns or "")
         )
         plain = not rule.secret and info.syntax not in _BY_SCHEMA
         return cls(
             rule,
             info,
-            _bound(rule, tenant),
+            _bind_templates(rule, tenant),
             description,
             names=info.definition.aliases | {rule.name.lower()},
             unique=rule.unique or info.unique,
             keeps=keeps,
             tenant=tenant,
-            fits=fitting(info),
+            fits=make_fit(info),
             owned=owned,
             plain=plain,
         )
 
 
-class Verdict(Struct, frozen=True):
+class AttributeVerdict(Struct, frozen=True):
     """What becomes of one attribute of a user: in step, unless it says more."""
 
     change: AttributeChange | None = None
@@ -109,10 +109,10 @@ class Verdict(Struct, frozen=True):
     """The source does not tell the value."""
 
 
-IN_STEP: Final = Verdict()
+IN_STEP: Final = AttributeVerdict()
 
 
-def _bound(rule: AttributeRule, tenant: Tenant) -> Render:
+def _bind_templates(rule: AttributeRule, tenant: Tenant) -> Render:
     if not rule.more:
         return rule.value.bind(tenant)
     renders = [template.bind(tenant) for template in rule.templates]
@@ -124,34 +124,36 @@ def each_of(made: Made) -> tuple[Held | None, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def makes_any(wanted: Wanted, agent: Agent) -> bool:
+def makes_any(wanted: WantedAttribute, agent: Agent) -> bool:
     """Whether a template makes a value of this agent."""
     return any(value is not None for value in each_of(wanted.render(agent)))
 
 
-def holds_ours(wanted: Wanted, user: User) -> bool:
+def holds_ours(wanted: WantedAttribute, user: User) -> bool:
     """Whether the user shows a value that `owns` covers."""
-    return bool(patterns.ours(wanted.rule.owns, user.values.get(wanted.rule.name, ())))
+    return bool(
+        patterns.owned_values(wanted.rule.owns, user.values.get(wanted.rule.name, ()))
+    )
 
 
 def judge_attribute(
-    wanted: Wanted,
+    wanted: WantedAttribute,
     agent: Agent,
     user: User,
-    spellings: Spellings | None,
-) -> Verdict:
+    spellings: KnownSpellings | None,
+) -> AttributeVerdict:
     """What becomes of one attribute of a user and its agent."""
     rule = wanted.rule
     if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(rule.fields):
-        return Verdict(unknown=True)
+        return AttributeVerdict(unknown=True)
     value, held = wanted.render(agent), user.values.get(rule.name, ())
     if held in ((value,), value):
         return IN_STEP
     lacks = None in each_of(value)
     if value is None and (wanted.keeps or (not held and wanted.info.readable)):
-        return Verdict(lacks=lacks)
+        return AttributeVerdict(lacks=lacks)
     try:
-        change = changed(
+        change = plan_change(
             wanted,
             value,
             held,
@@ -159,34 +161,34 @@ def judge_attribute(
             agent,
         )
     except UnfitError as fault:
-        return Verdict(unfit=str(fault), lacks=lacks)
+        return AttributeVerdict(unfit=str(fault), lacks=lacks)
     if change is not None and spellings is not None and change.old and change.new:
         compared = wanted.info.equality
-        if spellings.in_step(
+        if spellings.is_in_step(
             user.ref,
             rule.name,
             compared,
             change.new,
             change.old,
         ):
-            return Verdict(lacks=lacks)
-    return Verdict(change, lacks=lacks)
+            return AttributeVerdict(lacks=lacks)
+    return AttributeVerdict(change, lacks=lacks)
 
 
-_naming = lru_cache(maxsize=1)(dn.naming)
+_naming = lru_cache(maxsize=1)(dn.naming_types)
 """Attributes of one user are judged one after the other."""
 
 
-def cleared(
-    wanted: Wanted,
+def judge_clearing(
+    wanted: WantedAttribute,
     user: User,
     found: Leaver,
     fingerprint: Fingerprint,
-) -> Verdict:
+) -> AttributeVerdict:
     """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
     name = wanted.rule.name
     last, unshown, adopted = (
-        found.last(name),
+        found.find_last(name),
         found.unshown.get(name),
         name in found.adopted,
     )
@@ -194,7 +196,7 @@ def cleared(
         return IN_STEP
     held = user.values.get(name, ())
     if not held and wanted.rule.secret and wanted.info.readable is not True:
-        return Verdict(
+        return AttributeVerdict(
             _attribute_change(
                 wanted,
                 (),
@@ -208,7 +210,7 @@ def cleared(
         and (wanted.schema.reading.hides or wanted.info.readable is not True)
     ):
         if unshown and wanted.schema.writing.by_value and wanted.info.comparable:
-            return Verdict(
+            return AttributeVerdict(
                 _attribute_change(
                     wanted,
                     unshown,
@@ -216,8 +218,8 @@ def cleared(
                     seen=False,
                 )
             )
-        return Verdict(unfit=UNSHOWN_LEAVER)
-    covered = patterns.ours(wanted.rule.owns, held)
+        return AttributeVerdict(unfit=UNSHOWN_LEAVER)
+    covered = patterns.owned_values(wanted.rule.owns, held)
     kept: tuple[Held, ...] = ()
     if not adopted:
         kept = tuple(
@@ -225,7 +227,7 @@ def cleared(
             for value in covered
             if not (
                 last
-                and _wrote(
+                and _was_written(
                     last,
                     wanted,
                     user,
@@ -235,7 +237,7 @@ def cleared(
             )
         )
         # it was not shown at first, and is now
-        kept = equality.minus(wanted.info.equality, kept, unshown or ())
+        kept = equality.subtract_equal(wanted.info.equality, kept, unshown or ())
     gone = adopted or len(kept) < len(covered)
     change = (
         _attribute_change(
@@ -247,11 +249,11 @@ def cleared(
         if gone
         else None
     )
-    return Verdict(change, unfit=CHANGED if kept and (last or unshown) else "")
+    return AttributeVerdict(change, unfit=CHANGED if kept and (last or unshown) else "")
 
 
-def changed(
-    wanted: Wanted,
+def plan_change(
+    wanted: WantedAttribute,
     value: Made,
     held: tuple[Held, ...],
     naming: frozenset[str],
@@ -275,7 +277,7 @@ def changed(
         ]
     )
     if isinstance(value, tuple):
-        new = equality.distinct(info.equality, new)
+        new = equality.drop_equal(info.equality, new)
     if rule.secret and not held and info.readable is not True:
         return _attribute_change(
             wanted,
@@ -294,7 +296,7 @@ def changed(
             if new
             else None
         )
-    owned = patterns.ours(wanted.rule.owns, held)
+    owned = patterns.owned_values(wanted.rule.owns, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(
             f"it holds {len(held)} values. In the mapping, set `owns` to those of this job"
@@ -304,9 +306,9 @@ def changed(
             "its only value is not this job's (owns). Remove it by hand, or widen `owns`"
         )
     others = [each for each in held if each not in owned]
-    taken = len(equality.minus(info.equality, new, others)) < len(new)
+    taken = len(equality.subtract_equal(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
-        kept = staying(
+        kept = choose_staying(
             rule,
             info.equality,
             wanted.tenant,
@@ -314,7 +316,7 @@ def changed(
             owned=owned,
             new=new,
         )
-        new = (*kept, *equality.minus(info.equality, new, kept))
+        new = (*kept, *equality.subtract_equal(info.equality, new, kept))
     if equality.same_set(
         equality.choose_rule(info.equality, secret=rule.secret), owned, new
     ):
@@ -331,9 +333,9 @@ def changed(
     )
 
 
-def _wrote(
+def _was_written(
     owned: Owned,
-    wanted: Wanted,
+    wanted: WantedAttribute,
     user: User,
     value: Held,
     fingerprint: Fingerprint,
@@ -343,11 +345,11 @@ def _wrote(
         owned.fingerprint and not owned.restored
     ):  # which the mapping may no longer call one
         return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
-    return equality.digest(wanted.info.equality, value) in owned.values
+    return equality.digest_value(wanted.info.equality, value) in owned.values
 
 
 def _attribute_change(
-    wanted: Wanted,
+    wanted: WantedAttribute,
     old: tuple[Held, ...],
     new: tuple[Held, ...],
     *,
@@ -367,7 +369,7 @@ def _attribute_change(
 
 
 def as_held(
-    wanted: Wanted,
+    wanted: WantedAttribute,
     value: Held,
     template: Template,
     agent: Agent,
@@ -382,19 +384,19 @@ def as_held(
     held = (
         wanted.fits(value)
         if wanted.plain and type(value) is str
-        else _fitted(wanted, value)
+        else _fit_value(wanted, value)
     )
     if wanted.owned is not None and not wanted.owned(held):
         raise UnfitError(
-            f"the value is not covered by `owns`: {patterns.said(wanted.rule.owns)}"
+            f"the value is not covered by `owns`: {patterns.describe_pattern(wanted.rule.owns)}"
         )
     return held
 
 
-def _fitted(wanted: Wanted, value: Held) -> Held:
+def _fit_value(wanted: WantedAttribute, value: Held) -> Held:
     """The same, whoever owns it. It is let go of as plain text before anybody else is called."""
     rule, info = wanted.rule, wanted.info
-    text = equality.plain(value)
+    text = equality.reveal_value(value)
     fitted = wanted.fits(text) if isinstance(text, str) else text
     if (
         info.syntax in _BY_SCHEMA
@@ -402,7 +404,9 @@ def _fitted(wanted: Wanted, value: Held) -> Held:
         and wanted.schema.schema.types
     ):
         if info.syntax is Syntax.DEFINED:
-            defined(fitted, wanted.schema.schema.types, wanted.schema.schema.classes)
+            check_defined(
+                fitted, wanted.schema.schema.types, wanted.schema.schema.classes
+            )
         else:
-            named(info, fitted, wanted.schema.schema.types)
+            check_names(info, fitted, wanted.schema.schema.types)
     return Secret(fitted) if rule.secret else fitted

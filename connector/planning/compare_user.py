@@ -23,19 +23,19 @@ from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import SECRET_FIELDS
 from connector.planning import suitability
 from connector.planning.compare_attribute import (
-    Wanted,
+    WantedAttribute,
     as_held,
-    cleared,
     each_of,
     holds_ours,
     judge_attribute,
+    judge_clearing,
     makes_any,
 )
 from connector.planning.conversion import UnfitError
 from connector.planning.leaver import CHANGED, Leaver
-from connector.planning.schema_checks import SchemaChecks, spelt
-from connector.planning.standing import Spellings
-from connector.planning.together import Together
+from connector.planning.schema_checks import SchemaChecks, lower_classes
+from connector.planning.standing import KnownSpellings
+from connector.planning.together import AttributeGroups
 
 _MEMO: Final = 10_000
 """So many sets of object classes, and of attributes with them, are remembered."""
@@ -46,7 +46,7 @@ _UNKNOWN: Final = (
 )
 
 
-class Differ:
+class UserComparer:
     """The mapping's attribute rules against one user and its agent.
 
     `problems` are those of the tenant itself: a field of its own that it lacks keeps everything made of it.
@@ -58,7 +58,7 @@ class Differ:
         tenant: Tenant,
         mapping: Mapping,
         description: Description,
-        spellings: Spellings | None = None,
+        spellings: KnownSpellings | None = None,
     ) -> None:
         self._spellings = spellings
         self._secrets = any(rule.secret for rule in mapping.attributes)
@@ -75,14 +75,14 @@ class Differ:
             tuple[frozenset[str], frozenset[str]],
         ] = {}
         self.schema_checks = SchemaChecks(mapping.object_classes, description)
-        self._together = Together(mapping, tenant, description)
+        self._together = AttributeGroups(mapping, tenant, description)
         self._lacking = self._together.lacking
         self.problems = [Problem("tenant", note) for note in tenant.notes]
-        self._wanted: list[Wanted] = []
-        faults = list(suitability.faults(mapping, description))
+        self._wanted: list[WantedAttribute] = []
+        faults = list(suitability.find_faults(mapping, description))
         if faults:
             raise FileError("\n".join(faults))
-        self.cautions = list(suitability.cautions(mapping, description))
+        self.cautions = list(suitability.find_cautions(mapping, description))
         missing: dict[str, list[str]] = {}
         partly: dict[str, list[str]] = {}
         for rule in mapping.attributes:
@@ -90,7 +90,9 @@ class Differ:
             for field in rule.missing(tenant):
                 (partly if makes else missing).setdefault(field, []).append(rule.name)
             if makes:
-                self._wanted.append(Wanted.of(rule, description, tenant))
+                self._wanted.append(
+                    WantedAttribute.bind_rule(rule, description, tenant)
+                )
         why = _UNKNOWN.format(count=tenant.unknown_secrets)
         self._unknown = {
             rule.name: Problem("tenant", why, attribute=rule.name)
@@ -117,7 +119,7 @@ class Differ:
                 for field, names in sorted(found.items())
             ]
 
-    def draft(
+    def draft_user(
         self,
         agent: Agent,
         user: User,
@@ -127,14 +129,14 @@ class Differ:
         values = user.values
         for name, render in self._plain:
             if values.get(name) != (render(agent),):
-                return self._compare(
+                return self._compare_attributes(
                     self._wanted,
                     agent,
                     user,
                     rule,
                 )
         return (
-            self._compare(
+            self._compare_attributes(
                 self._secret,
                 agent,
                 user,
@@ -167,7 +169,7 @@ class Differ:
             yield (
                 rule,
                 tuple(fitted),
-                self._compare(
+                self._compare_attributes(
                     [wanted],
                     agent,
                     user,
@@ -175,9 +177,9 @@ class Differ:
                 ),
             )
 
-    def _compare(
+    def _compare_attributes(
         self,
-        attributes: list[Wanted],
+        attributes: list[WantedAttribute],
         agent: Agent,
         user: User,
         rule: int | None,
@@ -215,9 +217,9 @@ class Differ:
             shows=self._sets.setdefault(shows, shows),
             inactive=user.inactive,
         )
-        draft = self._checked(draft, user)
+        draft = self._check_schema(draft, user)
         faults = [
-            _fault(
+            _make_fault(
                 draft,
                 "value",
                 name,
@@ -227,7 +229,7 @@ class Differ:
         ]
         draft.held = (*faults, *draft.held, *unknown)
         if lacks:
-            draft.keeps = self._together.kept(agent, user, planned)
+            draft.keeps = self._together.find_kept(agent, user, planned)
         return draft
 
     def holds_most(self, agent: Agent, draft: Draft | None) -> bool:
@@ -251,7 +253,7 @@ class Differ:
         held = wanted.keys() - differing
         return 2 * len(held) > len(wanted) and not all(wanted[name] for name in held)
 
-    def clearing(
+    def draft_clearing(
         self,
         user: User,
         found: Leaver,
@@ -272,7 +274,7 @@ class Differ:
         )
         planned: list[AttributeChange] = []
         for each in self._wanted:
-            verdict = cleared(
+            verdict = judge_clearing(
                 each,
                 user,
                 found,
@@ -284,15 +286,15 @@ class Differ:
                 line = draft.problem("stale", verdict.unfit, each.rule.name)
                 draft.held = (*draft.held, line)
         draft.planned = tuple(planned)
-        return self._checked(draft, user)
+        return self._check_schema(draft, user)
 
-    def theirs(self, found: Leaver, fingerprint: Fingerprint) -> frozenset[str]:
+    def list_theirs(self, found: Leaver, fingerprint: Fingerprint) -> frozenset[str]:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
         if found.now is None:
             return frozenset()
         theirs = set()
         for each in self._wanted:
-            verdict = cleared(
+            verdict = judge_clearing(
                 each,
                 found.now,
                 found,
@@ -302,14 +304,14 @@ class Differ:
                 theirs.add(each.rule.name.lower())
         return frozenset(theirs)
 
-    def _checked(self, draft: Draft, user: User) -> Draft:
+    def _check_schema(self, draft: Draft, user: User) -> Draft:
         """The draft, with what the schema forbids held back."""
         if draft.planned:
-            refused = self.schema_checks.refused(user, draft.planned)
+            refused = self.schema_checks.find_refused(user, draft.planned)
             for name, why in refused.items():
                 draft.hold(
                     (name,),
-                    _fault(
+                    _make_fault(
                         draft,
                         "schema",
                         name,
@@ -321,7 +323,7 @@ class Differ:
         draft.needs = self._needs_of.setdefault(needs, needs)
         return draft
 
-    def adopted(self, user: User) -> frozenset[str]:
+    def list_adopted(self, user: User) -> frozenset[str]:
         return frozenset(
             each.rule.name
             for each in self._wanted
@@ -330,7 +332,7 @@ class Differ:
 
     def _names_of(self, shown: tuple[Held, ...]) -> frozenset[str]:
         """These object classes in lower case, as they are spelt and by their names; servers store numbers too."""
-        names = spelt(shown)
+        names = lower_classes(shown)
         return names | {
             self._schema[name].name for name in names if name in self._schema
         }
@@ -340,7 +342,7 @@ class Differ:
         names = tuple([change.name for change in draft.planned if change.new])
         return (*self._needed(draft.classes, names), *draft.planned)
 
-    def trial(self, user: User) -> Change:
+    def make_trial(self, user: User) -> Change:
         """A change of each attribute that the schema lets the user have, to be told what else stands against it."""
         each = [
             AttributeChange(
@@ -351,7 +353,7 @@ class Differ:
             )
             for rule in self._mapping.attributes
         ]
-        refused = self.schema_checks.refused(user, each)
+        refused = self.schema_checks.find_refused(user, each)
         draft = Draft(
             user.ref,
             None,
@@ -394,11 +396,11 @@ class Differ:
         needed = tuple(
             name
             for name in self._mapping.object_classes
-            if self._needs(name.lower(), classes, names)
+            if self._needs_class(name.lower(), classes, names)
         )
         return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
 
-    def _needs(
+    def _needs_class(
         self,
         name: str,
         classes: frozenset[str],
@@ -415,7 +417,7 @@ class Differ:
         return False
 
 
-def _fault(
+def _make_fault(
     draft: Draft,
     kind: str,
     attribute: str,

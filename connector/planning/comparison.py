@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from connector.model import Change, Drawn, Plan, Problem, Since
-from connector.model.digests import readable
+from connector.model import Change, EarlierPlan, Plan, PlanNews, Problem
+from connector.model.digests import make_readable
 
 T = TypeVar("T")
 
 
-class Compared(Struct, Generic[T], frozen=True):
+class ComparedLists(Struct, Generic[T], frozen=True):
     """What the new list has and the old one has not, and so on; `changed`: old and new. `same`: how many."""
 
     new: Sequence[T]
@@ -25,45 +25,45 @@ class Compared(Struct, Generic[T], frozen=True):
     same: int
 
 
-class Comparison(Struct, frozen=True):
+class PlanComparison(Struct, frozen=True):
     """Changes by the id of their user, problems by whom and what they are about."""
 
-    changes: Compared[Change]
-    problems: Compared[Problem]
+    changes: ComparedLists[Change]
+    problems: ComparedLists[Problem]
 
 
-def compare(old: Plan, new: Plan) -> Comparison:
+def compare_plans(old: Plan, new: Plan) -> PlanComparison:
     """What is new in a plan, and what is gone. Hints count as nothing: they are in no digest."""
-    return Comparison(
-        _compared(
+    return PlanComparison(
+        _compare_lists(
             old.changes,
             new.changes,
-            lambda change: readable(change.user.id),
+            lambda change: make_readable(change.user.id),
             lambda change: change.digest,
         ),
-        _compared(
+        _compare_lists(
             old.problems,
             new.problems,
-            _about,
-            _content,
+            _subject_of,
+            _content_of,
         ),
     )
 
 
-def drawn(plan: Plan) -> Drawn:
+def digest_plan(plan: Plan) -> EarlierPlan:
     """What is to be kept of a plan, so that later ones can be compared with it."""
-    return Drawn(
+    return EarlierPlan(
         plan.id, plan.created,
-        [(readable(change.user.id), change.digest) for change in plan.changes],
-        [(_brief(_about(problem)), _brief(_content(problem))) for problem in plan.problems],
+        [(make_readable(change.user.id), change.digest) for change in plan.changes],
+        [(_digest_key(_subject_of(problem)), _digest_key(_content_of(problem))) for problem in plan.problems],
     )  # fmt: skip
 
 
-def since(before: Drawn, plan: Plan) -> Since:
+def find_news(before: EarlierPlan, plan: Plan) -> PlanNews:
     """What is new in a plan since that one."""
-    now = drawn(plan)
+    now = digest_plan(plan)
     first, second = itemgetter(0), itemgetter(1)
-    changes = _compared(
+    changes = _compare_lists(
         before.changes,
         now.changes,
         first,
@@ -72,13 +72,13 @@ def since(before: Drawn, plan: Plan) -> Since:
     numbered: list[tuple[Any, ...]] = [
         (*each, number) for number, each in enumerate(now.problems)
     ]
-    problems = _compared(
+    problems = _compare_lists(
         before.problems,
         numbered,
         first,
         second,
     )
-    return Since(
+    return PlanNews(
         before.plan, before.created,
         tuple(user for user, _ in changes.new), tuple(user for _, (user, _) in changes.changed),
         len(changes.gone), changes.same,
@@ -87,7 +87,7 @@ def since(before: Drawn, plan: Plan) -> Since:
     )  # fmt: skip
 
 
-def _brief(key: tuple[Any, ...]) -> str:
+def _digest_key(key: tuple[Any, ...]) -> str:
     """The same text for the same key, in every process."""
     spelt = repr(
         [sorted(part) if isinstance(part, frozenset) else part for part in key]
@@ -95,32 +95,39 @@ def _brief(key: tuple[Any, ...]) -> str:
     return hashlib.sha256(spelt.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _about(problem: Problem) -> tuple[Any, ...]:
+def _subject_of(problem: Problem) -> tuple[Any, ...]:
     """What stays as long as it is the same problem; without an agent that is its record or its users.
 
     Texts as a plan document has them: a plan is compared with one that was read from there.
     """
-    kind, attribute = readable(problem.kind), readable(problem.attribute or "")
+    kind, attribute = (
+        make_readable(problem.kind),
+        make_readable(problem.attribute or ""),
+    )
     if problem.agent is not None:
         return (
             kind,
             attribute,
             problem.agent.work_no,
-            readable(problem.agent.account_code or ""),
+            make_readable(problem.agent.account_code or ""),
         )
-    return kind, attribute, problem.record, frozenset(map(readable, problem.users))
+    return kind, attribute, problem.record, frozenset(map(make_readable, problem.users))
 
 
-def _content(problem: Problem) -> tuple[Any, ...]:
-    return readable(problem.why), problem.rule, frozenset(map(readable, problem.users))
+def _content_of(problem: Problem) -> tuple[Any, ...]:
+    return (
+        make_readable(problem.why),
+        problem.rule,
+        frozenset(map(make_readable, problem.users)),
+    )
 
 
-def _compared(
+def _compare_lists(
     old: Iterable[T],
     new: Iterable[T],
     about: Callable[[T], Hashable],
     content: Callable[[T], Hashable],
-) -> Compared[T]:
+) -> ComparedLists[T]:
     """What is about the same thing goes together: first what is equal, then in the order of the lists."""
     left: defaultdict[Hashable, list[T]] = defaultdict(list)
     for item in old:
@@ -149,7 +156,7 @@ def _compared(
             changed.append((known.pop(0), item))
         else:
             fresh.append(item)
-    return Compared(
+    return ComparedLists(
         fresh,
         [item for items in left.values() for item in items],
         changed,

@@ -26,7 +26,7 @@ from connector.model import (
     dn,
     folding,
 )
-from connector.model.equality import plain
+from connector.model.equality import reveal_value
 from connector.model.templates import Template
 
 _FIRST_YEAR: Final = 1601
@@ -53,17 +53,17 @@ class UnfitError(ValueError):
     """A text that the attribute cannot hold; the message never repeats it, for it may be a secret."""
 
 
-def fit(info: AttributeInfo, text: str) -> Value:
+def fit_text(info: AttributeInfo, text: str) -> Value:
     """The text as a value of the attribute's syntax (RFC 4517 §3.3), in its canonical form. Raises UnfitError."""
     value = _FIT.get(info.syntax, str)(text)
     if info.bounds.max_length is not None or info.bounds.min_length:
-        _measured(info, value)
+        _check_length(info, value)
     if info.syntax is Syntax.INTEGER:
-        _bounded(info, int(value))
+        _check_bounds(info, int(value))
     return value
 
 
-def fitting(info: AttributeInfo) -> Callable[[str], Value]:
+def make_fit(info: AttributeInfo) -> Callable[[str], Value]:
     """The same, for whoever fits many texts."""
     bounds = (
         info.bounds.max_length,
@@ -71,11 +71,13 @@ def fitting(info: AttributeInfo) -> Callable[[str], Value]:
         info.bounds.least,
         info.bounds.most,
     )
-    return _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit, info)
+    return (
+        _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit_text, info)
+    )
 
 
-def _measured(info: AttributeInfo, value: Value) -> None:
-    length, unit = _length(value, info.bounds.unit)
+def _check_length(info: AttributeInfo, value: Value) -> None:
+    length, unit = _measure_length(value, info.bounds.unit)
     if info.bounds.max_length is not None and length > info.bounds.max_length:
         raise UnfitError(
             f"{length} {unit}, and {info.name} holds at most {info.bounds.max_length}"
@@ -86,7 +88,7 @@ def _measured(info: AttributeInfo, value: Value) -> None:
         )
 
 
-def _length(value: Value, unit: Unit) -> tuple[int, str]:
+def _measure_length(value: Value, unit: Unit) -> tuple[int, str]:
     """How long it is, and in what."""
     if isinstance(value, bytes):
         return len(value), "octets"
@@ -97,7 +99,7 @@ def _length(value: Value, unit: Unit) -> tuple[int, str]:
     return len(value.encode("utf-16-le")) // 2, "characters"
 
 
-def defined(
+def check_defined(
     value: str,
     types: Collection[str],
     classes: Collection[str],
@@ -107,13 +109,13 @@ def defined(
         raise UnfitError("the directory's schema does not define this name")
 
 
-def named(
+def check_names(
     info: AttributeInfo,
     value: str,
     types: Mapping[str, AttributeInfo],
 ) -> None:
     """Hold a distinguished name to the attribute types of a schema, as servers that parse it do. Raises UnfitError."""
-    for rdn in _parts(
+    for rdn in _split_name(
         _without_uid(value) if info.syntax is Syntax.NAME_AND_UID else value
     ):
         for kind, text in rdn:
@@ -123,7 +125,7 @@ def named(
                     f"it is a DN by {kind}, and the directory's schema has no such attribute"
                 )
             try:
-                same = naming.octets or fit(naming, text) == text
+                same = naming.octets or fit_text(naming, text) == text
             except UnfitError:
                 same = False
             if not same or (
@@ -132,7 +134,7 @@ def named(
                 raise UnfitError(f"it is a DN with a value that {kind} cannot hold")
 
 
-def _bounded(info: AttributeInfo, number: int) -> None:
+def _check_bounds(info: AttributeInfo, number: int) -> None:
     if info.bounds.least is not None and number < info.bounds.least:
         raise UnfitError(
             f"it is less than {info.bounds.least}, the least of {info.name}"
@@ -141,7 +143,7 @@ def _bounded(info: AttributeInfo, number: int) -> None:
         raise UnfitError(f"it is more than {info.bounds.most}, the most of {info.name}")
 
 
-def _checked(pattern: str, what: str) -> Callable[[str], str]:
+def _make_check(pattern: str, what: str) -> Callable[[str], str]:
     expression = re.compile(pattern, re.DOTALL)
 
     def check(text: str) -> str:
@@ -152,14 +154,14 @@ def _checked(pattern: str, what: str) -> Callable[[str], str]:
     return check
 
 
-_whole_number: Final = _checked(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")
-_decimal_number: Final = _checked(
+_whole_number: Final = _make_check(r"\s*[+-]?[0-9]{1,1000}\s*", "a whole number")
+_decimal_number: Final = _make_check(
     r"\s*[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,2})?\s*",
     "a decimal number",
 )
 
 
-def _integer(text: str) -> str:
+def _fit_integer(text: str) -> str:
     """Servers refuse `007` and `+7` (measured: result 21), and what they accept they store as `7`."""
     if (
         text.isascii()
@@ -171,7 +173,7 @@ def _integer(text: str) -> str:
     return str(int(_whole_number(text)))
 
 
-def _decimal(text: str) -> str:
+def _fit_decimal(text: str) -> str:
     """As a JSON number is read (RFC 8259 §6), which keeps some fifteen digits."""
     number = float(_decimal_number(text))
     short = str(int(number)) if number.is_integer() else repr(number)
@@ -180,7 +182,7 @@ def _decimal(text: str) -> str:
     return short
 
 
-def _boolean(text: str) -> str:
+def _fit_boolean(text: str) -> str:
     word = text.strip().lower()
     if word in {"true", "yes", "1"}:
         return "TRUE"
@@ -189,13 +191,13 @@ def _boolean(text: str) -> str:
     raise UnfitError("it is neither true nor false")
 
 
-def _ascii(text: str) -> str:
+def _fit_ascii(text: str) -> str:
     if not text.isascii():
         raise UnfitError("it is not ASCII, and this attribute holds ASCII only")
     return text
 
 
-def _encoded(_: str) -> str:
+def _refuse_encoded(_: str) -> str:
     raise UnfitError(
         "it is text, and this attribute holds certificates or other encoded data only"
     )
@@ -204,15 +206,15 @@ def _encoded(_: str) -> str:
 # ---------------------------------------------------------------- time
 
 
-def _time(text: str) -> str:
+def _fit_time(text: str) -> str:
     """GeneralizedTime (RFC 4517 §3.3.13), and the days that the calendar has."""
-    _instant(text)
+    _read_instant(text)
     return text
 
 
 def _full_time(text: str) -> str:
     """Active Directory's form of it, which others it takes for something else: `202601311200Z` is a day of 2022."""
-    instant = _instant(text)
+    instant = _read_instant(text)
     if not instant.year >= _FIRST_YEAR:
         raise UnfitError(f"it is a time before the year {_FIRST_YEAR}")
     if instant.microsecond:
@@ -228,7 +230,7 @@ def _utc_time(text: str) -> str:
     if match is None:
         raise UnfitError("it is not a time such as 260131120000Z")
     year, middle, seconds = match.groups()
-    _instant(f"{'19' if year >= '50' else '20'}{year}{middle}{seconds or '00'}Z")
+    _read_instant(f"{'19' if year >= '50' else '20'}{year}{middle}{seconds or '00'}Z")
     return f"{year}{middle}{seconds or '00'}Z"
 
 
@@ -238,7 +240,7 @@ def _date_time(text: str) -> str:
     return text
 
 
-def _instant(text: str) -> datetime:
+def _read_instant(text: str) -> datetime:
     """What a GeneralizedTime means, in UTC. Raises UnfitError."""
     match = folding.TIME.fullmatch(text)
     if match is None:
@@ -269,13 +271,13 @@ def _instant(text: str) -> datetime:
 # ---------------------------------------------------------------- names of entries
 
 
-def _name(text: str) -> str:
-    for _ in _parts(text):
+def _fit_name(text: str) -> str:
+    for _ in _split_name(text):
         pass
-    return dn.tidied(text)
+    return dn.tidy_dn(text)
 
 
-def _parts(name: str) -> list[list[tuple[str, str]]]:
+def _split_name(name: str) -> list[list[tuple[str, str]]]:
     """The RDNs of a DN (RFC 4514), each with its types and values; none for the empty name. Raises UnfitError."""
     rdns: list[list[tuple[str, str]]] = []
     place, then = 0, ","
@@ -283,7 +285,7 @@ def _parts(name: str) -> list[list[tuple[str, str]]]:
         match = _PART.match(name, place)
         if match is None:
             raise UnfitError("it is not a distinguished name")
-        value = dn.unescape(
+        value = dn.unescape_value(
             match["value"] if match["quoted"] is None else f'"{match["quoted"]}"'
         )
         if not dn.is_text(value):
@@ -309,7 +311,7 @@ def _without_uid(text: str) -> str:
 
 
 def _name_and_uid(text: str) -> str:
-    if not _parts(_without_uid(text)):
+    if not _split_name(_without_uid(text)):
         raise UnfitError(
             "it is not a distinguished name with bits such as #'01'B behind it"
         )
@@ -317,58 +319,58 @@ def _name_and_uid(text: str) -> str:
 
 
 _FIT: Final[dict[Syntax, Callable[[str], Value]]] = {
-    Syntax.IA5: _ascii,
-    Syntax.PRINTABLE: _checked(
+    Syntax.IA5: _fit_ascii,
+    Syntax.PRINTABLE: _make_check(
         _PRINTABLE, "made of letters, digits and '()+,-./:? = alone"
     ),
-    Syntax.TELEPHONE: _checked(
+    Syntax.TELEPHONE: _make_check(
         _PRINTABLE, "a telephone number (letters, digits and '()+,-./:? = alone)"
     ),
-    Syntax.NUMERIC: _checked(r"[0-9 ]+", "made of digits"),
-    Syntax.INTEGER: _integer,
-    Syntax.DECIMAL: _decimal,
-    Syntax.BOOLEAN: _boolean,
-    Syntax.TIME: _time,
+    Syntax.NUMERIC: _make_check(r"[0-9 ]+", "made of digits"),
+    Syntax.INTEGER: _fit_integer,
+    Syntax.DECIMAL: _fit_decimal,
+    Syntax.BOOLEAN: _fit_boolean,
+    Syntax.TIME: _fit_time,
     Syntax.FULL_TIME: _full_time,
     Syntax.UTC_TIME: _utc_time,
     Syntax.DATE_TIME: _date_time,
-    Syntax.DN: _name,
+    Syntax.DN: _fit_name,
     Syntax.OCTETS: str.encode,
-    Syntax.COUNTRY: _checked(
+    Syntax.COUNTRY: _make_check(
         r"[A-Za-z0-9'()+,\-./:? =]{2}", "the two letters of a country"
     ),
-    Syntax.BITS: _checked(r"'[01]*'B", "bits such as '0101'B"),
-    Syntax.OID: _checked(
+    Syntax.BITS: _make_check(r"'[01]*'B", "bits such as '0101'B"),
+    Syntax.OID: _make_check(
         r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+", "an object identifier such as 1.3.6.1"
     ),
-    Syntax.DEFINED: _checked(
+    Syntax.DEFINED: _make_check(
         r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+", "an object identifier"
     ),
-    Syntax.UUID: _checked(rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}", "a UUID"),
-    Syntax.FACSIMILE: _checked(
+    Syntax.UUID: _make_check(rf"{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}", "a UUID"),
+    Syntax.FACSIMILE: _make_check(
         rf"{_PRINTABLE}(\$({_FAX}))*",
         "a facsimile number such as +49 30 123$fineResolution",
     ),
-    Syntax.TELEX: _checked(
+    Syntax.TELEX: _make_check(
         rf"{_PRINTABLE}(\${_PRINTABLE}){{2}}",
         "a telex number of three parts with $ between them",
     ),
-    Syntax.POSTAL: _checked(
+    Syntax.POSTAL: _make_check(
         r"([^\\]|\\24|\\5[Cc])*",
         "a postal address: a backslash in it is written as \\5C",
     ),
-    Syntax.DELIVERY: _checked(
+    Syntax.DELIVERY: _make_check(
         rf"({_METHODS})( *\$ *({_METHODS}))*",
         "a delivery method such as any or telephone",
     ),
     Syntax.NAME_AND_UID: _name_and_uid,
-    Syntax.NETGROUP: _checked(
+    Syntax.NETGROUP: _make_check(
         rf"\({_WORD}*,{_WORD}*,{_WORD}*\)", "a triple such as (host,user,domain)"
     ),
-    Syntax.BOOT: _checked(
+    Syntax.BOOT: _make_check(
         rf"{_WORD}+={_WORD}+:[!-~]+", "a boot parameter such as key=host:path"
     ),
-    Syntax.ENCODED: _encoded,
+    Syntax.ENCODED: _refuse_encoded,
 }
 
 
@@ -399,7 +401,7 @@ def check_address(
     A space that the template itself has ends the address: what follows is a label (RFC
     2079). Right after the colon it makes the whole a text, such as `SIP: 7001`.
     """
-    text = plain(value)
+    text = reveal_value(value)
     if isinstance(text, bytes) or not text[:5].lower().startswith(_SCHEMES):
         return
     address, label = "", None

@@ -16,10 +16,10 @@ from connector.model import (
     UserRef,
 )
 from connector.model.draft import why_held_back
-from connector.planning.person_names import named
+from connector.planning.person_names import list_named
 
 
-class Part(Struct, frozen=True):
+class TemplatePart(Struct, frozen=True):
     """A field of a template: what it holds, and what it is after each transform, by how that is written."""
 
     field: str
@@ -27,22 +27,22 @@ class Part(Struct, frozen=True):
     steps: tuple[tuple[str, Held | None], ...] = ()
 
     @property
-    def last(self) -> Held | None:
+    def last_value(self) -> Held | None:
         return self.steps[-1][1] if self.steps else self.value
 
 
-class Rendered(Struct, frozen=True):
+class RenderedTemplate(Struct, frozen=True):
     """A template, its fields, and what comes of them (None: nothing); `key` is the form in which it is compared."""
 
     template: str
-    parts: tuple[Part, ...]
+    parts: tuple[TemplatePart, ...]
     value: Held | None
     compared: Equality
     key: str | None
 
     @property
-    def absent(self) -> tuple[str, ...]:
-        return tuple(part.field for part in self.parts if not part.last)
+    def absent_fields(self) -> tuple[str, ...]:
+        return tuple(part.field for part in self.parts if not part.last_value)
 
 
 class RuleTrace(Struct, frozen=True):
@@ -54,7 +54,7 @@ class RuleTrace(Struct, frozen=True):
 
     rule: int
     attribute: str
-    rendered: Rendered
+    rendered: RenderedTemplate
     outcome: str
     found: tuple[str, ...] = ()
     unequal: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class AttributeTrace(Struct, frozen=True):
     """An attribute of the user: what it is to hold (by template), what it holds, and what becomes of it."""
 
     name: str
-    rendered: tuple[Rendered, ...]
+    rendered: tuple[RenderedTemplate, ...]
     held: tuple[Held, ...]
     owns: str | None
     outcome: str
@@ -73,13 +73,13 @@ class AttributeTrace(Struct, frozen=True):
     change: AttributeChange | None = None
 
 
-class Lines(Struct, frozen=True):
+class UserLines(Struct, frozen=True):
     """What a plan says of one user: the attributes that it changes, and its problems."""
 
     changes: tuple[AttributeChange, ...] = ()
     problems: tuple[Problem, ...] = ()
 
-    def why(self, attribute: str) -> str:
+    def give_reason(self, attribute: str) -> str:
         """Why the plan leaves an attribute as it is; nothing where it does not say.
 
         A line about everybody's groups may be about other users alone, where one of this
@@ -110,14 +110,14 @@ class Explanation(Struct, frozen=True):
     change: Change | None = None
     problems: tuple[Problem, ...] = ()
 
-    def users(self) -> Iterator[str]:
+    def list_users(self) -> Iterator[str]:
         """The names of all users in it, but of its own."""
         for rule in self.rules:
             yield from (*rule.found, *rule.unequal, *rule.outside)
-        yield from named(self.problems)
+        yield from list_named(self.problems)
 
 
-class Explained(Struct, frozen=True):
+class ExplainedNames(Struct, frozen=True):
     """What was asked for, with the names of people by the users' names in it."""
 
     explanations: tuple[Explanation, ...]

@@ -29,7 +29,7 @@ from connector.model import (
     UserRef,
     equality,
 )
-from connector.planning.brief import Brief, Slot
+from connector.planning.brief import PlanBrief, Slot
 
 Places = Collection[tuple[str, str]]
 """Attributes of users: user id and attribute."""
@@ -37,7 +37,7 @@ _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 """Forms that matter less than that the user now stands for another agent."""
 
 
-class Formed(NamedTuple):
+class FormedChanges(NamedTuple):
     """Changes, each attribute with its form.
 
     `losing`: by attribute the ids of users that lose values which this job did not write. `left`: by attribute and its
@@ -61,33 +61,34 @@ class OtherValues(Struct, frozen=True):
     """Users whose values this job wrote, though the state does not know it yet."""
 
 
-def formed(
+def add_forms(
     changes: Sequence[Change],
-    brief: Brief,
+    brief: PlanBrief,
     others: OtherValues,
-) -> Formed:
+) -> FormedChanges:
     """The changes with their forms, and what they come to for values of others and of this job.
 
     An object class has no form. A secret that is not shown may be anybody's: it counts as lost only where it is
     emptied, and this job wrote none there.
     """
     ids = [change.user.id for change in changes]
-    forms = _Forms(
+    forms = _FormFinder(
         brief,
-        brief.memory.confirmed(ids),
-        brief.memory.agents(ids),
+        brief.memory.read_confirmed(ids),
+        brief.memory.read_agents(ids),
         others,
     )
     changed = [
-        replace(change, attributes=tuple(forms.of(change))) for change in changes
+        replace(change, attributes=tuple(forms.form_attributes(change)))
+        for change in changes
     ]
-    return Formed(changed, forms.losing, forms.left)
+    return FormedChanges(changed, forms.losing, forms.left)
 
 
-class _Forms:
+class _FormFinder:
     def __init__(
         self,
-        brief: Brief,
+        brief: PlanBrief,
         known: Mapping[str, Mapping[str, Owned]],
         agents: Mapping[str, AgentRef],
         others: OtherValues,
@@ -100,7 +101,7 @@ class _Forms:
         self.losing: dict[str, set[str]] = {}
         self.left: Counter[tuple[str, str]] = Counter()
 
-    def _owned(self, user: str, name: str) -> Owned | None:
+    def _find_owned(self, user: str, name: str) -> Owned | None:
         """What this job wrote there, also where its mapping had another spelling or alias of the attribute."""
         known = self._known.get(user, {})
         if name in known or not known:
@@ -111,16 +112,18 @@ class _Forms:
             (owned for spelt, owned in known.items() if spelt.lower() in names), None
         )
 
-    def of(self, change: Change) -> Iterator[AttributeChange]:
+    def form_attributes(self, change: Change) -> Iterator[AttributeChange]:
         id_, agent = change.user.id, change.agent
         last = self._agents.get(id_)
-        moved = agent is not None and last is not None and not _same(last, agent)
+        moved = (
+            agent is not None and last is not None and not _is_same_agent(last, agent)
+        )
         for each in change.attributes:
             if each.name == OBJECT_CLASS:
                 yield each
                 continue
-            owned = self._owned(id_, each.name)
-            form = self._form(change.user, each, owned)
+            owned = self._find_owned(id_, each.name)
+            form = self._find_form(change.user, each, owned)
             if form is Form.BESIDE and owned is not None and owned.values:
                 if owned.pattern not in (None, each.pattern):
                     self.left[each.name, owned.pattern] += 1
@@ -128,15 +131,21 @@ class _Forms:
                 form = Form.OTHER_AGENT
             yield replace(each, form=form)
 
-    def _form(
+    def _find_form(
         self,
         user: UserRef,
         each: AttributeChange,
         owned: Owned | None,
     ) -> Form:
         rule, slot = self._description.equality(each.name), (user.id, each.name)
-        comes = each.new if each.secret else equality.minus(rule, each.new, each.old)
-        lost = (not each.seen or bool(each.old)) and self._lost(user, each, owned)
+        comes = (
+            each.new
+            if each.secret
+            else equality.subtract_equal(rule, each.new, each.old)
+        )
+        lost = (not each.seen or bool(each.old)) and self._loses_foreign(
+            user, each, owned
+        )
         if lost:
             self.losing.setdefault(each.name, set()).add(user.id)
         if not comes:
@@ -156,16 +165,16 @@ class _Forms:
         """The form of a change that takes nobody else's value away."""
         if each.old:
             rule = self._description.equality(each.name)
-            if equality.minus(rule, each.old, each.new):
+            if equality.subtract_equal(rule, each.old, each.new):
                 return Form.OURS
-            is_ours = self._ours(user, owned, each, each.old)
+            is_ours = self._is_ours(user, owned, each, each.old)
             return Form.FIRST if is_ours else Form.BESIDE
         if (user.id, each.name) in self._others.beside:
             return Form.BESIDE
         is_unseen = not each.seen and not each.absent and owned
         return Form.OURS if is_unseen else Form.FIRST
 
-    def _lost(
+    def _loses_foreign(
         self,
         user: UserRef,
         each: AttributeChange,
@@ -177,18 +186,18 @@ class _Forms:
         gone = (
             each.old
             if each.secret
-            else equality.minus(
+            else equality.subtract_equal(
                 self._description.equality(each.name), each.old, each.new
             )
         )
-        return not self._ours(
+        return not self._is_ours(
             user,
             owned,
             each,
             gone,
         )
 
-    def _ours(
+    def _is_ours(
         self,
         user: UserRef,
         owned: Owned | None,
@@ -209,10 +218,10 @@ class _Forms:
             else ()
         )
         rule = self._description.equality(each.name)
-        return all(equality.digest(rule, value) in known for value in values)
+        return all(equality.digest_value(rule, value) in known for value in values)
 
 
-def _same(last: AgentRef, now: AgentRef) -> bool:
+def _is_same_agent(last: AgentRef, now: AgentRef) -> bool:
     """Whether it is one agent: by the account where both have one, for a seat may pass to somebody else."""
     if last.account_code is not None and now.account_code is not None:
         return last.account_code == now.account_code
@@ -230,7 +239,7 @@ class ForeignValues(Struct, frozen=True):
     matched: int
     """How many users were looked at: those that an agent matches."""
 
-    def tell(self, name: str) -> str:
+    def describe_attribute(self, name: str) -> str:
         """How many users hold another value of this attribute."""
         count = self.users[name]
         return f"{count:,} of {self.matched:,} matched users {'holds' if count == 1 else 'hold'} another value"
@@ -238,7 +247,7 @@ class ForeignValues(Struct, frozen=True):
 
 def find_foreign_values(
     plan: Plan,
-    brief: Brief,
+    brief: PlanBrief,
     differing_secrets: Collection[Slot],
 ) -> ForeignValues:
     """Count the matched users whose values a plan replaces or empties although this job did not write them.
@@ -251,9 +260,9 @@ def find_foreign_values(
     matching = [change for change in plan.changes if change.agent is not None]
     losing = {
         name: set(users)
-        for name, users in formed(matching, brief, OtherValues()).losing.items()
+        for name, users in add_forms(matching, brief, OtherValues()).losing.items()
     }
-    known = brief.memory.confirmed([change.user.id for change in matching])
+    known = brief.memory.read_confirmed([change.user.id for change in matching])
     for change in matching:
         id_ = change.user.id
         for each in change.attributes:
@@ -279,7 +288,7 @@ def _holds_foreign_identity(
     change: Change,
     secret: str,
     losing: Mapping[str, AbstractSet[str]],
-    brief: Brief,
+    brief: PlanBrief,
 ) -> bool:
     """Whether an attribute of the secret's group has values of somebody else, replaced or beside the new ones."""
     group = next((names for names in brief.mapping.groups if secret in names), ())

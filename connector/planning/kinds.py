@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import Change, Form, Kind, Look, Plan, Refusal, UserRef, dn
+from connector.model import Change, ChangeKind, Form, Look, Plan, Refusal, UserRef, dn
 from connector.model.digests import is_secret, secret_fingerprint
 from connector.model.limits import APPROVAL, OF_THE_SOURCE
 
@@ -22,7 +22,7 @@ RISKS: Final = {form: place for place, form in enumerate(Form)}
 """The place of each form in the order of risk; 0 is the riskiest."""
 
 
-def kinds_of(changes: Iterable[Change]) -> list[Kind]:
+def find_kinds(changes: Iterable[Change]) -> list[ChangeKind]:
     """The kinds of these changes, which they partition, in the order of risk; none where no change has a form."""
     alike: dict[_Alike, list[Change]] = {}
     for change in changes:
@@ -35,20 +35,20 @@ def kinds_of(changes: Iterable[Change]) -> list[Kind]:
         )
         alike.setdefault((change.rule, forms), []).append(change)
     kinds = (
-        [_kind(group, group[:1]) for group in alike.values()]
+        [_make_kind(group, group[:1]) for group in alike.values()]
         if any(forms for _, forms in alike)
         else []
     )
-    for key_of in (_form_and_rule, _form):
-        kinds = _merged(kinds, key_of)
-    return sorted(kinds, key=_order)
+    for key_of in (_form_and_rule, _form_of):
+        kinds = _merge_kinds(kinds, key_of)
+    return sorted(kinds, key=_sort_key)
 
 
-def _kind(
+def _make_kind(
     changes: Sequence[Change],
     unlike: Sequence[Change],
     merged: int = 1,
-) -> Kind:
+) -> ChangeKind:
     """The kind of these changes. `unlike`: so many of them that the others are like one of these."""
     by_form: dict[Form, dict[str, None]] = {}
     for change in unlike:
@@ -60,7 +60,7 @@ def _kind(
     )
     rules = {change.rule for change in unlike}
     form = forms[0][0] if forms else _form_of_classes(changes)
-    return Kind(
+    return ChangeKind(
         form,
         rules.pop() if len(rules) == 1 else None,
         forms,
@@ -80,37 +80,39 @@ def _form_of_classes(changes: Iterable[Change]) -> Form:
     return Form.EMPTIED if goes else Form.BESIDE
 
 
-def _merged(kinds: list[Kind], key_of: Callable[[Kind], Hashable]) -> list[Kind]:
+def _merge_kinds(
+    kinds: list[ChangeKind], key_of: Callable[[ChangeKind], Hashable]
+) -> list[ChangeKind]:
     """Merge kinds of one key, the least risky first, until there are few enough."""
     for form in reversed(Form):
         if len(kinds) <= MOST:
             break
-        groups: dict[Hashable, list[Kind]] = {}
+        groups: dict[Hashable, list[ChangeKind]] = {}
         for kind in kinds:
             groups.setdefault(
                 key_of(kind) if kind.form is form else id(kind), []
             ).append(kind)
-        kinds = [_one(group) for group in groups.values()]
+        kinds = [_merge_group(group) for group in groups.values()]
     return kinds
 
 
-def _one(group: Sequence[Kind]) -> Kind:
+def _merge_group(group: Sequence[ChangeKind]) -> ChangeKind:
     changes = sorted(
         (change for kind in group for change in kind.changes),
         key=lambda change: change.user.name,
     )
-    return _kind(changes, changes, sum(kind.merged for kind in group))
+    return _make_kind(changes, changes, sum(kind.merged for kind in group))
 
 
-def _form_and_rule(kind: Kind) -> Hashable:
+def _form_and_rule(kind: ChangeKind) -> Hashable:
     return kind.form, kind.rule
 
 
-def _form(kind: Kind) -> Hashable:
+def _form_of(kind: ChangeKind) -> Hashable:
     return kind.form
 
 
-def _order(kind: Kind) -> tuple[int, int, int, tuple[str, ...]]:
+def _sort_key(kind: ChangeKind) -> tuple[int, int, int, tuple[str, ...]]:
     """By risk; among equals what is rare comes first."""
     return (
         RISKS[kind.form],
@@ -146,18 +148,21 @@ _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _DIGIT: Final = re.compile(r"\d")
 
 
-def worth_a_look(kinds: Sequence[Kind]) -> list[Look]:
+def worth_a_look(kinds: Sequence[ChangeKind]) -> list[Look]:
     """These users, each once with all reasons, those of the riskiest kind first."""
     total = sum(kind.users for kind in kinds)
     of_rules = Counter(change.rule for kind in kinds for change in kind.changes)
     reasons: dict[UserRef, list[str]] = {}
     for kind in kinds:
-        for change, why in (*_rare(kind, total), *_unlike(kind, total, of_rules)):
+        for change, why in (
+            *_find_rare(kind, total),
+            *_find_unlike(kind, total, of_rules),
+        ):
             reasons.setdefault(change.user, []).append(why)
     return [Look(user, "; ".join(why)) for user, why in reasons.items()]
 
 
-def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
+def _find_rare(kind: ChangeKind, total: int) -> Iterator[tuple[Change, str]]:
     """Users of a kind that is rare for its risk. Leavers lose our values in due course: no agent claims them."""
     share = RARE.get(kind.form)
     if share is None or kind.users > max(1, total * share // 100):
@@ -171,12 +176,12 @@ def _rare(kind: Kind, total: int) -> Iterator[tuple[Change, str]]:
         yield change, f"{kind.form}: {', '.join(names)}" if names else str(kind.form)
 
 
-def _unlike(
-    kind: Kind,
+def _find_unlike(
+    kind: ChangeKind,
     total: int,
     of_rules: Counter[int | None],
 ) -> Iterator[tuple[Change, str]]:
-    disabled = [change for change in kind.changes if change.startles]
+    disabled = [change for change in kind.changes if change.targets_disabled_account]
     yield from _if_few(kind, disabled, "a disabled account", most=FEW)
     if total < FEW:
         return
@@ -188,16 +193,16 @@ def _unlike(
     yield from _if_few(kind, services, "looks like a service account")
     if kind.users < FEW:
         return
-    apart = _alone(kind, [_container(change) for change in kind.changes])
+    apart = _find_alone(kind, [_container_of(change) for change in kind.changes])
     yield from _if_few(kind, apart, "the only user in its container")
     for name in kind.attributes:
         shapes = [_shape_of(change, name) for change in kind.changes]
         why = f"{name}: a value of another shape"
-        yield from _if_few(kind, _alone(kind, shapes), why)
+        yield from _if_few(kind, _find_alone(kind, shapes), why)
 
 
 def _if_few(
-    kind: Kind,
+    kind: ChangeKind,
     found: Sequence[Change],
     why: str,
     most: int = 1,
@@ -208,7 +213,7 @@ def _if_few(
             yield change, why
 
 
-def _alone(kind: Kind, keys: Sequence[str | None]) -> list[Change]:
+def _find_alone(kind: ChangeKind, keys: Sequence[str | None]) -> list[Change]:
     """Those of a kind whose key no other has; None: the key says nothing of that one."""
     counts = Counter(keys)
     return [
@@ -218,7 +223,7 @@ def _alone(kind: Kind, keys: Sequence[str | None]) -> list[Change]:
     ]
 
 
-def _container(change: Change) -> str | None:
+def _container_of(change: Change) -> str | None:
     """The DN above the entry; None for a name that is no DN."""
     above = change.user.name.partition(",")[2]
     if "\\" in change.user.name or '"' in change.user.name:
@@ -250,7 +255,7 @@ NAMED: Final = 10
 """How many of them are named under it."""
 
 
-def effects(change: Change) -> frozenset[str]:
+def list_effects(change: Change) -> frozenset[str]:
     """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
     kinds = {f"attributes.{each.name}" for each in change.attributes}
     for each in change.attributes:
@@ -267,7 +272,7 @@ def effects(change: Change) -> frozenset[str]:
     return frozenset(kinds)
 
 
-def concerned(plan: Plan, refusal: Refusal) -> list[str]:
+def find_concerned(plan: Plan, refusal: Refusal) -> list[str]:
     """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
     if refusal.limit in OF_THE_SOURCE:
         return list(
@@ -281,13 +286,13 @@ def concerned(plan: Plan, refusal: Refusal) -> list[str]:
     return [
         change.user.name
         for change in plan.changes
-        if refusal.limit in {APPROVAL, *effects(change)}
+        if refusal.limit in {APPROVAL, *list_effects(change)}
     ]
 
 
-def overviewed(plan: Plan) -> Plan:
+def add_overview(plan: Plan) -> Plan:
     """The plan with the kinds of its changes, and the users that are worth a look."""
-    kinds = tuple(kinds_of(plan.changes))
+    kinds = tuple(find_kinds(plan.changes))
     return replace(
         plan,
         notes=replace(plan.notes, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds))),

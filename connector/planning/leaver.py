@@ -17,7 +17,7 @@ UNSHOWN_LEAVER: Final = (
 CHANGED: Final = "changed by somebody since this job wrote it; kept"
 
 
-class Place(Enum):
+class LeaverPlace(Enum):
     """Where a user that nobody claims is, with what its line says of that."""
 
     WITHIN = ""
@@ -39,7 +39,7 @@ class Leaver(Struct, frozen=True):
     owned: Mapping[str, Owned] = {}
     adopted: frozenset[str] = frozenset()
     """Attributes marked `adopt` that hold a value, whoever wrote it."""
-    place: Place = Place.WITHIN
+    place: LeaverPlace = LeaverPlace.WITHIN
     now: User | None = None
     """As it is shown now, wherever it is."""
     unshown: Mapping[str, tuple[Held, ...]] = {}
@@ -47,7 +47,7 @@ class Leaver(Struct, frozen=True):
     theirs: frozenset[str] = frozenset()
     """Attributes, in small letters, that hold somebody else's values in the place of ours, and nothing of ours."""
 
-    def last(self, name: str) -> Owned | None:
+    def find_last(self, name: str) -> Owned | None:
         """What this job wrote last to an attribute, however its name was spelt then; None: nothing."""
         for spelt, each in self.owned.items():
             if spelt.lower() == name.lower():
@@ -55,19 +55,19 @@ class Leaver(Struct, frozen=True):
         return None
 
     @property
-    def renamed(self) -> bool:
+    def is_renamed(self) -> bool:
         """Whether the user is there under another name."""
         return self.now is not None and self.now.name != self.user.name
 
     @property
-    def names(self) -> frozenset[str]:
+    def held_names(self) -> frozenset[str]:
         """The attributes that hold something of ours, as far as is known."""
         names = self.adopted | self.owned.keys() | self.unshown.keys()
         return frozenset(each for each in names if each.lower() not in self.theirs)
 
-    def credentials(self, secret: Collection[str]) -> frozenset[str]:
+    def list_credentials(self, secret: Collection[str]) -> frozenset[str]:
         """The attributes, in small letters, that hold a secret of ours. `secret`: those that are secret now."""
-        names = {name.lower() for name in self.names}
+        names = {name.lower() for name in self.held_names}
         written = {
             name.lower() for name, each in self.owned.items() if each.fingerprint
         }

@@ -28,11 +28,11 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.model.dn import covers, rdns
+from connector.model.dn import is_below, split_rdns
 from connector.model.mapping import Mapping as AttributeMapping
-from connector.planning.brief import Brief, Slot
-from connector.planning.compare_user import Differ
-from connector.planning.leaver import Leaver, Place
+from connector.planning.brief import PlanBrief, Slot
+from connector.planning.compare_user import UserComparer
+from connector.planning.leaver import Leaver, LeaverPlace
 
 READ_AGAIN: Final = 500
 """Former leavers that a plan reads to see whether what was cleared is back: one request each."""
@@ -63,15 +63,15 @@ class Leavers(Struct, frozen=True):
     """How many of these hold a secret again."""
 
     @property
-    def ids(self) -> frozenset[str]:
+    def user_ids(self) -> frozenset[str]:
         return frozenset(each.user.id for each in self.users)
 
 
 def find_leavers(
     directory: Lookup,
-    brief: Brief,
+    brief: PlanBrief,
     matches: Matches,
-    comparer: Differ,
+    comparer: UserComparer,
 ) -> Leavers:
     """Who has left, by what this job wrote last and by what attributes with `adopt` hold."""
 
@@ -85,7 +85,7 @@ def find_leavers(
         memory,
         is_nobodys,
         adopted,
-        comparer.adopted,
+        comparer.list_adopted,
     )
     shown = (match.id for match in matches.matched if match.user.identified)
     placed = place_leavers(
@@ -94,9 +94,10 @@ def find_leavers(
         brief.description,
         next(shown, None),
     )
-    told, lapsed = lapsing(placed, memory.lapsed())
+    told, lapsed = split_lapsed(placed, memory.read_lapsed())
     users = [
-        replace(each, theirs=comparer.theirs(each, brief.fingerprint)) for each in told
+        replace(each, theirs=comparer.list_theirs(each, brief.fingerprint))
+        for each in told
     ]
     ids = {each.user.id for each in users}
     problems, restored = _find_restored(
@@ -123,9 +124,9 @@ def list_leavers(
 ) -> Leavers:
     """Users that we wrote to, and that are `adopted` for what they hold, whoever wrote it, by their names."""
     found = dict[str, Leaver]()
-    unshown, lapsed, claimed = memory.unshown(), memory.lapsed(), set[str]()
+    unshown, lapsed, claimed = memory.read_unshown(), memory.read_lapsed(), set[str]()
     holders: Counter[str] = Counter()
-    for ref, written in memory.owned():
+    for ref, written in memory.read_owned():
         owned = {name: each for name, each in written.items() if not each.restored}
         if ref.id not in lapsed:
             holders.update([ANY, *owned])
@@ -138,7 +139,7 @@ def list_leavers(
         names = adopts(user) if is_nobodys(user.ref) else frozenset()
         if names:
             each = found.get(user.id, Leaver(user.ref))
-            holders.update(name for name in names if each.last(name) is None)
+            holders.update(name for name in names if each.find_last(name) is None)
             holders.update([] if user.id in found else [ANY])
             found[user.id] = replace(each, user=user.ref, adopted=names)
     users = sorted(found.values(), key=lambda each: each.user)
@@ -147,18 +148,18 @@ def list_leavers(
 
 def _find_restored(
     directory: Lookup,
-    brief: Brief,
+    brief: PlanBrief,
     is_nobodys: Callable[[UserRef], bool],
-    comparer: Differ,
+    comparer: UserComparer,
 ) -> tuple[list[Problem], int]:
     """A line about each user without an agent that shows what this job cleared there; how many got secrets back."""
-    known = [each for each in brief.memory.cleared() if is_nobodys(each.user)]
+    known = [each for each in brief.memory.read_cleared() if is_nobodys(each.user)]
     if not known:
         return [], 0
     adopting = {name.lower() for name in brief.mapping.adopting}
     theirs = {
         (each.user.id, name.lower())
-        for each in brief.memory.others()
+        for each in brief.memory.read_other_jobs()
         for name in each.attributes
     }
     cleared: dict[str, list[Cleared]] = {}
@@ -171,7 +172,7 @@ def _find_restored(
     for user in directory.read(refs, disabled=True) if refs else ():
         held = cleared[user.id]
         was = Leaver(user.ref, {each.attribute: each.held for each in held}, now=user)
-        ours = comparer.clearing(user, was, brief.fingerprint).planned
+        ours = comparer.draft_clearing(user, was, brief.fingerprint).planned
         names = [each.name for each in ours if each.seen]
         if names:
             date = max(each.time for each in held)[:10]
@@ -212,7 +213,7 @@ def place_leavers(
     if gone:
         past = _find_past(directory, [*gone, *([witness] if witness else [])])
     return [
-        _place(
+        _find_place(
             each,
             within.get(each.user.id),
             past,
@@ -231,33 +232,41 @@ def _find_past(directory: Lookup, ids: Sequence[str]) -> Mapping[str, User]:
         return {}
 
 
-def _place(
+def _find_place(
     each: Leaver,
     within: User | None,
     past: Mapping[str, User],
     description: Description,
 ) -> Leaver:
     if within is not None:
-        place = Place.DISABLED if within.disabled else Place.WITHIN
+        place = LeaverPlace.DISABLED if within.disabled else LeaverPlace.WITHIN
         return replace(each, place=place, now=within)
     user, scope = past.get(each.user.id), description.scope
     if user is None:
         is_sure = past and scope.sees_past
-        return replace(each, place=Place.DELETED if is_sure else Place.UNKNOWN)
-    bases = [rdns(base) for base in scope.bases]
-    here = not bases or covers(user.name, *bases, one_level=scope.one_level)
-    return replace(each, place=Place.FILTERED if here else Place.MOVED, now=user)
+        return replace(
+            each, place=LeaverPlace.DELETED if is_sure else LeaverPlace.UNKNOWN
+        )
+    bases = [split_rdns(base) for base in scope.bases]
+    here = not bases or is_below(user.name, *bases, one_level=scope.one_level)
+    return replace(
+        each, place=LeaverPlace.FILTERED if here else LeaverPlace.MOVED, now=user
+    )
 
 
-def lapsing(
+def split_lapsed(
     leavers: Sequence[Leaver], lapsed: frozenset[str]
 ) -> tuple[list[Leaver], frozenset[str]]:
     """Those that a plan speaks of, and the ids of those that lapse with it: nobody speaks of a deleted user twice.
 
     `lapsed`: of whom it was said. They stay so where nobody may look for them.
     """
-    gone = frozenset(each.user.id for each in leavers if each.place is Place.DELETED)
-    unknown = frozenset(each.user.id for each in leavers if each.place is Place.UNKNOWN)
+    gone = frozenset(
+        each.user.id for each in leavers if each.place is LeaverPlace.DELETED
+    )
+    unknown = frozenset(
+        each.user.id for each in leavers if each.place is LeaverPlace.UNKNOWN
+    )
     silent = lapsed & (gone | unknown)
     return [each for each in leavers if each.user.id not in silent], gone | silent
 
@@ -265,7 +274,7 @@ def lapsing(
 # ---------------------------------------------------------------- what they hold
 
 
-def emptied(
+def find_emptied(
     directory: Lookup,
     leavers: Sequence[Leaver],
     rules: AttributeMapping,
@@ -280,11 +289,18 @@ def emptied(
     sure: list[Slot] = []
     hidden: list[Question] = []
     for each in leavers:
-        if each.now is None or each.place not in (Place.WITHIN, Place.DISABLED):
+        if each.now is None or each.place not in (
+            LeaverPlace.WITHIN,
+            LeaverPlace.DISABLED,
+        ):
             continue
         for rule in rules.attributes:
             name = rule.name
-            if name in each.unshown or each.now.values.get(name) or not each.last(name):
+            if (
+                name in each.unshown
+                or each.now.values.get(name)
+                or not each.find_last(name)
+            ):
                 continue
             if description.attributes[name].readable:
                 sure.append((each.now.id, name))
@@ -298,7 +314,7 @@ def emptied(
     return sure + absent
 
 
-def keeping_credentials(
+def count_keeping_credentials(
     leavers: Iterable[Leaver],
     changes: Iterable[Change],
     mapping: AttributeMapping,
@@ -311,7 +327,7 @@ def keeping_credentials(
         if change.agent is None
     }
     return sum(
-        not each.credentials(secret) <= cleared.get(each.user.id, set())
+        not each.list_credentials(secret) <= cleared.get(each.user.id, set())
         for each in leavers
-        if each.place is not Place.DELETED
+        if each.place is not LeaverPlace.DELETED
     )

@@ -28,10 +28,10 @@ from connector.matching.near_misses import near_misses
 from connector.matching.people import (
     Exclusion,
     find_excluded,
-    strangers,
+    find_strangers,
 )
-from connector.matching.roster import Roster
-from connector.matching.selection import EVERYBODY, Selection, looked_up
+from connector.matching.roster import AgentRoster
+from connector.matching.selection import EVERYBODY, Selection, look_up_users
 from connector.model import (
     KEPT_CREDENTIALS,
     AgentRef,
@@ -44,24 +44,24 @@ from connector.model import (
 )
 from connector.model.draft import Draft
 from connector.planning.assembly import (
-    Contents,
-    assemble,
-    change_of,
+    PlanContents,
+    assemble_plan,
+    make_change,
 )
-from connector.planning.brief import Brief, Slot
+from connector.planning.brief import PlanBrief, Slot
 from connector.planning.check_drafts import check_drafts
 from connector.planning.clearing import clear_leavers
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from connector.planning.forms import OtherValues
-from connector.planning.leaver import Place
+from connector.planning.leaver import LeaverPlace
 from connector.planning.leavers import (
     Leavers,
-    emptied,
+    find_emptied,
     find_leavers,
 )
 from connector.planning.open_writes import tell_unsettled
 from connector.planning.other_jobs import OtherJobs
-from connector.planning.person_names import with_people
+from connector.planning.person_names import add_people
 from connector.planning.plan_input import PlanInput
 from connector.planning.plan_notes import (
     describe_keeping,
@@ -72,14 +72,14 @@ from connector.planning.plan_notes import (
     list_invalid,
     list_problems,
     list_refusals,
-    summarize,
+    summarize_plan,
 )
 from connector.planning.unique_values import UniqueValues, in_order
 
 _EXCLUDED: Final = "on the exclude list; without that it would be changed"
 
 
-class Planned(Struct, frozen=True):
+class PlannedRun(Struct, frozen=True):
     """A plan, and what it was made from: an apply remembers some of it, an explanation shows some."""
 
     plan: Plan
@@ -108,7 +108,7 @@ def make_plan(
     *,
     whole: bool = False,
     open_writes: Iterable[Change] = (),
-) -> Planned:
+) -> PlannedRun:
     """The plan for everybody, or with the changes of a `selection` alone, unless it is `whole`.
 
     `open_writes`: of an interrupted run, of which it is not known whether they happened. Raises UsageError for a
@@ -116,7 +116,7 @@ def make_plan(
     """
     brief, tenant, comparer = given.brief, given.tenant, given.comparer
     description, roster = brief.description, given.roster
-    selection = looked_up(
+    selection = look_up_users(
         directory,
         selection,
         given.naming,
@@ -128,7 +128,7 @@ def make_plan(
     candidates = find_candidates(
         directory,
         roster,
-        comparer.draft,
+        comparer.draft_user,
         description,
     )
     matches = settle_matches(candidates, tenant)
@@ -154,7 +154,7 @@ def make_plan(
         matched=_agents_of_users(matches, tenant),
         last=lambda: _last_agents(brief, matches, leavers),
     )
-    left = leavers.ids
+    left = leavers.user_ids
     others = OtherJobs(
         brief.memory,
         brief.mapping,
@@ -163,7 +163,7 @@ def make_plan(
     )
 
     unsure = is_unsure(given, matches)
-    drafts, problems, left_out = drafts_of(
+    drafts, problems, left_out = make_drafts(
         matches,
         exclusion,
         limited,
@@ -180,7 +180,7 @@ def make_plan(
     )
     drafts += cleared.drafts
     for draft in drafts:
-        others.hold(draft)
+        others.hold_theirs(draft)
 
     cautions = list(
         list_cautions(
@@ -213,7 +213,7 @@ def make_plan(
         brief,
         about=(*brief.about, *((what, said) for what, said in hints.items() if said)),
     )
-    summary = summarize(
+    summary = summarize_plan(
         given,
         matches,
         leavers,
@@ -221,11 +221,11 @@ def make_plan(
         changes,
         left_out=left_out,
     )
-    contents = Contents(
+    contents = PlanContents(
         changes,
         [
             *comparer.problems, *list_invalid(tenant), *problems,
-            *strangers(given.pins, given.exclude, tenant, exclusion.found, given.naming),
+            *find_strangers(given.pins, given.exclude, tenant, exclusion.found, given.naming),
             *leavers.problems, *tell_unsettled(brief), *cleared.problems,
             *list_problems(drafts, changes, checked.unique, brief),
         ],
@@ -234,14 +234,16 @@ def make_plan(
         [*description.cautions, *comparer.cautions, *cautions, *checked.cautions],
     )  # fmt: skip
     beside = {(draft.user.id, name) for draft in drafts for name in draft.shows}
-    plan = assemble(brief, contents, OtherValues(beside, checked.unique.taken()))
+    plan = assemble_plan(
+        brief, contents, OtherValues(beside, checked.unique.find_taken())
+    )
     # by the name that such a user had, somebody else may be found by now
     away = {
         each.user.name
         for each in leavers.users
-        if each.place is Place.DELETED or each.renamed
+        if each.place is LeaverPlace.DELETED or each.is_renamed
     }
-    plan = with_people(
+    plan = add_people(
         directory,
         plan,
         brief,
@@ -249,14 +251,14 @@ def make_plan(
         away,
     )
     is_sure = not (unsure or limited)
-    empty = emptied(
+    empty = find_emptied(
         directory,
         leavers.users,
         brief.mapping,
         description,
     )
     gone = [slot for slot, print_ in checked.unseen.confirmed.items() if not print_]
-    return Planned(
+    return PlannedRun(
         plan, matches, candidates, leavers, exclusion, selection,
         stale=left - set(cleared.doubted) if is_sure else None,
         confirmed=checked.unseen.confirmed,
@@ -269,7 +271,7 @@ def make_plan(
 # ---------------------------------------------------------------- drafts
 
 
-def drafts_of(
+def make_drafts(
     matches: Matches,
     exclusion: Exclusion,
     limited: Selection,
@@ -290,7 +292,11 @@ def drafts_of(
         elif not draft.user.identified:
             why = description.naming.unidentified or UNIDENTIFIED_USER
             draft.drop(draft.problem("unreadable", why))
-        elif limited and draft.planned and not limited.holds(draft.agent, draft.user):
+        elif (
+            limited
+            and draft.planned
+            and not limited.holds_user(draft.agent, draft.user)
+        ):
             problems += draft.held
             left_out += 1
             continue
@@ -300,13 +306,13 @@ def drafts_of(
 
 def list_changes(
     drafts: Iterable[Draft],
-    comparer: Differ,
+    comparer: UserComparer,
     unique: UniqueValues,
 ) -> list[Change]:
     """What is left of the drafts, by the users' names."""
-    waiting = unique.waiting()
+    waiting = unique.find_waiting()
     return [
-        change_of(draft, comparer.attributes_of(draft), waiting)
+        make_change(draft, comparer.attributes_of(draft), waiting)
         for draft in in_order(drafts)
         if draft.news
     ]
@@ -321,13 +327,13 @@ def _agents_of_users(
 
 
 def _last_agents(
-    brief: Brief,
+    brief: PlanBrief,
     matches: Matches,
     leavers: Leavers,
 ) -> Mapping[str, AgentRef]:
     """By user id the agent for whom this job last wrote the user, of users that may be written."""
     differing = {match.id for match in matches.matched if match.draft is not None}
-    return brief.memory.agents(differing | leavers.ids)
+    return brief.memory.read_agents(differing | leavers.user_ids)
 
 
 # ---------------------------------------------------------------- stale users
@@ -347,7 +353,7 @@ def _find_claimers(
     undecided = {*matches.ambiguous, *matches.contested, *roster.doubles}
 
     @cache
-    def seeking() -> Roster:
+    def seeking() -> AgentRoster:
         numbers = {match.agent for match in matches.matched}
         numbers |= {
             *matches.unmatched,
@@ -355,16 +361,16 @@ def _find_claimers(
             *matches.contested,
             *given.tenant.others,
         }
-        return roster.only(
+        return roster.restrict_to(
             [each for each in numbers if agents[each].account_code is not None]
         )
 
     def find(user: User) -> list[AgentRef]:
         found = {
             agents[number].ref
-            for number, rule in seeking().finds(user, [])
+            for number, rule in seeking().find_agents(user, [])
             if number in undecided
-            or all(rule <= match.rule for match in candidates.of(number))
+            or all(rule <= match.rule for match in candidates.matches_of(number))
         }
         return sorted(found)
 
@@ -379,5 +385,5 @@ def _left_to_others(given: PlanInput, candidates: Candidates) -> frozenset[str]:
     theirs = {match.id for match in candidates if match.agent in others}
     theirs -= {match.id for match in candidates if match.agent not in others}
     return frozenset(
-        ref.id for ref, _ in given.brief.memory.owned() if ref.id in theirs
+        ref.id for ref, _ in given.brief.memory.read_owned() if ref.id in theirs
     )

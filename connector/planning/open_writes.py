@@ -52,9 +52,9 @@ from connector.model import (
     equality,
 )
 from connector.model.digests import UNKEYED
-from connector.model.patterns import ours
-from connector.planning.brief import Brief
-from connector.planning.standing import Shown
+from connector.model.patterns import owned_values
+from connector.planning.brief import PlanBrief
+from connector.planning.standing import ShownUser
 
 _MOST_NAMES: Final = 50
 """How many users one line names."""
@@ -64,12 +64,12 @@ class OpenWrite(Struct, frozen=True, dict=True):
     """A write whose answer was lost, what its user shows now, and what is known of that user."""
 
     change: Change
-    shown: Shown
+    shown: ShownUser
     run: str = ""
     """The run that set out to write it."""
     server: str = ""
     """The one that it was meant for; empty: the one that shows the user."""
-    ours: Mapping[str, Owned] = MappingProxyType({})
+    owned_values: Mapping[str, Owned] = MappingProxyType({})
     """What this job is known to have written to the user."""
     past: Sequence[Past] = ()
     """What runs have set out to change there, in their order."""
@@ -78,20 +78,20 @@ class OpenWrite(Struct, frozen=True, dict=True):
 
     def judge(self) -> Outcome | None:  # noqa: PLR0911  # each row of the table is a branch
         """What became of the write, by the table above; None: it stays open."""
-        standing = self.shown.answers(self.change.attributes)
+        standing = self.shown.judge_changes(self.change.attributes)
         third = self._list_third_values()
         if not standing:
             return None  # 1: nobody can say, until somebody may read or writes it again
         if all(standing) and not (self._is_elsewhere or self._hides_values()):
             # 2: it is as the write leaves it, and this server planned it from something else
-            return self._tell(Result.WRITTEN, "the values are there")
+            return self._make_outcome(Result.WRITTEN, "the values are there")
         if all(standing) and self._find_proofs(self._find_unheard()):
             # 2: runs of which this server had not heard may explain the rest, not this
-            return self._tell(Result.WRITTEN, "the values are there")
-        if any(self._find_proofs(self.ours)):
+            return self._make_outcome(Result.WRITTEN, "the values are there")
+        if any(self._find_proofs(self.owned_values)):
             # 3: all of it was written, so somebody has changed the rest
             why = "it was written, and changed by somebody since"
-            return self._tell(Result.WRITTEN, why, third)
+            return self._make_outcome(Result.WRITTEN, why, third)
         if self._is_elsewhere:
             return None  # 4: this server may not have heard of it yet
         if self._is_overwritten(some=any(standing)):
@@ -99,9 +99,9 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if third:
             # 6: the server spells its values so, or somebody has changed them
             why = f"{', '.join(third)}: neither as before nor as written"
-            return self._tell(Result.FAILED, why, third)
+            return self._make_outcome(Result.FAILED, why, third)
         # 7: what is as before was not written, and so nothing of it was
-        return self._tell(Result.SKIPPED, "it was not written")
+        return self._make_outcome(Result.SKIPPED, "it was not written")
 
     def list_closed(self, *, alone: bool) -> frozenset[str]:
         """Attributes of which nothing is open, at the server that the write was meant for.
@@ -115,7 +115,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
             stands = self.shown.stands(each)
             if stands is False and alone:
                 closed.add(each.name)
-            if stands and (not each.sets or self._wrote_same(each, self.ours)):
+            if stands and (not each.sets or self._wrote_same(each, self.owned_values)):
                 closed.add(each.name)
         return frozenset(closed)
 
@@ -161,9 +161,12 @@ class OpenWrite(Struct, frozen=True, dict=True):
     def _holds_third_value(self, each: AttributeChange) -> bool:
         if each.name == OBJECT_CLASS or not each.seen or each.secret:
             return False
-        held = ours(each.pattern, self.shown.held(each.name))
+        held = owned_values(each.pattern, self.shown.held_values(each.name))
         rule = self.shown.description.equality(each.name)
-        return bool(held) and equality.minus(rule, held, (*each.old, *each.new)) == held
+        return (
+            bool(held)
+            and equality.subtract_equal(rule, held, (*each.old, *each.new)) == held
+        )
 
     def _hides_values(self) -> bool:
         """Whether there are values of which nobody knows whether they are as the change leaves them."""
@@ -180,9 +183,9 @@ class OpenWrite(Struct, frozen=True, dict=True):
         """
         later = {each.name for _, _, each in self._choose_later(self._changing_past)}
         left = [each for each in self.change.attributes if each.name not in later]
-        if all(self.shown.answers(left)):
+        if all(self.shown.judge_changes(left)):
             return True
-        is_brought = some and bool(self._brought)
+        is_brought = some and bool(self._brought_changes)
         return is_brought and not any(map(self.shown.as_before, left))
 
     # ------------------------------------------------------------ what else may explain a value
@@ -194,7 +197,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
             for each in self.change.attributes
             if not (self._is_explained(each) or self._wrote_same(each, known))
         ]
-        return self.shown.answers(telling)
+        return self.shown.judge_changes(telling)
 
     def _is_explained(self, each: AttributeChange) -> bool:
         """Whether what other servers were told may have made an attribute what it is here."""
@@ -212,7 +215,10 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if each.secret:
             return bool(each.fingerprint) and owned.fingerprint == each.fingerprint
         rule = self.shown.description.equality(each.name)
-        digests = {equality.digest(rule, equality.plain(value)) for value in each.new}
+        digests = {
+            equality.digest_value(rule, equality.reveal_value(value))
+            for value in each.new
+        }
         return bool(digests) and digests <= set(owned.values)
 
     def _find_unheard(self) -> Mapping[str, Owned]:
@@ -222,24 +228,28 @@ class OpenWrite(Struct, frozen=True, dict=True):
         planned.
         """
         if self._is_elsewhere:
-            return self.ours
+            return self.owned_values
         runs = {run for run, _, _ in self._choose_later(self.past)}
         runs |= {run for run, server, _ in self.past if self._is_apart(run, server)}
-        return {name: owned for name, owned in self.ours.items() if owned.run in runs}
+        return {
+            name: owned
+            for name, owned in self.owned_values.items()
+            if owned.run in runs
+        }
 
     @property
-    def _home(self) -> str:
+    def _home_server(self) -> str:
         """The server that the write was meant for."""
         return self.server or self.shown.description.server
 
     @property
     def _is_elsewhere(self) -> bool:
         """Whether it was meant for another server than the one that shows the user."""
-        return self._home != self.shown.description.server
+        return self._home_server != self.shown.description.server
 
     def _is_apart(self, run: str, server: str) -> bool:
         """Whether another run wrote at another server than this one."""
-        return run != self.run and server not in ("", self._home)
+        return run != self.run and server not in ("", self._home_server)
 
     def _choose_later(self, past: Sequence[Past]) -> Sequence[Past]:
         """What runs after this one have set out to change; all, where nothing is known of it."""
@@ -252,7 +262,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
         return [past for past in self.past if _may_change(past[2])]
 
     @cached_property
-    def _brought(self) -> Sequence[AttributeChange]:
+    def _brought_changes(self) -> Sequence[AttributeChange]:
         """What other runs may have brought to this server from another one, or taken away from it."""
         if self._is_elsewhere:
             return [each for run, _, each in self.past if run != self.run]
@@ -264,7 +274,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
 
     def _was_brought(self, each: AttributeChange) -> bool:
         """Whether the values were brought from another server, or may have been; of an unseen secret nobody knows."""
-        same = [other for other in self._brought if other.name == each.name]
+        same = [other for other in self._brought_changes if other.name == each.name]
         if each.name == OBJECT_CLASS:
             return bool(same)
         if each.secret:
@@ -272,14 +282,16 @@ class OpenWrite(Struct, frozen=True, dict=True):
             return any(not other.seen or other.fingerprint == print_ for other in same)
         rule = self.shown.description.equality(each.name)
         brought = [value for other in same for value in (*other.old, *other.new)]
-        return not equality.minus(rule, each.new, brought)
+        return not equality.subtract_equal(rule, each.new, brought)
 
     def _was_cleared_elsewhere(self, each: AttributeChange) -> bool:
         """Whether another run, at another server, has taken the values away since they were put there.
 
         Whoever is known to have put another value there took them away, too.
         """
-        owner = self.ours[each.name].run if each.name in self.ours else ""
+        owner = (
+            self.owned_values[each.name].run if each.name in self.owned_values else ""
+        )
         runs = [run for run, _, _ in self._changing_past]
         put = runs.index(owner) if owner in runs else 0
         rule = self.shown.description.equality(each.name)
@@ -289,11 +301,13 @@ class OpenWrite(Struct, frozen=True, dict=True):
                 continue
             if not other.sets:
                 return True
-            if run == owner and equality.minus(rule, old, other.new):
+            if run == owner and equality.subtract_equal(rule, old, other.new):
                 return True
         return False
 
-    def _tell(self, result: Result, why: str, lost: tuple[str, ...] = ()) -> Outcome:
+    def _make_outcome(
+        self, result: Result, why: str, lost: tuple[str, ...] = ()
+    ) -> Outcome:
         why = f"not confirmed at first; {why}"
         return Outcome(self.change.user, result, why, lost=lost)
 
@@ -303,11 +317,11 @@ def _may_change(each: AttributeChange) -> bool:
     return each.fingerprint != UNKEYED if each.secret else each.new != each.old
 
 
-def tell_unsettled(brief: Brief) -> Iterator[Problem]:
+def tell_unsettled(brief: PlanBrief) -> Iterator[Problem]:
     """A line for each run and server whose answers are missing, where another server is asked now."""
     here = brief.description.server
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for each in brief.memory.unsettled():
+    for each in brief.memory.read_unsettled():
         if each.server not in ("", here):
             found.setdefault((each.run, each.server), {})[each.user.name] = None
     for (run, server), names in found.items():

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, Change, Part, Problem, Refused
+from connector.model import OBJECT_CLASS, Change, Problem, Refused, WritePart
 from connector.model.digests import digest_of_change
 
 
-def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
+def order_steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
     """Changes in steps: everything that a step waits for is in an earlier one."""
     waiting = {change.user.id: change for change in changes}
     released: set[str] = set()
@@ -33,7 +33,7 @@ def steps(changes: Iterable[Change]) -> Iterator[list[Change]]:
             yield ready
             continue
         user = _in_a_circle(waiting, released)
-        release, waiting[user] = _split(waiting[user])
+        release, waiting[user] = _split_release(waiting[user])
         released.add(user)
         yield [release]
 
@@ -48,7 +48,7 @@ def _in_a_circle(waiting: dict[str, Change], released: set[str]) -> str:
     return user
 
 
-def _split(change: Change) -> tuple[Change, Change]:
+def _split_release(change: Change) -> tuple[Change, Change]:
     """Let go of the single-holder values first; the rest of the change, which finds them gone, comes later."""
     first = tuple(
         replace(each, new=()) for each in change.attributes if each.unique and each.old
@@ -57,12 +57,12 @@ def _split(change: Change) -> tuple[Change, Change]:
         change,
         attributes=first,
         after=frozenset(),
-        part=Part.RELEASE,
+        part=WritePart.RELEASE,
     )
-    return release, _without(change, {each.name for each in first})
+    return release, _without_released(change, {each.name for each in first})
 
 
-def _without(change: Change, released: Collection[str]) -> Change:
+def _without_released(change: Change, released: Collection[str]) -> Change:
     """The change as far as it is left once the old values of these attributes are gone, and object classes there."""
     rest = (
         replace(each, old=()) if each.name in released else each
@@ -81,10 +81,10 @@ def digest_of_rest(change: Change, released: Collection[str]) -> str:
 
     `released`: the attributes whose values were let go; objectClass, if classes were added.
     """
-    return digest_of_change(_without(change, released))
+    return digest_of_change(_without_released(change, released))
 
 
-def rounds(
+def split_rounds(
     batch: list[Change],
     *,
     classes_first: bool,
@@ -96,7 +96,10 @@ def rounds(
     `singly`: one attribute at a time, those of `last` at the end, in that order.
     """
     parts = (
-        [single(change, last) if singly else parted(change) for change in batch]
+        [
+            split_attributes(change, last) if singly else split_classes(change)
+            for change in batch
+        ]
         if classes_first or singly
         else []
     )
@@ -110,7 +113,7 @@ def rounds(
     return [*firsts, [each[-1] for each in parts]]
 
 
-def single(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
+def split_attributes(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
     """Each attribute in a change of its own: what is emptied first, what tells whose the values are last."""
     places = {name: place for place, name in enumerate(last, 1)}
     ordered = sorted(
@@ -121,14 +124,14 @@ def single(change: Change, last: Sequence[str]) -> tuple[Change, ...]:
             change,
             attributes=(each,),
             after=frozenset(),
-            part=Part.STEP,
+            part=WritePart.STEP,
         )
         for each in ordered[:-1]
     )
     return (*firsts, replace(change, attributes=tuple(ordered[-1:])))
 
 
-def parted(change: Change) -> tuple[Change, ...]:
+def split_classes(change: Change) -> tuple[Change, ...]:
     """The object classes that it adds in a change of their own, and all else in one after it; whole if it lacks one."""
     classes = tuple(
         each for each in change.attributes if each.name == OBJECT_CLASS and each.new
@@ -140,7 +143,7 @@ def parted(change: Change) -> tuple[Change, ...]:
         change,
         attributes=classes,
         after=frozenset(),
-        part=Part.CLASSES,
+        part=WritePart.CLASSES,
     )
     return first, replace(change, attributes=rest)
 
@@ -148,7 +151,7 @@ def parted(change: Change) -> tuple[Change, ...]:
 # ---------------------------------------------------------------- who goes last
 
 
-class Turn(Struct, frozen=True):
+class RetryTurn(Struct, frozen=True):
     """What is tried now, and what is left. `users`: those among the former that were refused before."""
 
     now: list[Change]
@@ -171,7 +174,7 @@ def go_last(
 ) -> tuple[list[Change], list[Change]]:
     """The changes that go first, and those that go last."""
     changes = list(changes)
-    last = _behind(
+    last = _find_waiting(
         changes,
         {change.user.id for change in changes if refused_again(change, refused)},
     )
@@ -180,11 +183,11 @@ def go_last(
     ]
 
 
-def turn(
+def choose_turn(
     last: list[Change],
     refused: Mapping[str, Refused],
     most: int,
-) -> Turn:
+) -> RetryTurn:
     """Of those that go last: `most` refused users at most, whose turn is the longest ago, and whoever waits for them.
 
     A user is never tried without the refused users that it waits for. Where these are more
@@ -198,13 +201,13 @@ def turn(
     }
     chosen: set[str] = set()
     for user in sorted(known, key=lambda user: (known[user], user)):
-        wanted = chosen | (_reached([user], waits) & known.keys())
+        wanted = chosen | (_find_reached([user], waits) & known.keys())
         if chosen and len(wanted) > most:
             break
         chosen = wanted
-    later = _behind(last, known.keys() - chosen)
+    later = _find_waiting(last, known.keys() - chosen)
     now = [each for each in last if each.user.id not in later]
-    return Turn(
+    return RetryTurn(
         now, [each for each in last if each.user.id in later], frozenset(chosen)
     )
 
@@ -232,15 +235,17 @@ def tell_refused(
             )
 
 
-def _behind(changes: Iterable[Change], users: Collection[str]) -> set[str]:
+def _find_waiting(changes: Iterable[Change], users: Collection[str]) -> set[str]:
     waiting = defaultdict(list)
     for change in changes if users else ():
         for each in change.after:
             waiting[each].append(change.user.id)
-    return _reached(users, waiting)
+    return _find_reached(users, waiting)
 
 
-def _reached(users: Iterable[str], ways: Mapping[str, Collection[str]]) -> set[str]:
+def _find_reached(
+    users: Iterable[str], ways: Mapping[str, Collection[str]]
+) -> set[str]:
     found: set[str] = set()
     todo = list(users)
     while todo:

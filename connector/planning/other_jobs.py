@@ -8,7 +8,7 @@ from collections.abc import Callable
 from connector.model import Description, Memory
 from connector.model.draft import Draft
 from connector.model.mapping import Mapping
-from connector.model.patterns import apart
+from connector.model.patterns import are_apart
 
 
 class OtherJobs:
@@ -36,7 +36,7 @@ class OtherJobs:
         users: dict[str, set[str]] = defaultdict(set)
         attributes: dict[str, set[str]] = defaultdict(set)
         passing: dict[str, set[str]] = defaultdict(set)
-        for other in memory.others():
+        for other in memory.read_other_jobs():
             if not concerns(other.user.id):
                 continue
             users[other.job].add(other.user.id)
@@ -47,7 +47,7 @@ class OtherJobs:
             for rule in [
                 rule
                 for rule, pattern in found
-                if rule and not apart(rule.owns, pattern)
+                if rule and not are_apart(rule.owns, pattern)
             ]:
                 attributes[other.job].add(rule.name)
                 if not other.claims:
@@ -55,13 +55,13 @@ class OtherJobs:
                 elif not rule.take_over:
                     self._held.setdefault(other.user.id, {})[rule.name] = other.job
         self.told = {
-            f"job {job}": _told(
+            f"job {job}": _describe_job(
                 len(users[job]), sorted(attributes[job]), len(passing[job])
             )
             for job in sorted(users)
         }
 
-    def hold(self, draft: Draft) -> None:
+    def hold_theirs(self, draft: Draft) -> None:
         held = self._held.get(draft.user.id, {})
         for name in [each.name for each in draft.planned if each.name in held]:
             draft.hold(
@@ -74,7 +74,7 @@ class OtherJobs:
             )
 
 
-def _told(
+def _describe_job(
     users: int,
     attributes: list[str],
     passing: int,

@@ -21,16 +21,16 @@ from connector.model import (
     UserRef,
     equality,
 )
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 from connector.model.folding import text_of
-from connector.planning.brief import NAMES_SECONDS, Brief
-from connector.planning.kinds import NAMED, concerned
+from connector.planning.brief import NAMES_SECONDS, PlanBrief
+from connector.planning.kinds import NAMED, find_concerned
 
 
-def with_people(
+def add_people(
     directory: Lookup,
     plan: Plan,
-    brief: Brief,
+    brief: PlanBrief,
     known: Iterable[UserRef] = (),
     away: Collection[str] = (),
 ) -> Plan:
@@ -40,11 +40,11 @@ def with_people(
 
     Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
-    users = list(_changed(plan, everybody=brief.show.everybody))
-    people, fault = people_of(
+    users = list(_list_changed(plan, everybody=brief.show.everybody))
+    people, fault = find_people(
         directory,
         users,
-        named(plan.problems),
+        list_named(plan.problems),
         brief,
         known,
     )
@@ -59,11 +59,11 @@ def with_people(
     )
 
 
-def people_of(
+def find_people(
     directory: Lookup,
     users: Iterable[UserRef],
     names: Iterable[str],
-    brief: Brief,
+    brief: PlanBrief,
     known: Iterable[UserRef] = (),
 ) -> tuple[dict[str, str], str]:
     """By their names, the names of these people, and why some could not be read; `known`: users whose ids are at hand.
@@ -90,22 +90,22 @@ def people_of(
     try:
         seconds = None if brief.show.asked else NAMES_SECONDS
         for user in directory.find_named(keys, seconds) if keys and show else ():
-            name, said = ids.get(user.id, user.name), _said(user.values, show)
+            name, said = ids.get(user.id, user.name), _choose_name(user.values, show)
             if said is not None and not _is_in(said, name, brief):
                 people[name] = said
     except ConnectorError as fault:
-        return _sorted(people), str(fault)
-    return _sorted(people), ""
+        return _sort_people(people), str(fault)
+    return _sort_people(people), ""
 
 
-def named(problems: Iterable[Problem]) -> Iterator[str]:
+def list_named(problems: Iterable[Problem]) -> Iterator[str]:
     """The users that these problems name."""
     for problem in problems:
         yield from problem.users
         yield from (near.user for near in problem.near)
 
 
-def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
+def _list_changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
     """Users of changes: all, or those that a terminal names where there are many."""
     if everybody or len(plan.changes) <= LISTED:
         yield from (change.user for change in plan.changes)
@@ -119,14 +119,14 @@ def _changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
         refused = {
             name
             for refusal in plan.refusals
-            for name in concerned(plan, refusal)[:NAMED]
+            for name in find_concerned(plan, refusal)[:NAMED]
         }
         yield from (
             change.user for change in plan.changes if change.user.name in refused
         )
 
 
-def _is_mapped(name: str, brief: Brief) -> bool:
+def _is_mapped(name: str, brief: PlanBrief) -> bool:
     """Whether the mapping writes this attribute under another of its names."""
     infos = (
         brief.description.attributes.get(rule.name) for rule in brief.mapping.attributes
@@ -136,7 +136,9 @@ def _is_mapped(name: str, brief: Brief) -> bool:
     )
 
 
-def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | None:
+def _choose_name(
+    values: Mapping[str, Sequence[Held]], show: Iterable[str]
+) -> str | None:
     """The first value of the first of these attributes that has one."""
     for name in show:
         for value in values.get(name, ()):
@@ -148,7 +150,7 @@ def _said(values: Mapping[str, Sequence[Held]], show: Iterable[str]) -> str | No
 def _is_in(
     said: str,
     name: str,
-    brief: Brief,
+    brief: PlanBrief,
 ) -> bool:
     """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
     if brief.description.naming.names is not Equality.DN:
@@ -157,21 +159,21 @@ def _is_in(
         said.isascii()
         and name.isascii()
         and "\\" not in name
-        and _squeezed(said) not in _squeezed(name)
+        and _squeeze_text(said) not in _squeeze_text(name)
     ):
         return False  # as nearly always; whatever is alike has these letters in a row
     try:
-        first = next(iter(rdns(name)), frozenset())
+        first = next(iter(split_rdns(name)), frozenset())
     except ValueError:
         return False
-    return equality.likeness(Equality.CASE_IGNORE, said) in {
+    return equality.likeness_key(Equality.CASE_IGNORE, said) in {
         value for _, value in first
     }
 
 
-def _squeezed(text: str) -> str:
+def _squeeze_text(text: str) -> str:
     return "".join(text.lower().split())
 
 
-def _sorted(people: Mapping[str, str]) -> dict[str, str]:
+def _sort_people(people: Mapping[str, str]) -> dict[str, str]:
     return dict(sorted(people.items()))

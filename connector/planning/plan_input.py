@@ -8,64 +8,64 @@ from typing import Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.matching.people import ExcludeList, Pin
-from connector.matching.roster import Roster
-from connector.matching.user_names import Naming
+from connector.matching.people import AgentPin, ExcludeList
+from connector.matching.roster import AgentRoster
+from connector.matching.user_names import NameRules
 from connector.model import Tenant
 from connector.model.mapping import Mapping as Rules
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
-from connector.planning.brief import Brief
-from connector.planning.compare_user import Differ
-from connector.planning.standing import Spellings
+from connector.planning.brief import PlanBrief
+from connector.planning.compare_user import UserComparer
+from connector.planning.standing import KnownSpellings
 
 
 class PlanInput(Struct, frozen=True):
     """What a plan is made with, beside the directory: the brief, and what comes of it for one tenant."""
 
-    brief: Brief
+    brief: PlanBrief
     tenant: Tenant
-    comparer: Differ
-    roster: Roster
-    naming: Naming
-    pins: Collection[Pin]
+    comparer: UserComparer
+    roster: AgentRoster
+    naming: NameRules
+    pins: Collection[AgentPin]
     exclude: ExcludeList
 
     @classmethod
-    def prepare(
+    def prepare_input(
         cls,
-        brief: Brief,
+        brief: PlanBrief,
         tenant: Tenant,
-        pins: Collection[Pin],
+        pins: Collection[AgentPin],
         exclude: ExcludeList,
     ) -> Self:
         """Raises FileError where the directory's schema forbids the mapping."""
         description, mapping, memory = brief.description, brief.mapping, brief.memory
         about = (*brief.about, *_notes_on_source(mapping, tenant))
-        spellings = Spellings(memory, brief.fingerprint)
+        spellings = KnownSpellings(memory, brief.fingerprint)
         return cls(
             replace(brief, about=about),
             tenant,
-            Differ(
+            UserComparer(
                 tenant,
                 mapping,
                 description,
                 spellings,
             ),
-            Roster(
+            AgentRoster(
                 tenant,
                 mapping,
                 pins,
                 description,
             ),
-            Naming(description),
+            NameRules(description),
             pins,
-            exclude.remembering(memory.excluded()),
+            exclude.with_known_users(memory.read_excluded()),
         )
 
 
 def _notes_on_source(mapping: Rules, tenant: Tenant) -> Iterator[tuple[str, str]]:
-    if tenant.beside:
-        yield "not this job's", f"{tenant.beside} agents of the source"
+    if tenant.other_jobs_count:
+        yield "not this job's", f"{tenant.other_jobs_count} agents of the source"
     unwritten = _unwritten_fields(mapping, tenant)
     if unwritten:
         takes = "takes it" if len(unwritten) == 1 else "takes them"

@@ -10,11 +10,11 @@ from connector.matching.matches import Matches
 from connector.matching.selection import Selection
 from connector.model import AgentRef, Change, Problem, Refusal, Summary, Tenant
 from connector.model.draft import Draft
-from connector.model.limits import Whole, refusals
+from connector.model.limits import LimitBasis, find_refusals
 from connector.model.mapping import Mapping as Rules
-from connector.planning.assembly import count_changes, flapping, held_back
-from connector.planning.brief import Brief
-from connector.planning.leavers import ANY, Leavers, keeping_credentials
+from connector.planning.assembly import count_changes, find_flapping, list_held_back
+from connector.planning.brief import PlanBrief
+from connector.planning.leavers import ANY, Leavers, count_keeping_credentials
 from connector.planning.order import tell_refused
 from connector.planning.plan_input import PlanInput
 from connector.planning.unique_values import UniqueValues
@@ -92,7 +92,7 @@ def describe_not_ours(
     brief = given.brief
     if brief.mapping.adopting or len(leavers.claimed) >= len(matches.matched):
         return ""
-    ours = leavers.claimed | {each.user.id for each in brief.memory.others()}
+    ours = leavers.claimed | {each.user.id for each in brief.memory.read_other_jobs()}
     users = sum(
         _holds_most(given, match) for match in matches.matched if match.id not in ours
     )
@@ -103,7 +103,7 @@ def _holds_most(given: PlanInput, match: Match) -> bool:
     return given.comparer.holds_most(given.tenant.agents[match.agent], match.draft)
 
 
-def describe_unmapped(leavers: Leavers, brief: Brief) -> str:
+def describe_unmapped(leavers: Leavers, brief: PlanBrief) -> str:
     """How many users hold something of ours in attributes that left the mapping, in a sentence, or nothing."""
     mapped = {ANY}
     for rule in brief.mapping.attributes:
@@ -122,7 +122,7 @@ def describe_keeping(
     mapping: Rules,
 ) -> str:
     """How many stale users keep credentials, in a sentence, or nothing."""
-    kept = keeping_credentials(leavers.users, changes, mapping) + leavers.restored
+    kept = count_keeping_credentials(leavers.users, changes, mapping) + leavers.restored
     if not kept:
         return ""
     said = f"{kept} stale {'user keeps' if kept == 1 else 'users keep'} credentials of this job"
@@ -134,16 +134,16 @@ def list_problems(
     drafts: Sequence[Draft],
     changes: Sequence[Change],
     unique: UniqueValues,
-    brief: Brief,
+    brief: PlanBrief,
 ) -> Iterator[Problem]:
     """What holds attributes back, who changes values back, and what was refused before."""
     repeats = {draft.user.id: draft.repeats for draft in drafts}
-    yield from held_back(drafts, unique.problems)
-    yield from flapping(changes, repeats, brief)
-    yield from tell_refused(changes, brief.memory.refused())
+    yield from list_held_back(drafts, unique.problems)
+    yield from find_flapping(changes, repeats, brief)
+    yield from tell_refused(changes, brief.memory.read_refused())
 
 
-def summarize(
+def summarize_plan(
     given: PlanInput,
     matches: Matches,
     leavers: Leavers,
@@ -163,7 +163,7 @@ def summarize(
         contested=len(matches.contested),
         unassigned=matches.unassigned,
         invalid=len(given.tenant.invalid),
-        stale=sum(bool(each.names) for each in leavers.users),
+        stale=sum(bool(each.held_names) for each in leavers.users),
         unchanged=matched - left_out - differing,
         **count_changes(changes),
     )
@@ -181,18 +181,18 @@ def list_refusals(
     """Every limit that the plan exceeds. `some`: the plan is for some agents alone."""
     memory = given.brief.memory
     lost = None
-    if changes and memory.blank():
+    if changes and memory.is_blank():
         # what nobody can see counts as held
         lost = sum(_holds_most(given, match) for match in matches.matched)
-    whole = Whole(
+    whole = LimitBasis(
         summary.matched,
         leavers.holders[ANY],
         memory.last_good(),
         lost,
-        given.tenant.beside,
+        given.tenant.other_jobs_count,
         leavers.holders,
     )
-    return refusals(
+    return find_refusals(
         given.brief.limits,
         summary,
         whole,

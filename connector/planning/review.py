@@ -33,16 +33,16 @@ from connector.model.limits import (
     LOST_STATE,
     MATCHED_DROP,
     OF_THE_SOURCE,
+    LimitBasis,
     Limits,
-    Whole,
     too_many,
 )
-from connector.planning.brief import Brief
+from connector.planning.brief import PlanBrief
 from connector.planning.order import digest_of_rest
-from connector.planning.standing import Shown, Spellings, stands
+from connector.planning.standing import KnownSpellings, ShownUser, change_stands
 
 
-class Held(Struct, frozen=True):
+class HeldPlan(Struct, frozen=True):
     """The changes that may be written, and each other change of either plan with its outcome."""
 
     changes: tuple[Change, ...]
@@ -73,11 +73,11 @@ def hold_to(
     directory: Lookup,
     reviewed: Plan,
     fresh: Plan,
-    brief: Brief,
+    brief: PlanBrief,
     progress: Progress,
     *,
     only: Selection = EVERYBODY,
-) -> Held:
+) -> HeldPlan:
     """Hold the `fresh` plan to the `reviewed` one."""
     planned = {change.user.id: change for change in fresh.changes}
     kept = {
@@ -87,7 +87,7 @@ def hold_to(
     }
     asked = [each.user for each in reviewed.changes if each.user.id not in kept]
     now = {user.id: user for user in directory.read(asked, disabled=True)}
-    spellings = Spellings(brief.memory, brief.fingerprint)
+    spellings = KnownSpellings(brief.memory, brief.fingerprint)
     write: list[Change] = []
     left: list[tuple[Change, Outcome]] = []
     for change in reviewed.changes:
@@ -96,7 +96,7 @@ def hold_to(
         if id_ in progress.done:
             again = f"; {AGAIN}" if progress.done[id_] == AGAIN else ""
             left.append((change, Outcome(user, Result.WRITTEN, f"{_DONE}{again}")))
-        elif only and not only.holds(change.agent, user):
+        elif only and not only.holds_user(change.agent, user):
             left.append((change, _leave_out(change, LEFT_OUT[0])))
         elif fresh_change is None:
             outcome = _judge_unplanned(change, now.get(id_), brief, spellings)
@@ -107,7 +107,7 @@ def hold_to(
             left.append((change, _make_conflict(change, fresh_change, progress)))
     new = LEFT_OUT[1] if reviewed.notes.only else NEW
     left += [(change, _leave_out(change, new)) for change in planned.values()]
-    return Held(tuple(write), tuple(left))
+    return HeldPlan(tuple(write), tuple(left))
 
 
 LEFT_OUT: Final = ("left out (--only)", "left out: not in this plan")
@@ -167,8 +167,8 @@ def _digest_of_attribute(change: Change, each: AttributeChange) -> str:
 def _judge_unplanned(
     change: Change,
     user: User | None,
-    brief: Brief,
-    spellings: Spellings,
+    brief: PlanBrief,
+    spellings: KnownSpellings,
 ) -> Outcome:
     """What became of a reviewed change that is no longer planned: somebody else made it, or something else."""
     why = "no change is planned any more. Not written. The reviewed values are not there: "
@@ -196,20 +196,20 @@ def _list_digests(change: Change, released: Collection[str]) -> Iterator[str]:
 
 
 def _is_true(
-    each: AttributeChange, user: User, brief: Brief, spellings: Spellings
+    each: AttributeChange, user: User, brief: PlanBrief, spellings: KnownSpellings
 ) -> bool:
     rule, held = brief.description.equality(each.name), user.values.get(each.name, ())
-    if spellings.in_step(user.ref, each.name, rule, each.new, held):
+    if spellings.is_in_step(user.ref, each.name, rule, each.new, held):
         return True
     if not each.secret:
-        return stands(each, user.values.get(each.name, ()), brief.description)
-    shown = Shown(user, brief.description, brief.fingerprint)
-    if shown.shows(each.name):
+        return change_stands(each, user.values.get(each.name, ()), brief.description)
+    shown = ShownUser(user, brief.description, brief.fingerprint)
+    if shown.shows_whole(each.name):
         return shown.secret_stands(each)
     return (brief.memory.fingerprint_of(user.id, each.name) or "") == each.fingerprint
 
 
-def fresh_refusals(
+def find_fresh_refusals(
     reviewed: Plan, fresh: Plan, limits: Limits, *, some: bool = False
 ) -> Iterable[Refusal]:
     """What refuses the fresh plan and did not refuse the one that was reviewed, or not as much.
@@ -230,7 +230,7 @@ def fresh_refusals(
     beyond = {
         each.limit: each
         for each in too_many(
-            limits, reviewed.summary, Whole(matched, 0), reviewed.changes
+            limits, reviewed.summary, LimitBasis(matched, 0), reviewed.changes
         )
     }
     for refusal in fresh.refusals:
@@ -238,7 +238,7 @@ def fresh_refusals(
         gone = reviewed.summary.clear - fresh.summary.clear
         if (
             before is not None
-            and _allowed(refusal, limits, matched, gone, beyond) < before.allowed
+            and _count_allowed(refusal, limits, matched, gone, beyond) < before.allowed
         ):
             yield refusal
         elif refusal.limit in judged:
@@ -253,7 +253,7 @@ def fresh_refusals(
             yield refusal
 
 
-def _allowed(
+def _count_allowed(
     refusal: Refusal,
     limits: Limits,
     matched: int,

@@ -59,7 +59,7 @@ class SchemaChecks:
         self._known: dict[_Shape, Refused] = {}
         self.blind = False
 
-    def refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
+    def find_refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         """What of these changes the user's entry would not take.
 
         Users of the same classes whose changes are of the same shape are judged alike,
@@ -68,30 +68,32 @@ class SchemaChecks:
         if not self._schema.schema.classes:  # nothing to hold anything to
             return {}
         if self._relying:
-            return self._refused(user, changes)
+            return self._judge_changes(user, changes)
         set_ = tuple([each.name for each in changes if each.new])
         others = tuple(
-            [(each.name, _empties(user, each)) for each in changes if not each.new]
+            [(each.name, _is_emptied(user, each)) for each in changes if not each.new]
         )
         shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
         if known is None:
-            known = self._known[shape] = self._refused(user, changes)
+            known = self._known[shape] = self._judge_changes(user, changes)
         return known
 
-    def _refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
+    def _judge_changes(
+        self, user: User, changes: Collection[AttributeChange]
+    ) -> Refused:
         names = classes_of(user)
         if not names:
             self.blind = True
             return {}
         entry = self._entry(names)
-        obstacle = entry.obstacle(closed=self._schema.schema.closed)
+        obstacle = entry.find_obstacle(closed=self._schema.schema.closed)
         if obstacle:
             return {change.name: obstacle for change in changes}
         refused: dict[str, str] = {}
         while True:  # an attribute that falls away may be one that a class which is to be added must have
             left = [change for change in changes if change.name not in refused]
-            found = dict(self._of(entry, user, left))
+            found = dict(self._list_refused(entry, user, left))
             if not found:
                 return refused
             refused |= found
@@ -109,14 +111,14 @@ class SchemaChecks:
         lacking = {
             name
             for change in changes
-            for item in self._coming(entry, change)
-            for name in item.must - entry.required
-            if self._names(name).isdisjoint(shown.lower() for shown in user.values)
+            for item in self._find_coming(entry, change)
+            for name in item.must - entry.required_names
+            if self._names_of(name).isdisjoint(shown.lower() for shown in user.values)
         }
         return frozenset(
             change.name
             for change in changes
-            if not lacking.isdisjoint(self._spellings(change))
+            if not lacking.isdisjoint(self._spellings_of(change))
         )
 
     def needing_classes(
@@ -125,55 +127,57 @@ class SchemaChecks:
         """Those of the changes to an entry of these classes for which a class has to be added, by name."""
         entry = self._entry(classes)
         return frozenset(
-            change.name for change in changes if self._coming(entry, change)
+            change.name for change in changes if self._find_coming(entry, change)
         )
 
-    def _entry_of(self, names: frozenset[str]) -> _Entry:
+    def _entry_of(self, names: frozenset[str]) -> _EntryClasses:
         known = self._schema.schema.classes
-        return _Entry(
+        return _EntryClasses(
             [known[name] for name in names if name in known],
             frozenset(name for name in names if name not in known),
         )
 
-    def _of(
+    def _list_refused(
         self,
-        entry: _Entry,
+        entry: _EntryClasses,
         user: User,
         changes: Iterable[AttributeChange],
     ) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
-        emptied = [change for change in changes if _empties(user, change)]
+        emptied = [change for change in changes if _is_emptied(user, change)]
         there = {name.lower() for name in user.values} | {
-            name for change in set_ for name in self._spellings(change)
+            name for change in set_ for name in self._spellings_of(change)
         }
         coming: dict[str, ClassInfo] = {}
         for change in set_:
-            why = self._barred(entry, change, there)
+            why = self._why_barred(entry, change, there)
             if why:
                 yield change.name, why
-            coming |= {item.name: item for item in self._coming(entry, change)}
-        required = entry.required.union(*(item.must for item in coming.values()))
+            coming |= {item.name: item for item in self._find_coming(entry, change)}
+        required = entry.required_names.union(*(item.must for item in coming.values()))
         for change in emptied:
-            if not required.isdisjoint(self._spellings(change)):
+            if not required.isdisjoint(self._spellings_of(change)):
                 yield (
                     change.name,
                     f"the entry must have {change.name}: one of its object classes requires it",
                 )
 
-    def _barred(
+    def _why_barred(
         self,
-        entry: _Entry,
+        entry: _EntryClasses,
         change: AttributeChange,
         there: Collection[str],
     ) -> str:
-        info = self._info(change)
+        info = self._info_of(change)
         if info.definition.obsolete:
             return f"{change.name} is obsolete in the directory's schema and takes no new values"
-        if entry.rule.never & info.definition.aliases:
-            return f"the content rule of {entry.structural} precludes {change.name}"
-        if self._allowed(entry, info):
+        if entry.content_rule.never & info.definition.aliases:
+            return (
+                f"the content rule of {entry.structural_name} precludes {change.name}"
+            )
+        if self._is_allowed(entry, info):
             return ""
-        coming = self._coming(entry, change)
+        coming = self._find_coming(entry, change)
         if not coming and not entry.unknown:
             what = self._addable(info.definition.aliases)
             return (
@@ -202,18 +206,20 @@ class SchemaChecks:
             ("one of " if len(names) > 1 else "") + ", ".join(names) if few else "one"
         )
 
-    def _allowed(self, entry: _Entry, info: AttributeInfo) -> bool:
+    def _is_allowed(self, entry: _EntryClasses, info: AttributeInfo) -> bool:
         return (
             info.definition.operational
             or not info.definition.known
-            or entry.anything
-            or not entry.allowed.isdisjoint(info.definition.aliases)
+            or entry.allows_anything
+            or not entry.allowed_names.isdisjoint(info.definition.aliases)
         )
 
-    def _coming(self, entry: _Entry, change: AttributeChange) -> list[ClassInfo]:
+    def _find_coming(
+        self, entry: _EntryClasses, change: AttributeChange
+    ) -> list[ClassInfo]:
         """The classes that have to be added for a change to an entry."""
-        info = self._info(change)
-        if not change.new or self._allowed(entry, info):
+        info = self._info_of(change)
+        if not change.new or self._is_allowed(entry, info):
             return []
         return [
             item
@@ -223,7 +229,7 @@ class SchemaChecks:
 
     def _class_barred(
         self,
-        entry: _Entry,
+        entry: _EntryClasses,
         item: ClassInfo,
         there: Collection[str],
     ) -> str:
@@ -231,47 +237,48 @@ class SchemaChecks:
             return f"the object class {item.name} is obsolete in the directory's schema"
         if item.kind != "auxiliary":
             return f"the object class {item.name} is {item.kind}. Only auxiliary classes can be added to an entry"
-        if entry.rule.auxiliary is not None and item.name not in entry.rule.auxiliary:
-            return (
-                f"the content rule of {entry.structural} forbids the class {item.name}"
-            )
-        for name in sorted(item.must - entry.required):
-            if self._names(name).isdisjoint(there):
+        if (
+            entry.content_rule.auxiliary is not None
+            and item.name not in entry.content_rule.auxiliary
+        ):
+            return f"the content rule of {entry.structural_name} forbids the class {item.name}"
+        for name in sorted(item.must - entry.required_names):
+            if self._names_of(name).isdisjoint(there):
                 return f"the object class {item.name} requires {name}, which the entry lacks"
         return ""
 
-    def _names(self, attribute: str) -> frozenset[str]:
+    def _names_of(self, attribute: str) -> frozenset[str]:
         info = self._schema.schema.types.get(attribute)
         return info.definition.aliases if info else frozenset({attribute})
 
-    def _info(self, change: AttributeChange) -> AttributeInfo:
+    def _info_of(self, change: AttributeChange) -> AttributeInfo:
         return self._schema.attributes[change.name]
 
-    def _spellings(self, change: AttributeChange) -> frozenset[str]:
-        return self._info(change).definition.aliases | {change.name.lower()}
+    def _spellings_of(self, change: AttributeChange) -> frozenset[str]:
+        return self._info_of(change).definition.aliases | {change.name.lower()}
 
 
-def _empties(user: User, change: AttributeChange) -> bool:
+def _is_emptied(user: User, change: AttributeChange) -> bool:
     return not change.new and len(user.values.get(change.name, ())) <= len(change.old)
 
 
 def classes_of(user: User) -> frozenset[str]:
     """The object classes that a user shows, in lower case and as they are spelt."""
-    return spelt(user.values.get(OBJECT_CLASS, ()))
+    return lower_classes(user.values.get(OBJECT_CLASS, ()))
 
 
-def spelt(shown: Iterable[Held]) -> frozenset[str]:
+def lower_classes(shown: Iterable[Held]) -> frozenset[str]:
     """Object classes in lower case."""
     return frozenset(str(value).lower() for value in shown)
 
 
-class _Entry(Struct, frozen=True, dict=True):
+class _EntryClasses(Struct, frozen=True, dict=True):
     """What entries of one set of object classes are held to; `unknown`: those of them that the schema lacks."""
 
     classes: list[ClassInfo]
     unknown: frozenset[str]
 
-    def obstacle(self, *, closed: bool) -> str:
+    def find_obstacle(self, *, closed: bool) -> str:
         """Why no change at all can be made to such an entry: a server holds it whole to the schema as it is now."""
         for item in self.classes:
             if item.obsolete:
@@ -281,7 +288,7 @@ class _Entry(Struct, frozen=True, dict=True):
         return ""
 
     @cached_property
-    def _structural(self) -> ClassInfo | None:
+    def _structural_class(self) -> ClassInfo | None:
         kinds = [item for item in self.classes if item.kind == "structural"]
         return next(
             (
@@ -293,28 +300,34 @@ class _Entry(Struct, frozen=True, dict=True):
         )
 
     @cached_property
-    def structural(self) -> str:
-        return self._structural.name if self._structural else "the entry's class"
+    def structural_name(self) -> str:
+        return (
+            self._structural_class.name
+            if self._structural_class
+            else "the entry's class"
+        )
 
     @cached_property
-    def rule(self) -> ContentRule:
+    def content_rule(self) -> ContentRule:
         """The content rule that holds for the entry: that of its structural class alone."""
-        return (self._structural and self._structural.rule) or _NO_RULE
+        return (self._structural_class and self._structural_class.rule) or _NO_RULE
 
     @cached_property
-    def required(self) -> frozenset[str]:
-        return self.rule.must.union(*(item.must for item in self.classes))
+    def required_names(self) -> frozenset[str]:
+        return self.content_rule.must.union(*(item.must for item in self.classes))
 
     @cached_property
-    def allowed(self) -> frozenset[str]:
-        return self.required.union(self.rule.may, *(item.may for item in self.classes))
+    def allowed_names(self) -> frozenset[str]:
+        return self.required_names.union(
+            self.content_rule.may, *(item.may for item in self.classes)
+        )
 
     @cached_property
-    def anything(self) -> bool:
+    def allows_anything(self) -> bool:
         return any(item.anything for item in self.classes)
 
 
-class Survey:
+class ClassSurvey:
     """Which users could take which attributes: users by their object classes, of which there are few sets.
 
     One user stands for all of its set. What a class requires besides may differ between
@@ -333,7 +346,7 @@ class Survey:
         self._counts: Counter[frozenset[str]] = Counter()
         self.spread: list[User] = []
 
-    def take(self, users: Iterable[User]) -> None:
+    def count_users(self, users: Iterable[User]) -> None:
         step = 1
         for number, user in enumerate(users):
             if number % step == 0:
@@ -346,15 +359,17 @@ class Survey:
             self._counts[classes] += 1
 
     @property
-    def users(self) -> int:
+    def user_count(self) -> int:
         return self._counts.total()
 
-    def barred(self) -> dict[str, Counter[str]]:
+    def count_barred(self) -> dict[str, Counter[str]]:
         """By attribute why users could not take it, with how many these are."""
         found: dict[str, Counter[str]] = {
             change.name: Counter() for change in self._changes
         }
         for classes, user in self._examples.items():
-            for name, why in self._schema_checks.refused(user, self._changes).items():
+            for name, why in self._schema_checks.find_refused(
+                user, self._changes
+            ).items():
                 found[name][why] += self._counts[classes]
         return found

@@ -7,7 +7,7 @@ from typing import Final
 
 from connector.model import Description, Equality, Syntax, patterns
 from connector.model.mapping import AttributeRule, Mapping
-from connector.model.spelling import meant
+from connector.model.spelling import suggest_name
 
 _ID: Final = "name another attribute in the job, or remove this line"
 _FOLDERS: Final = {
@@ -21,45 +21,47 @@ _LATER: Final = frozenset({"cecsipserviceport"})
 _CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 
 
-def faults(mapping: Mapping, description: Description) -> Iterator[str]:
+def find_faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
     for rule in mapping.attributes:
-        fault = _forbidden(mapping, rule, description)
+        fault = _why_forbidden(mapping, rule, description)
         if description.naming.chosen_id is not None and description.attributes[
             rule.name
         ].is_(description.naming.chosen_id):
             why = f"{rule.name} is the job's `directory.id`, and an id never changes: {_ID}"
-            fault = f"{_at(mapping, rule.line)}: {why}"
+            fault = f"{_describe_line(mapping, rule.line)}: {why}"
         if fault:
             yield fault
-    yield from _clashes(mapping, description)
-    yield from _leaving(mapping, description)
+    yield from _find_clashes(mapping, description)
+    yield from _find_filter_faults(mapping, description)
     for number, match in enumerate(mapping.match, start=1):
         info = description.attributes[match.directory]
         if info.definition.constructed:
             why = "computes it on reading, so no look-up finds it. Match by a stored attribute"
-            yield f"{_at(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
+            yield f"{_describe_line(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
         elif not info.definition.known and description.schema.closed:
-            near = meant(match.directory.partition(";")[0], _attributes(description))
+            near = suggest_name(
+                match.directory.partition(";")[0], _list_attributes(description)
+            )
             why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
-            yield f"{_at(mapping, match.line)}: {why}"
+            yield f"{_describe_line(mapping, match.line)}: {why}"
     if not description.schema.closed:
         return
     for name in description.schema.unknown_classes:
         line = mapping.class_lines.get(name, 0)
-        near = meant(
+        near = suggest_name(
             name,
             (
                 each.spelling or each.name
                 for each in description.schema.classes.values()
             ),
         )
-        file = _file(name, description)
+        file = _find_schema_file(name, description)
         load = f": load {file}" if file else ""
-        yield f"{_at(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
+        yield f"{_describe_line(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
 
 
-def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
+def find_cautions(mapping: Mapping, description: Description) -> Iterator[str]:
     """What of it the schema makes less sure."""
     infos = description.attributes
     for rule in mapping.attributes:
@@ -79,7 +81,7 @@ def cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             yield f"{rule.name} has a syntax that is not known here: what it may hold is not checked in advance"
 
 
-def _file(name: str, description: Description) -> str:
+def _find_schema_file(name: str, description: Description) -> str:
     """The file of this project that defines an attribute or class of its own, or of H.350, for this kind of server."""
     low = name.lower()
     if low.startswith("urn:ietf:params:scim:schemas:extension:cec:"):
@@ -101,17 +103,17 @@ def _file(name: str, description: Description) -> str:
     return f"deploy/schema/{where.format(file)} (README.md beside it says how)"
 
 
-def _at(mapping: Mapping, line: int) -> str:
+def _describe_line(mapping: Mapping, line: int) -> str:
     return f"{mapping.where}:{line}" if line else mapping.where
 
 
-def _attributes(description: Description) -> Iterable[str]:
+def _list_attributes(description: Description) -> Iterable[str]:
     return description.schema.paths or (
         info.name for info in description.schema.types.values()
     )
 
 
-def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
+def _find_clashes(mapping: Mapping, description: Description) -> Iterator[str]:
     """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
     infos = description.attributes
     for place, rule in enumerate(mapping.attributes):
@@ -129,7 +131,7 @@ def _clashes(mapping: Mapping, description: Description) -> Iterator[str]:
                 yield f"{mapping.where}:{rule.line}: {why}"
 
 
-def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
+def _find_filter_faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach."""
     written = [
         (each.name, each.line, each.unique or each.when_absent == "clear")
@@ -144,12 +146,12 @@ def _leaving(mapping: Mapping, description: Description) -> Iterator[str]:
         if by_any or (by_any is False and (emptied or mapping.clears)):
             write = f"writing {name}" if by_any else f"clearing {name}"
             why = f"{write} can take a user out of the job's `filter`, so nobody could verify or undo that write"
-            yield f"{_at(mapping, line)}: {why}. Remove {name} from the filter, or remove this line"
+            yield f"{_describe_line(mapping, line)}: {why}. Remove {name} from the filter, or remove this line"
 
 
-def _own(rule: AttributeRule) -> str:
+def _suggest_owns(rule: AttributeRule) -> str:
     """What to write for `owns`: the pattern of what the templates make; everything only where no mark is there."""
-    made = list(dict.fromkeys(map(patterns.of, rule.templates)))
+    made = list(dict.fromkeys(map(patterns.pattern_of, rule.templates)))
     if patterns.ALL not in made:
         said = ", ".join(f'"{pattern}"' for pattern in made)
         return f"add owns: {said if len(made) == 1 else f'[{said}]'}, the values of this job"
@@ -160,7 +162,7 @@ def _own(rule: AttributeRule) -> str:
     return f'mark the values of this job ({marked}), or add owns: "*" if no other values are there'
 
 
-def _forbidden(
+def _why_forbidden(
     mapping: Mapping,
     rule: AttributeRule,
     description: Description,
@@ -168,14 +170,16 @@ def _forbidden(
     info = description.attributes[rule.name]
     if not info.definition.known and description.schema.closed:
         options = ", or not with these options" if ";" in rule.name else ""
-        options += meant(rule.name.partition(";")[0], _attributes(description))
-        load = _file(rule.name, description) or "its schema"
+        options += suggest_name(
+            rule.name.partition(";")[0], _list_attributes(description)
+        )
+        load = _find_schema_file(rule.name, description) or "its schema"
         why = (
             f"the directory's schema has no attribute {rule.name}{options}: load {load}"
         )
         why += ", or use a mapping without this line"
     elif not info.single and rule.owns is None:
-        why = f"{rule.name} can hold several values here: {_own(rule)}"
+        why = f"{rule.name} can hold several values here: {_suggest_owns(rule)}"
     elif rule.more and info.single:
         known = (
             "can hold one value only here"

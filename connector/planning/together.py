@@ -36,16 +36,18 @@ _ANYTHING: Final = "1"
 _Changes = Mapping[str, AttributeChange]
 
 
-class _Member(Struct, frozen=True):
+class _GroupMember(Struct, frozen=True):
     """An attribute of a group, with what the directory says of it."""
 
     rule: AttributeRule
     info: AttributeInfo
 
-    def held(self, user: User) -> tuple[Held, ...]:
-        return patterns.ours(self.rule.owns, user.values.get(self.rule.name, ()))
+    def held_values(self, user: User) -> tuple[Held, ...]:
+        return patterns.owned_values(
+            self.rule.owns, user.values.get(self.rule.name, ())
+        )
 
-    def fits(
+    def fits_values(
         self,
         values: Iterable[Held],
         agent: Agent,
@@ -59,13 +61,13 @@ class _Member(Struct, frozen=True):
         ]
         outlines = [template.outline(agent, tenant) for template in of]
         compared = equality.choose_rule(self.info.equality, secret=self.rule.secret)
-        fits = partial(patterns.fits, compared, any_case=not self.rule.secret)
+        fits = partial(patterns.fits_pieces, compared, any_case=not self.rule.secret)
         return all(
             any(fits(outline, value) for outline in outlines) for value in values
         )
 
 
-class Together:
+class AttributeGroups:
     """A mapping's groups, for one tenant. `lacking`: it lacks a field of its own that a group is made of."""
 
     def __init__(
@@ -75,7 +77,7 @@ class Together:
         description: Description,
     ) -> None:
         members = {
-            rule.name: _Member(rule, description.attributes[rule.name])
+            rule.name: _GroupMember(rule, description.attributes[rule.name])
             for rule in mapping.attributes
         }
         self._tenant = tenant
@@ -84,7 +86,7 @@ class Together:
             member.rule.missing(tenant) for group in self._groups for member in group
         )
 
-    def kept(
+    def find_kept(
         self,
         agent: Agent,
         user: User,
@@ -94,7 +96,7 @@ class Together:
         return tuple(
             kept
             for group in self._groups
-            for kept in self._kept(
+            for kept in self._find_kept_of(
                 group,
                 agent,
                 user,
@@ -102,9 +104,9 @@ class Together:
             )
         )
 
-    def _kept(
+    def _find_kept_of(
         self,
-        group: list[_Member],
+        group: list[_GroupMember],
         agent: Agent,
         user: User,
         changes: _Changes,
@@ -113,17 +115,17 @@ class Together:
         for member in group if ours else ():
             name, held, change = (
                 member.rule.name,
-                member.held(user),
+                member.held_values(user),
                 changes.get(member.rule.name),
             )
             if change is not None:
                 held = tuple(value for value in change.old if value in change.new)
             if not (held or (member.info.readable is not True and change is None)):
                 continue
-            fields = member.rule.lacks(agent, self._tenant)
+            fields = member.rule.find_missing(agent, self._tenant)
             if not fields:
                 continue  # nothing stays but what the templates make
-            if not member.fits(held, agent, self._tenant):
+            if not member.fits_values(held, agent, self._tenant):
                 yield Kept(
                     name, fields, frozenset(each for each in ours if changes[each].new)
                 )
@@ -138,7 +140,7 @@ class Together:
                 )
             elif not held or not OWN.isdisjoint(fields):
                 renewed = frozenset(
-                    self._renewed(
+                    self._find_renewed(
                         group,
                         agent,
                         user,
@@ -152,9 +154,9 @@ class Together:
                     None if held else Secret(_ANYTHING),
                 )
 
-    def _renewed(
+    def _find_renewed(
         self,
-        group: list[_Member],
+        group: list[_GroupMember],
         agent: Agent,
         user: User,
         changes: _Changes,
@@ -165,22 +167,26 @@ class Together:
         """
         own = [each for each in group if not OWN.isdisjoint(each.rule.fields)]
         own = [
-            each for each in own if OWN.isdisjoint(each.rule.lacks(agent, self._tenant))
+            each
+            for each in own
+            if OWN.isdisjoint(each.rule.find_missing(agent, self._tenant))
         ]
         stands = any(
-            held and each.fits(held, agent) for each in own if (held := each.held(user))
+            held and each.fits_values(held, agent)
+            for each in own
+            if (held := each.held_values(user))
         )
         for member in own:
             change = changes.get(member.rule.name)
             if change is None or not change.new:
                 continue
             if not change.seen or (
-                not member.fits(change.old, agent) if change.old else not stands
+                not member.fits_values(change.old, agent) if change.old else not stands
             ):
                 yield change.name
 
 
-def staying(
+def choose_staying(
     rule: AttributeRule,
     compared: Equality,
     tenant: Tenant,
@@ -195,20 +201,25 @@ def staying(
     nobody knows where that number was. Under `keep`, everything stays if nothing is made,
     as with one template.
     """
-    keep, gone = rule.when_absent == "keep", equality.minus(compared, owned, new)
+    keep, gone = (
+        rule.when_absent == "keep",
+        equality.subtract_equal(compared, owned, new),
+    )
     if keep and not new:
         return owned
     outlines = []
     for template in rule.templates:
-        lacks = template.lacks(agent, tenant)
+        lacks = template.find_missing(agent, tenant)
         known = OWN.isdisjoint(lacks)
         if lacks and (keep or known):
             outlines.append(template.outline(agent, tenant if known else None))
 
     def may_be(value: Held) -> bool:
-        if equality.written(compared, value) is None:
+        if equality.write_key(compared, value) is None:
             # a value that is no text, such as a name, fits no pattern
             return bool(outlines)
-        return any(patterns.fits(compared, outline, value) for outline in outlines)
+        return any(
+            patterns.fits_pieces(compared, outline, value) for outline in outlines
+        )
 
     return tuple(value for value in owned if value not in gone or may_be(value))

@@ -24,13 +24,13 @@ from connector.model import (
     User,
     UserRef,
     equality,
-    hidden,
+    hide_value,
     patterns,
 )
 from connector.model.digests import UNKEYED
 from connector.model.draft import Draft
-from connector.planning.brief import Brief
-from connector.planning.standing import Shown
+from connector.planning.brief import PlanBrief
+from connector.planning.standing import ShownUser
 
 _UNREADABLE: Final = "no value is shown: it is gone, or this account cannot read it. It may have changed since that run"
 _STAYS: Final = (
@@ -38,11 +38,11 @@ _STAYS: Final = (
 )
 
 
-class Writers:
+class LastWriters:
     """Who wrote last to these users."""
 
     def __init__(
-        self, brief: Brief, now: Mapping[str, User], open_users: Collection[str]
+        self, brief: PlanBrief, now: Mapping[str, User], open_users: Collection[str]
     ) -> None:
         self._brief = brief
         self._open_users = open_users
@@ -50,13 +50,13 @@ class Writers:
         self.users = 0
         """To how many users, of all, this job wrote."""
         self._mine: dict[str, Mapping[str, Owned]] = {}
-        for ref, owned in brief.memory.owned():
+        for ref, owned in brief.memory.read_owned():
             self.users += 1
             if ref.id in now:
                 lowered = {name.lower(): each for name, each in owned.items()}
                 self._mine[ref.id] = lowered
         self._theirs = defaultdict[tuple[str, str], list[tuple[str, str | None]]](list)
-        for other in brief.memory.others():
+        for other in brief.memory.read_other_jobs():
             if other.user.id in now:
                 for name, pattern in other.attributes.items():
                     slot = (other.user.id, name.lower())
@@ -68,7 +68,7 @@ class Writers:
         """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
         low = each.name.lower()
         for job, pattern in self._theirs.get((user.id, low), ()):
-            if not patterns.apart(pattern, each.pattern):
+            if not patterns.are_apart(pattern, each.pattern):
                 return f"another job ({job}) wrote it since; kept"
         if user.id in self._open_users:
             return None  # what was written there is not noted yet
@@ -77,8 +77,8 @@ class Writers:
             is_ours = not back.old or last.fingerprint == each.fingerprint
         else:
             rule = self._brief.description.equality(each.name)
-            taken = equality.minus(rule, back.old, back.new)
-            digests = {equality.digest(rule, value) for value in taken}
+            taken = equality.subtract_equal(rule, back.old, back.new)
+            digests = {equality.digest_value(rule, value) for value in taken}
             is_ours = digests <= set(last.values)
         return None if is_ours else "this job did not write the current value; kept"
 
@@ -86,7 +86,7 @@ class Writers:
 def find_staying(
     directory: Lookup,
     there: Sequence[tuple[Change, User]],
-    brief: Brief,
+    brief: PlanBrief,
     since: Mapping[str, Collection[str]],
 ) -> dict[str, dict[str, str]]:
     """By user id the attributes that stay whatever they hold, each with the reason."""
@@ -119,9 +119,9 @@ def _tell_unreadable(description: Description, value: Held) -> str:
 
 def make_back_draft(
     change: Change,
-    shown: Shown,
+    shown: ShownUser,
     groups: Collection[Collection[str]],
-    writers: Writers,
+    writers: LastWriters,
     *,
     begun: Collection[str],
     stays: Mapping[str, str],
@@ -164,13 +164,13 @@ def make_back_draft(
 
 
 def _take_back(
-    each: AttributeChange, shown: Shown, *, emptied: bool
+    each: AttributeChange, shown: ShownUser, *, emptied: bool
 ) -> AttributeChange | str | None:
     """The change that takes this one back, None where that was done already, or why it stays."""
     if each.secret:
         return _take_secret_back(each, shown)
     rule = shown.description.equality(each.name)
-    ours = patterns.ours(each.pattern, shown.held(each.name))
+    ours = patterns.owned_values(each.pattern, shown.held_values(each.name))
     if equality.same_set(rule, ours, each.old):
         return None
     if not equality.same_set(rule, ours, each.new) and (ours or not emptied):
@@ -179,9 +179,9 @@ def _take_back(
 
 
 def _take_secret_back(
-    each: AttributeChange, shown: Shown
+    each: AttributeChange, shown: ShownUser
 ) -> AttributeChange | str | None:
-    held, shows = shown.held(each.name), shown.shows(each.name)
+    held, shows = shown.held_values(each.name), shown.shows_whole(each.name)
     was_known = each.seen or each.absent
     if each.fingerprint and not shows:
         return _tell_unreadable(shown.description, Secret(""))
@@ -198,8 +198,8 @@ def _take_secret_back(
         print_ = shown.fingerprint(shown.user.ref, each.name, each.old[0])
     return replace(
         each,
-        old=tuple(map(hidden, held)),
-        new=tuple(map(hidden, each.old)),
+        old=tuple(map(hide_value, held)),
+        new=tuple(map(hide_value, each.old)),
         seen=shows,
         absent=not shows,
         fingerprint=print_,
@@ -207,7 +207,7 @@ def _take_secret_back(
 
 
 def take_classes_back(
-    change: Change, draft: Draft, user: User, brief: Brief
+    change: Change, draft: Draft, user: User, brief: PlanBrief
 ) -> tuple[AttributeChange, ...]:
     """Away with the object classes that the run added and nothing left on the entry needs; back with those it took."""
     attributes = brief.description.attributes
@@ -236,7 +236,7 @@ def take_classes_back(
     return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),)
 
 
-def _list_left(draft: Draft, user: User, brief: Brief) -> set[str]:
+def _list_left(draft: Draft, user: User, brief: PlanBrief) -> set[str]:
     """The attributes that the user has once the draft is written, or may have."""
     kept = {each.attribute or "" for each in draft.held}
     for name, info in brief.description.attributes.items():

@@ -14,13 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.matching.lookup import Lookup
-from connector.matching.people import ExcludeList, unprotected
-from connector.matching.user_names import Naming
+from connector.matching.people import ExcludeList, refuse_unprotected
+from connector.matching.user_names import NameRules
 from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
     Change,
-    Part,
     Plan,
     Problem,
     Refusal,
@@ -28,23 +27,24 @@ from connector.model import (
     Summary,
     User,
     UserRef,
+    WritePart,
 )
 from connector.model.draft import Draft
-from connector.model.limits import Whole, too_many
+from connector.model.limits import LimitBasis, too_many
 from connector.planning.assembly import (
-    Contents,
-    assemble,
-    change_of,
+    PlanContents,
+    assemble_plan,
     count_changes,
-    held_back,
+    list_held_back,
+    make_change,
 )
-from connector.planning.brief import Brief
+from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues
 from connector.planning.open_writes import OpenWrite, tell_unsettled
-from connector.planning.person_names import with_people
-from connector.planning.standing import Shown
+from connector.planning.person_names import add_people
+from connector.planning.standing import ShownUser
 from connector.planning.undo_values import (
-    Writers,
+    LastWriters,
     find_staying,
     make_back_draft,
     take_classes_back,
@@ -58,7 +58,7 @@ _GONE: Final = "the user is gone, or outside base and filter"
 _UNKNOWN: Final = "no answer tells whether that run wrote here, and {why}; kept"
 
 
-class Written(Struct, frozen=True):
+class WrittenStep(Struct, frozen=True):
     """A write of the run, as its journal has it."""
 
     change: Change
@@ -72,7 +72,7 @@ class Written(Struct, frozen=True):
 class WrittenRun(Struct, frozen=True):
     """The run that is taken back, as its journal and that of later runs tell."""
 
-    writes: Sequence[Written]
+    writes: Sequence[WrittenStep]
     begun: Mapping[str, Collection[str]] = {}
     """By user id what a killed undo emptied alone."""
     since: Mapping[str, Collection[str]] = {}
@@ -90,44 +90,48 @@ class WrittenRun(Struct, frozen=True):
 
 
 def make_undo_plan(
-    directory: Lookup, brief: Brief, run: WrittenRun, exclude: ExcludeList
+    directory: Lookup, brief: PlanBrief, run: WrittenRun, exclude: ExcludeList
 ) -> Plan:
     """The plan that takes back what a run has written, as far as it still is as that run left it.
 
     Attributes that belong together go back all, or none. `exclude`: agents and users that are left as they are.
     """
-    naming = Naming(brief.description)
-    exclude = exclude.remembering(brief.memory.excluded())
+    naming = NameRules(brief.description)
+    exclude = exclude.with_known_users(brief.memory.read_excluded())
     now = _read_users(directory, brief, run)
     written, unknown = _judge_writes(run, now, brief)
     problems = [*_tell_unknown(unknown, written, now, brief, run.since)]
     there, kept = _choose_users(written, now, brief, exclude, naming)
     problems += kept
-    writers = Writers(brief, now, _list_open_users(run))
+    writers = LastWriters(brief, now, _list_open_users(run))
     drafts = _make_drafts(directory, there, brief, run, writers)
     unique = settle_drafts(directory, drafts, brief, lambda draft: False)
     for draft, (change, user) in zip(drafts, there, strict=True):
         draft.planned += take_classes_back(change, draft, user, brief)
-    waiting = unique.waiting()
-    changes = [change_of(draft, draft.planned, waiting) for draft in in_order(drafts)]
+    waiting = unique.find_waiting()
+    changes = [make_change(draft, draft.planned, waiting) for draft in in_order(drafts)]
     summary = Summary(**count_changes(changes))
     whole = max(len(written), writers.users)
     refusals = _refuse_unprotected(directory, exclude, naming, written)
-    refusals += too_many(brief.limits, summary, Whole(whole, whole), changes)
-    problems += [*held_back(drafts, unique.problems), *tell_unsettled(brief)]
+    refusals += too_many(brief.limits, summary, LimitBasis(whole, whole), changes)
+    problems += [*list_held_back(drafts, unique.problems), *tell_unsettled(brief)]
     for each, lost in run.unshown:
         why = _UNSHOWN.format(names=", ".join(lost))
         problems.append(Problem("undo", why, each.agent, (each.user.name,)))
-    contents = Contents(
+    contents = PlanContents(
         changes, problems, summary, refusals, brief.description.cautions
     )
     # nothing else is taken back
     ours = {change.user.id for change in changes}
-    plan = assemble(brief, contents, OtherValues(taken=unique.taken(), ours=ours))
-    return with_people(directory, plan, brief)
+    plan = assemble_plan(
+        brief, contents, OtherValues(taken=unique.find_taken(), ours=ours)
+    )
+    return add_people(directory, plan, brief)
 
 
-def _read_users(directory: Lookup, brief: Brief, run: WrittenRun) -> dict[str, User]:
+def _read_users(
+    directory: Lookup, brief: PlanBrief, run: WrittenRun
+) -> dict[str, User]:
     """By id the users that the run wrote to, or may have, as they are now."""
     refs = dict.fromkeys(
         each.change.user for each in run.writes if each.result in (Result.WRITTEN, None)
@@ -142,11 +146,11 @@ def _list_open_users(run: WrittenRun) -> set[str]:
 
 
 def _judge_writes(
-    run: WrittenRun, now: Mapping[str, User], brief: Brief
+    run: WrittenRun, now: Mapping[str, User], brief: PlanBrief
 ) -> tuple[list[Change], list[Change]]:
     """What was written, a change a user; and what may have been, where nothing tells."""
     open_runs = defaultdict[str, set[str]](set)
-    for each in brief.memory.unsettled():
+    for each in brief.memory.read_unsettled():
         open_runs[each.user.id].add(each.run)
     written, unknown = [], []
     for write in run.writes:
@@ -159,7 +163,10 @@ def _judge_writes(
 
 
 def _judge_write(
-    write: Written, now: Mapping[str, User], brief: Brief, open_runs: Collection[str]
+    write: WrittenStep,
+    now: Mapping[str, User],
+    brief: PlanBrief,
+    open_runs: Collection[str],
 ) -> Result | None:
     """What came of a write; where the journal does not know, the user as it is now tells. None: nothing tells.
 
@@ -169,16 +176,16 @@ def _judge_write(
     if write.result is not None or id_ not in now:
         # who is gone may be out of reach for a while, as somebody who is disabled or was moved
         return write.result
-    past = brief.memory.past([id_]).get(id_, ())
+    past = brief.memory.read_past([id_]).get(id_, ())
     earlier = takewhile(
         lambda whose: whose != write.run, (whose for whose, _, _ in past)
     )
     told = OpenWrite(
         write.change,
-        Shown(now[id_], brief.description, brief.fingerprint),
+        ShownUser(now[id_], brief.description, brief.fingerprint),
         write.run,
         write.server,
-        brief.memory.confirmed([id_]).get(id_, {}),
+        brief.memory.read_confirmed([id_]).get(id_, {}),
         past,
         set(earlier).intersection(open_runs),
     ).judge()
@@ -189,7 +196,7 @@ def _tell_unknown(
     unknown: Iterable[Change],
     written: Iterable[Change],
     now: Mapping[str, User],
-    brief: Brief,
+    brief: PlanBrief,
     since: Mapping[str, Collection[str]],
 ) -> Iterator[Problem]:
     """Users whom the run may have written, where what this account sees does not tell."""
@@ -200,7 +207,7 @@ def _tell_unknown(
             if change.user.id not in named:
                 yield _make_problem(change, _UNKNOWN.format(why=_GONE))
             continue
-        shown = Shown(user, brief.description, brief.fingerprint)
+        shown = ShownUser(user, brief.description, brief.fingerprint)
         judged = {OBJECT_CLASS, *since.get(change.user.id, ())}
         hidden = [
             each.name
@@ -215,13 +222,13 @@ def _tell_unknown(
 def _choose_users(
     written: Sequence[Change],
     now: Mapping[str, User],
-    brief: Brief,
+    brief: PlanBrief,
     exclude: ExcludeList,
-    naming: Naming,
+    naming: NameRules,
 ) -> tuple[list[tuple[Change, User]], list[Problem]]:
     """The changes that may be taken back, each with its user; and why others are kept."""
     ids = [change.user.id for change in written]
-    spared = exclude.spares(naming, brief.memory.agents(ids))
+    spared = exclude.make_test(naming, brief.memory.read_agents(ids))
     there: list[tuple[Change, User]] = []
     problems: list[Problem] = []
     for change in written:
@@ -243,9 +250,9 @@ def _make_problem(change: Change, why: str) -> Problem:
 def _make_drafts(
     directory: Lookup,
     there: Sequence[tuple[Change, User]],
-    brief: Brief,
+    brief: PlanBrief,
     run: WrittenRun,
-    writers: Writers,
+    writers: LastWriters,
 ) -> list[Draft]:
     """What takes back each change, and what of it must stay."""
     server = brief.description.server
@@ -266,7 +273,7 @@ def _make_drafts(
             }
         draft = make_back_draft(
             change,
-            Shown(user, brief.description, brief.fingerprint),
+            ShownUser(user, brief.description, brief.fingerprint),
             brief.mapping.groups,
             writers,
             begun=emptied,
@@ -278,21 +285,24 @@ def _make_drafts(
 
 
 def _refuse_unprotected(
-    directory: Lookup, exclude: ExcludeList, naming: Naming, written: Sequence[Change]
+    directory: Lookup,
+    exclude: ExcludeList,
+    naming: NameRules,
+    written: Sequence[Change],
 ) -> list[Refusal]:
     """The refusal for entries of the exclude list that name nobody, neither now nor among the users of then."""
     then: list[UserRef] = [change.user for change in written]
-    keys = exclude.keys(naming)
+    keys = exclude.list_keys(naming)
     now = list(directory.find(keys)) if keys else []
-    lost = [entry for entry, ids in exclude.named(now, naming).items() if not ids]
-    lost = [entry for entry in lost if not any(map(naming.among([entry]), then))]
-    return unprotected(directory, exclude, naming, lost)
+    lost = [entry for entry, ids in exclude.name_users(now, naming).items() if not ids]
+    lost = [entry for entry in lost if not any(map(naming.make_test([entry]), then))]
+    return refuse_unprotected(directory, exclude, naming, lost)
 
 
 def join_parts(steps: Iterable[Change]) -> list[Change]:
     """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
     users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: change.part is Part.REST):
+    for change in sorted(steps, key=lambda change: change.part is WritePart.REST):
         before = users.get(change.user.id)
         users[change.user.id] = (
             change

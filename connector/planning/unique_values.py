@@ -21,8 +21,8 @@ from connector.model import Description, Key, Owned, Problem, User, UserRef, equ
 from connector.model.draft import Bond, Draft
 from connector.model.folding import text_of
 from connector.model.mapping import Mapping as AttributeMapping
-from connector.planning.brief import Brief
-from connector.planning.leaver import Leaver, Place
+from connector.planning.brief import PlanBrief
+from connector.planning.leaver import Leaver, LeaverPlace
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""
@@ -68,39 +68,43 @@ class UniqueValues:
         self._held: dict[Slot, dict[str, _Holder]] = {}
         self.problems: list[Problem] = []
         for user, draft in self._drafts.items():
-            for slot, value in self._brought(draft):
+            for slot, value in self._list_brought(draft):
                 self._wanted[slot].append(user)
                 self._values.setdefault(slot, value)
 
-    def _brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
+    def _list_brought(self, draft: Draft) -> Iterator[tuple[Slot, str]]:
         """The values that a draft would set, each with its slot."""
         for each in draft.planned:
             name = each.name
             if name in self._keys:
-                for value in equality.minus(self._rules[name], each.new, each.old):
-                    plain = equality.plain(value)
+                for value in equality.subtract_equal(
+                    self._rules[name], each.new, each.old
+                ):
+                    plain = equality.reveal_value(value)
                     yield (name, self._keys[name](plain)), text_of(plain)
 
-    def keys(self) -> Iterator[Key]:
+    def list_keys(self) -> Iterator[Key]:
         """What to look for in the directory: who holds these values now."""
         for (name, _), value in self._values.items():
             yield name, value
 
-    def among(self, owned: Mapping[str, Owned]) -> dict[str, tuple[str, ...]]:
+    def find_among(self, owned: Mapping[str, Owned]) -> dict[str, tuple[str, ...]]:
         """Those of the same values that a job wrote to a user last, by attribute, however that was spelt then."""
         found: dict[str, tuple[str, ...]] = {}
         for spelt, each in owned.items():
             for digest in each.values:
-                name, value = self._digests.get((spelt.lower(), digest), ("", ""))
+                name, value = self._wanted_digests.get(
+                    (spelt.lower(), digest), ("", "")
+                )
                 if name:
                     found[name] = (*found.get(name, ()), value)
         return found
 
     @cached_property
-    def _digests(self) -> dict[tuple[str, str], tuple[str, str]]:
-        rules, wanted = self._rules, self.keys()
+    def _wanted_digests(self) -> dict[tuple[str, str], tuple[str, str]]:
+        rules, wanted = self._rules, self.list_keys()
         return {
-            (name.lower(), equality.digest(rules[name], value)): (name, value)
+            (name.lower(), equality.digest_value(rules[name], value)): (name, value)
             for name, value in wanted
         }
 
@@ -121,7 +125,7 @@ class UniqueValues:
         for user in holders:
             for name, key_of in self._keys.items():
                 for value in user.values.get(name, ()):
-                    slot = (name, key_of(equality.plain(value)))
+                    slot = (name, key_of(equality.reveal_value(value)))
                     if slot in self._wanted:
                         of_slot = self._held.setdefault(slot, {})
                         known = of_slot.setdefault(user.id, _Holder(user.name, late))
@@ -130,36 +134,38 @@ class UniqueValues:
     def hold_back(self) -> None:
         """Hold back every value that is not free; of what is held back already, more may follow."""
         for slot, users in self._wanted.items():
-            bringing = [user for user in users if self._brings(user, slot)]
+            bringing = [user for user in users if self._brings_value(user, slot)]
             if len(users) > 1 and len(bringing) > 1:
                 names = sorted(self._drafts[user].user.name for user in bringing)
-                self._hold(
+                self._hold_users(
                     bringing,
                     Problem("shared", _SHARED, users=tuple(names), attribute=slot[0]),
                 )
         if self._held:
             self._hold_reassigned()
 
-    def taken(self) -> set[tuple[str, str]]:
+    def find_taken(self) -> set[tuple[str, str]]:
         """Attributes of users, by id, that are to get a value which another user holds now."""
         return {
             (user, slot[0])
             for slot, holders in self._held.items()
             for user in self._wanted[slot]
-            if holders.keys() - {user} and self._brings(user, slot)
+            if holders.keys() - {user} and self._brings_value(user, slot)
         }
 
-    def waiting(self) -> Mapping[str, frozenset[str]]:
+    def find_waiting(self) -> Mapping[str, frozenset[str]]:
         """The users who have to wait for others, with these: whoever holds a value that they still are to get."""
         waiting: dict[str, frozenset[str]] = defaultdict(frozenset)
         for slot, holders in self._held.items():
             for user in self._wanted[slot]:
-                if self._brings(user, slot):
+                if self._brings_value(user, slot):
                     waiting[user] |= holders.keys() - {user}
         return waiting
 
-    def _brings(self, user: str, slot: Slot) -> bool:
-        return any(slot == brought for brought, _ in self._brought(self._drafts[user]))
+    def _brings_value(self, user: str, slot: Slot) -> bool:
+        return any(
+            slot == brought for brought, _ in self._list_brought(self._drafts[user])
+        )
 
     def _hold_reassigned(self) -> None:
         """Holding one back may keep a value where it is that another waits for: go on until nothing falls any more."""
@@ -168,24 +174,24 @@ class UniqueValues:
         while queue:
             user = queue.pop()
             draft = self._drafts[user]
-            for slot, _ in list(self._brought(draft)):
+            for slot, _ in list(self._list_brought(draft)):
                 holders = self._held.get(slot, {})
                 stuck = [
                     each
                     for holder, each in holders.items()
-                    if not self._frees(holder, slot, user)
+                    if not self._frees_value(holder, slot, user)
                 ]
                 if stuck:
                     why = _LATE if all(each.late for each in stuck) else _STUCK
                     names = sorted(each.name for each in stuck)
                     line = draft.problem("reassigned", why, slot[0], names)
-                    self._hold([user], line)
+                    self._hold_users([user], line)
                     queue.extend((*waiters.pop(user, ()), user))
                     break  # others may have fallen with it
                 for holder in holders:
                     waiters[holder].add(user)
 
-    def _frees(
+    def _frees_value(
         self,
         holder: str,
         slot: Slot,
@@ -198,14 +204,16 @@ class UniqueValues:
         draft = self._drafts.get(holder)
         for each in draft.planned if draft else ():
             if each.name == name:
-                gone = equality.minus(self._rules[name], each.old, each.new)
+                gone = equality.subtract_equal(self._rules[name], each.old, each.new)
                 if self._held[slot][holder].respelt:
                     return gone == each.old
-                keys = {self._keys[name](equality.plain(value)) for value in gone}
+                keys = {
+                    self._keys[name](equality.reveal_value(value)) for value in gone
+                }
                 return key in keys
         return False
 
-    def _hold(self, users: Iterable[str], problem: Problem) -> None:
+    def _hold_users(self, users: Iterable[str], problem: Problem) -> None:
         self.problems.append(problem)
         for user in users:
             self._drafts[user].hold((problem.attribute or "",), problem)
@@ -223,7 +231,7 @@ def in_order(drafts: Iterable[Draft]) -> list[Draft]:
 def settle_drafts(
     directory: Lookup,
     drafts: Sequence[Draft],
-    brief: Brief,
+    brief: PlanBrief,
     hold_classless: Callable[[Draft], bool],
     leavers: Sequence[Leaver] = (),
 ) -> UniqueValues:
@@ -237,7 +245,7 @@ def settle_drafts(
         draft.bind(bond)
     unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
     if len(unique):
-        unique.held_by(directory.search(unique.keys(), len(unique)))
+        unique.held_by(directory.search(unique.list_keys(), len(unique)))
         unique.held_by(still_holding(unique, leavers))
         unique.held_by(_told_elsewhere(unique, brief), late=True)
         unique.held_by(_holding_respelt(directory, unique, brief), respelt=True)
@@ -254,10 +262,10 @@ def still_holding(unique: UniqueValues, leavers: Iterable[Leaver]) -> list[User]
     """
     holders = []
     for each in leavers:
-        values = unique.among(each.owned)
-        if values and each.place is Place.UNKNOWN:
+        values = unique.find_among(each.owned)
+        if values and each.place is LeaverPlace.UNKNOWN:
             holders.append(User(each.user.id, each.user.name, values))
-        elif values and each.place is not Place.WITHIN and each.now is not None:
+        elif values and each.place is not LeaverPlace.WITHIN and each.now is not None:
             holders.append(each.now)
     return holders
 
@@ -265,13 +273,13 @@ def still_holding(unique: UniqueValues, leavers: Iterable[Leaver]) -> list[User]
 def _holding_respelt(
     directory: Lookup,
     unique: UniqueValues,
-    brief: Brief,
+    brief: PlanBrief,
 ) -> list[User]:
     """Users who hold a wanted value in the spelling of the directory, in which no look-up finds it."""
     stored: dict[str, set[tuple[str, str]]] = {}
     wanted: dict[UserRef, dict[str, tuple[str, ...]]] = {}
-    for ref, owned in brief.memory.respelt():
-        values = unique.among(
+    for ref, owned in brief.memory.read_respelt():
+        values = unique.find_among(
             {name: replace(each, values=each.sent) for name, each in owned.items()}
         )
         if values:
@@ -287,7 +295,7 @@ def _holding_respelt(
         for name, spelt in sent[user.id].items():
             rule = brief.description.equality(name)
             held = {
-                (name.lower(), equality.digest(rule, value))
+                (name.lower(), equality.digest_value(rule, value))
                 for value in user.values.get(name, ())
             }
             if not held.isdisjoint(stored[user.id]):
@@ -295,9 +303,9 @@ def _holding_respelt(
     return found
 
 
-def _told_elsewhere(unique: UniqueValues, brief: Brief) -> Iterator[User]:
+def _told_elsewhere(unique: UniqueValues, brief: PlanBrief) -> Iterator[User]:
     """Users to whom another server was told to give a wanted value: this one may not show it yet."""
-    for ref, owned in brief.memory.late():
-        held = unique.among(owned)
+    for ref, owned in brief.memory.read_late():
+        held = unique.find_among(owned)
         if held:
             yield User(ref.id, ref.name, held)

@@ -31,7 +31,7 @@ from connector.model import (
     equality,
 )
 from connector.model.draft import Draft, Kept
-from connector.planning.brief import Brief, Slot
+from connector.planning.brief import PlanBrief, Slot
 
 PROBES = 10
 """So many users are asked about an attribute that may be hidden; if one of them hides it,
@@ -44,11 +44,11 @@ _UNTOLD = "shows no value to this account, which may be hidden; skipped"
 def judge_alike(
     directory: Lookup,
     drafts: Collection[Draft],
-    brief: Brief,
+    brief: PlanBrief,
 ) -> None:
     """Take for in step what the directory takes for the same, though not every server would."""
     same: dict[Slot, bool] = {}
-    for question, answer in directory.compare(_respelt(drafts, brief.description)):
+    for question, answer in directory.compare(_list_respelt(drafts, brief.description)):
         slot = question.user.id, question.attribute
         same[slot] = same.get(slot, True) and answer is Holds.SAME
     for draft in drafts if same else ():
@@ -57,26 +57,28 @@ def judge_alike(
         )
 
 
-def _respelt(drafts: Iterable[Draft], description: Description) -> Iterator[Question]:
+def _list_respelt(
+    drafts: Iterable[Draft], description: Description
+) -> Iterator[Question]:
     for draft in drafts:
         for each in draft.planned:
             if each.old and not each.secret:
                 rule = description.equality(each.name)
-                if equality.alike(rule, each.old, each.new):
-                    respelt = equality.minus(rule, each.new, each.old)
+                if equality.are_alike(rule, each.old, each.new):
+                    respelt = equality.subtract_equal(rule, each.new, each.old)
                     yield from (
                         Question(draft.user, each.name, value) for value in respelt
                     )
 
 
-class Unseen:
+class UnseenValues:
     """Asks about what drafts do not see, and gives it verdicts.
 
     `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
     and is. `denied`: likewise, of what was compared and is not there.
     """
 
-    def __init__(self, brief: Brief, drafts: Sequence[Draft]) -> None:
+    def __init__(self, brief: PlanBrief, drafts: Sequence[Draft]) -> None:
         self._brief = brief
         self._drafts = drafts
         self._unreadable: dict[str, Problem] = {}
@@ -85,7 +87,7 @@ class Unseen:
         self.confirmed: dict[Slot, str] = {}
         self.denied: dict[Slot, str] = {}
 
-    def judge(self, directory: Lookup, shown: Collection[str]) -> None:
+    def judge_drafts(self, directory: Lookup, shown: Collection[str]) -> None:
         """Judge what is planned. `shown`: attributes that some user showed a value of."""
         rules, infos = (
             self._brief.mapping.attributes,
@@ -98,13 +100,17 @@ class Unseen:
             if infos[rule.name].readable is None and not rule.secret
         }
         questions = list(self._list_hidden(hidden))
-        answers = self._ask(
-            directory, [*self._list_secrets(), *_sample(questions, PROBES)]
+        answers = self._ask_directory(
+            directory, [*self._list_secrets(), *_sample_questions(questions, PROBES)]
         )
         unshown = hidden.difference(shown)
-        silent = {name for name in unshown if _told(answers, name) == {Holds.UNKNOWN}}
+        silent = {
+            name for name in unshown if _answers_about(answers, name) == {Holds.UNKNOWN}
+        }
         doubtful = {
-            name for name in hidden - silent if _told(answers, name) - {Holds.ABSENT}
+            name
+            for name in hidden - silent
+            if _answers_about(answers, name) - {Holds.ABSENT}
         }
         others = [
             each
@@ -112,11 +118,11 @@ class Unseen:
             if each.attribute in doubtful
             and (each.user.id, each.attribute) not in answers
         ]
-        answers |= self._ask(directory, others)
+        answers |= self._ask_directory(directory, others)
         silent |= {
             name
             for name in doubtful & unshown
-            if Holds.ABSENT not in _told(answers, name)
+            if Holds.ABSENT not in _answers_about(answers, name)
         }
         for name in silent:
             self._unreadable[name] = Problem(
@@ -124,9 +130,9 @@ class Unseen:
             )
         for draft in self._drafts if secrets or doubtful or silent else ():
             draft.keeps = tuple(
-                kept for kept in draft.keeps if self._stays(draft, kept, answers)
+                kept for kept in draft.keeps if self._is_staying(draft, kept, answers)
             )
-            self._judge(draft, answers)
+            self._judge_draft(draft, answers)
             if not draft.news:
                 draft.planned = ()
 
@@ -143,7 +149,7 @@ class Unseen:
             )
         return "; ".join(said)
 
-    def _ask(
+    def _ask_directory(
         self, directory: Lookup, questions: Iterable[Question]
     ) -> dict[Slot, Holds]:
         return {
@@ -166,13 +172,13 @@ class Unseen:
         """What to ask about attributes of which a user shows no value."""
         for draft in self._drafts:
             for change in draft.planned:
-                if change.name in hidden and _first(draft, change):
+                if change.name in hidden and _is_first(draft, change):
                     yield Question(draft.user, change.name, change.new[0])
             for kept in draft.keeps:
                 if kept.name in hidden and kept.probe is not None:
                     yield Question(draft.user, kept.name, kept.probe)
 
-    def _stays(
+    def _is_staying(
         self,
         draft: Draft,
         kept: Kept,
@@ -187,15 +193,15 @@ class Unseen:
         return answer is not Holds.ABSENT
 
     @cached_property
-    def _doubtful(self) -> frozenset[Slot]:
+    def _doubtful_slots(self) -> frozenset[Slot]:
         """What may not be as it was written last: nobody knows whether a later write there happened."""
-        open_ = self._brief.memory.unsettled()
+        open_ = self._brief.memory.read_unsettled()
         return frozenset(
             (each.user.id, name) for each in open_ for name in each.attributes
         )
 
-    def _judge(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
-        verdicts = [self._judged(draft, answers, each) for each in draft.planned]
+    def _judge_draft(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
+        verdicts = [self._judge_change(draft, answers, each) for each in draft.planned]
         draft.planned = tuple(
             [each for each in verdicts if isinstance(each, AttributeChange)]
         )
@@ -204,7 +210,7 @@ class Unseen:
             *(each for each in verdicts if isinstance(each, Problem)),
         )
 
-    def _judged(
+    def _judge_change(
         self,
         draft: Draft,
         answers: Mapping[Slot, Holds],
@@ -213,7 +219,7 @@ class Unseen:
         """The change (as it is, or completed), what holds it back, or None: in step."""
         answer = answers.get((draft.user.id, change.name))
         if change.secret:
-            return self._secret(draft, answer, change)
+            return self._judge_secret(draft, answer, change)
         if change.name in self._unreadable:
             return self._unreadable[change.name]
         if answer in (None, Holds.ABSENT):
@@ -221,7 +227,7 @@ class Unseen:
         why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
         return draft.problem("unreadable", f"{change.name} {why}", change.name)
 
-    def _secret(
+    def _judge_secret(
         self,
         draft: Draft,
         answer: Holds | None,
@@ -259,10 +265,10 @@ class Unseen:
         """Whether this is what was written there last, and nothing since may have happened."""
         return (
             self._brief.memory.fingerprint_of(*slot) or ""
-        ) == print_ and slot not in self._doubtful
+        ) == print_ and slot not in self._doubtful_slots
 
 
-def _sample(questions: Iterable[Question], most: int) -> Iterator[Question]:
+def _sample_questions(questions: Iterable[Question], most: int) -> Iterator[Question]:
     """The first questions about each attribute."""
     left: Counter[str] = Counter()
     for question in questions:
@@ -271,10 +277,10 @@ def _sample(questions: Iterable[Question], most: int) -> Iterator[Question]:
             yield question
 
 
-def _first(draft: Draft, change: AttributeChange) -> bool:
+def _is_first(draft: Draft, change: AttributeChange) -> bool:
     """Whether a value is planned where the user shows none, neither ours nor anybody's."""
     return not change.old and change.name not in draft.shows
 
 
-def _told(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
+def _answers_about(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:
     return {answer for (_, asked), answer in answers.items() if asked == name}

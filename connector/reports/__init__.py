@@ -30,7 +30,7 @@ Renderer: TypeAlias = "Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]
 has not been applied."""
 
 
-def renderer(suffix: str, command: str = "") -> Renderer:
+def find_renderer(suffix: str, command: str = "") -> Renderer:
     """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one.
 
     `command` is the command line that `--accept` is appended to.

@@ -15,15 +15,15 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connector.model import AgentRef, Change, Outcome, Plan, Problem, problem_kinds
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 from connector.reports.wording import (
-    Marks,
-    almost,
+    NewsMarks,
     by_user,
-    losses,
+    count_losses,
+    describe_near,
+    describe_since,
+    find_sides,
     outcome_text,
-    sides,
-    since,
 )
 
 COLUMNS: Final = (
@@ -52,7 +52,7 @@ _BESIDE: Final = " | "
 Row = dict[str, str]
 
 
-class _Line:
+class _LineWriter:
     """A file of which each write is handed back, so that rows come out one at a time."""
 
     def write(self, line: str) -> str:
@@ -61,39 +61,39 @@ class _Line:
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """Row by row, each with its CRLF; refusals first."""
-    writer = csv.writer(_Line(), lineterminator="\r\n")
+    writer = csv.writer(_LineWriter(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
-    for row in _rows(plan, outcomes):
+    for row in _list_rows(plan, outcomes):
         row["person"] = _BESIDE.join(
             plan.notes.people[name]
             for name in row.get("user", "").split(_BESIDE)
             if name in plan.notes.people
         )
-        yield writer.writerow([inert(row.get(column, "")) for column in COLUMNS])
+        yield writer.writerow([disarm_cell(row.get(column, "")) for column in COLUMNS])
 
 
-def inert(text: str) -> str:
+def disarm_cell(text: str) -> str:
     """The text as a cell that no spreadsheet evaluates, without control characters.
 
     Full-width signs count too: a spreadsheet set to an East Asian language takes them for
     the plain ones. So does a sign behind spaces or quotation marks, which some importers
     strip.
     """
-    text = visible(text)
+    text = make_visible(text)
     start = unicodedata.normalize("NFKC", text.lstrip(_SKIPPED)[:1])
     return "'" + text if start[:1] in {"=", "+", "-", "@", "\N{MINUS SIGN}"} else text
 
 
-def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
+def _list_rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
     yield from (
         {"kind": f"refused: {refusal.limit}", "why": refusal.why}
         for refusal in plan.refusals
     )
     yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
     if plan.notes.lost:
-        yield {"kind": "lost", "users": str(plan.notes.lost), "why": losses(plan)}
+        yield {"kind": "lost", "users": str(plan.notes.lost), "why": count_losses(plan)}
     if plan.notes.since is not None:
-        yield {"kind": "since", "why": since(plan)}
+        yield {"kind": "since", "why": describe_since(plan)}
     for kind in plan.notes.kinds:
         row = {
             "kind": f"kind: {kind.form}",
@@ -102,7 +102,7 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
         }
         yield (
             row
-            | _rule(kind.rule)
+            | _rule_cells(kind.rule)
             | {
                 "user": _BESIDE.join(kind.examples),
                 "attribute": " | ".join(kind.attributes),
@@ -115,28 +115,30 @@ def _rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
             "id": look.user.id,
             "why": look.why,
         }
-    marks, results = Marks(plan), by_user(outcomes)
+    marks, results = NewsMarks(plan), by_user(outcomes)
     for change in plan.changes:
-        for row in _change(change, results.pop(change.user.id, None)):
-            yield row | {"since": marks.change(change)}
+        for row in _change_rows(change, results.pop(change.user.id, None)):
+            yield row | {"since": marks.mark_change(change)}
     for outcome in results.values():
         about = {"user": outcome.user.name, "id": outcome.user.id}
         yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
-    for name, problems in problem_kinds.grouped(plan.problems).items():
+    for name, problems in problem_kinds.group_problems(plan.problems).items():
         for problem in problems:
             yield (
                 {"kind": f"problem: {name}"}
-                | _problem(problem)
-                | {"since": marks.problem(problem)}
+                | _problem_cells(problem)
+                | {"since": marks.mark_problem(problem)}
             )
 
 
-def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
-    about = {"kind": "change", "user": change.user.name, "id": change.user.id} | _agent(
-        change.agent, change.rule
-    )
+def _change_rows(change: Change, outcome: Outcome | None) -> Iterator[Row]:
+    about = {
+        "kind": "change",
+        "user": change.user.name,
+        "id": change.user.id,
+    } | _agent_cells(change.agent, change.rule)
     for each in change.attributes:
-        values = sides(each)
+        values = find_sides(each)
         yield about | {
             "attribute": each.name,
             "old": " | ".join(values.old),
@@ -146,23 +148,25 @@ def _change(change: Change, outcome: Outcome | None) -> Iterator[Row]:
         }
 
 
-def _agent(agent: AgentRef | None, rule: int | None) -> Row:
-    said = _rule(rule)
+def _agent_cells(agent: AgentRef | None, rule: int | None) -> Row:
+    said = _rule_cells(rule)
     if agent is not None:
         said["agent_account_code"] = agent.account_code or ""
         said["agent_work_no"] = "" if agent.work_no is None else str(agent.work_no)
     return said
 
 
-def _rule(rule: int | None) -> Row:
+def _rule_cells(rule: int | None) -> Row:
     return {} if rule is None else {"rule": str(rule) if rule else "pin"}
 
 
-def _problem(problem: Problem) -> Row:
+def _problem_cells(problem: Problem) -> Row:
     record = "" if problem.record is None else f"record {problem.record}: "
-    return _agent(problem.agent, problem.rule) | {
+    return _agent_cells(problem.agent, problem.rule) | {
         "user": _BESIDE.join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
-        "near": " | ".join(f"{near.user} ({almost(near)})" for near in problem.near),
+        "near": " | ".join(
+            f"{near.user} ({describe_near(near)})" for near in problem.near
+        ),
     }

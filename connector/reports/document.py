@@ -24,9 +24,9 @@ from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 
 from connector.model import Change, Held, Outcome, Plan
-from connector.model.digests import digest_of_change, digest_of_plan, readable
+from connector.model.digests import digest_of_change, digest_of_plan, make_readable
 from connector.model.nesting import too_deep
-from connector.planning.kinds import overviewed
+from connector.planning.kinds import add_overview
 from connector.reports.document_shape import (
     ChangeShape,
     DocumentError,
@@ -39,7 +39,7 @@ from connector.reports.document_shape import (
     SummaryShape,
     readable_refusal,
 )
-from connector.reports.visible import is_visible, visible
+from connector.reports.visible import is_visible, make_visible
 
 SCHEMA: Final = "cec-connector/plan/1"
 _LINES_AT_ONCE: Final = 8
@@ -55,50 +55,50 @@ class TamperedError(ValueError):
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """The document, piece by piece."""
-    head = msgspec.to_builtins(_head(plan))
+    head = msgspec.to_builtins(_make_head(plan))
     yield "{" + ",\n ".join(
         f"{as_json(name)}: {as_json(member)}" for name, member in head.items()
     )
     notes = plan.notes
-    yield from listed("changes", map(ChangeShape.of, plan.changes))
-    yield from listed("problems", map(ProblemShape.of, plan.problems))
-    yield from listed("refusals", map(readable_refusal, plan.refusals))
+    yield from list_member("changes", map(ChangeShape.of, plan.changes))
+    yield from list_member("problems", map(ProblemShape.of, plan.problems))
+    yield from list_member("refusals", map(readable_refusal, plan.refusals))
     if plan.cautions:
-        yield from listed("cautions", map(readable, plan.cautions))
-    yield from listed("kinds", map(KindShape.of, notes.kinds))
-    yield from listed("worth_a_look", map(LookShape.of, notes.worth_a_look))
+        yield from list_member("cautions", map(make_readable, plan.cautions))
+    yield from list_member("kinds", map(KindShape.of, notes.kinds))
+    yield from list_member("worth_a_look", map(LookShape.of, notes.worth_a_look))
     if notes.lost:
         yield f',\n "lost": {notes.lost}'
     if notes.people:
-        yield f',\n "people": {as_json(_readable(notes.people.items()))}'
+        yield f',\n "people": {as_json(_make_readable(notes.people.items()))}'
     if notes.since is not None:
         yield f',\n "since": {as_json(notes.since)}'
     if plan.approvals:
-        signed = (replace(each, who=readable(each.who)) for each in plan.approvals)
-        yield from listed("approvals", signed)
+        signed = (replace(each, who=make_readable(each.who)) for each in plan.approvals)
+        yield from list_member("approvals", signed)
     if outcomes is not None:
-        yield from listed("outcomes", map(OutcomeShape.of, outcomes))
+        yield from list_member("outcomes", map(OutcomeShape.of, outcomes))
     yield "}\n"
 
 
-def _head(plan: Plan) -> HeadShape:
+def _make_head(plan: Plan) -> HeadShape:
     return HeadShape(
         schema=SCHEMA,
         id=plan.id,
         digest=plan.digest,
-        job=readable(plan.job),
+        job=make_readable(plan.job),
         created=plan.created,
-        about=_readable(plan.about),
-        only=tuple(map(readable, plan.notes.only)),
+        about=_make_readable(plan.about),
+        only=tuple(map(make_readable, plan.notes.only)),
         summary=SummaryShape(**asdict(plan.summary)),
     )
 
 
-def _readable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {readable(name): readable(said) for name, said in pairs}
+def _make_readable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {make_readable(name): make_readable(said) for name, said in pairs}
 
 
-def listed(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
+def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
     begin, between, left = f"\n{indent} ", f",\n{indent} ", map(as_json, items)
@@ -130,13 +130,13 @@ class _AnyDocument(Struct, frozen=True):
     schema: str = ""
 
 
-def parse(octets: bytes) -> Plan:
+def parse_plan(octets: bytes) -> Plan:
     """The plan of a document. Its outcomes and approvals, if any, are left out; its kinds are made anew.
 
     A secret comes back without values: `fingerprint` says that it is set. Raises
     DocumentError and TamperedError.
     """
-    return overviewed(_read(octets)[1])
+    return add_overview(_read_document(octets)[1])
 
 
 def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
@@ -144,12 +144,12 @@ def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
 
     Outcomes are None where it was not applied. Raises DocumentError and TamperedError.
     """
-    document, plan = _read(octets)
+    document, plan = _read_document(octets)
     changes = _put_in_order(plan.changes)
-    plan = overviewed(replace(plan, changes=changes, approvals=document.approvals))
+    plan = add_overview(replace(plan, changes=changes, approvals=document.approvals))
     if document.outcomes is UNSET:
         return plan, None
-    return plan, tuple(outcome.value() for outcome in document.outcomes)
+    return plan, tuple(outcome.to_outcome() for outcome in document.outcomes)
 
 
 def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -177,7 +177,7 @@ def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     )
 
 
-def _read(octets: bytes) -> tuple[DocumentShape, Plan]:
+def _read_document(octets: bytes) -> tuple[DocumentShape, Plan]:
     try:
         octets.decode()
     except UnicodeDecodeError as fault:
@@ -189,15 +189,15 @@ def _read(octets: bytes) -> tuple[DocumentShape, Plan]:
         schema = msgspec.json.decode(octets, type=_AnyDocument).schema
         if schema != SCHEMA:
             reads = f"and this program reads {SCHEMA!r}"
-            raise DocumentError(f"its schema is {visible(schema)!r}, {reads}")
+            raise DocumentError(f"its schema is {make_visible(schema)!r}, {reads}")
         document = msgspec.json.decode(octets, type=DocumentShape)
-        plan = document.value()
+        plan = document.to_plan()
     except msgspec.ValidationError as fault:
-        raise DocumentError(visible(str(fault))) from None
+        raise DocumentError(make_visible(str(fault))) from None
     except msgspec.DecodeError as fault:
         line = _find_line(octets, str(fault))
-        raise DocumentError(visible(str(fault)), line) from None
-    _verify(plan)
+        raise DocumentError(make_visible(str(fault)), line) from None
+    _verify_digests(plan)
     return document, plan
 
 
@@ -207,14 +207,14 @@ def _find_line(octets: bytes, message: str) -> int:
     return octets.count(b"\n", 0, int(place[1]) if place else len(octets)) + 1
 
 
-def _verify(plan: Plan) -> None:
+def _verify_digests(plan: Plan) -> None:
     since = plan.notes.since
     numbers = (*since.new_problems, *since.changed_problems) if since else ()
     if not all(0 <= number < len(plan.problems) for number in numbers):
         raise DocumentError("since: a number is not that of a problem")
     for change in plan.changes:
         if digest_of_change(change) != change.digest:
-            name = visible(change.user.name)
+            name = make_visible(change.user.name)
             what = f"the change of {name} is not the one that its digest stands for"
             raise TamperedError(what)
     if digest_of_plan(plan) != plan.digest:

@@ -19,19 +19,19 @@ from connector.model import (
     Approval,
     AttributeChange,
     Change,
+    ChangeKind,
     Form,
     Held,
-    Kind,
     Look,
-    Near,
+    NearMiss,
     Outcome,
     Plan,
+    PlanNews,
     PlanNotes,
     Problem,
     Refusal,
     Result,
     Secret,
-    Since,
     StoredValues,
     Summary,
     UserRef,
@@ -40,12 +40,12 @@ from connector.model import (
 from connector.model.digests import (
     UNKEYED,
     is_secret,
-    lossless,
-    readable,
+    keep_octets,
+    make_readable,
     secret_fingerprint,
 )
 from connector.planning.review import LEFT_OUT, NEW
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0)]
@@ -60,38 +60,38 @@ class DocumentError(ValueError):
         """Where it is, from 1; None: not known."""
 
 
-class Octets(Struct, frozen=True, forbid_unknown_fields=True):
+class WrittenOctets(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that is no text, as the document and the journal have it: told from a text by Base64."""
 
     base64: bytes
 
 
-Written = tuple[str | Octets, ...]
+Written = tuple[str | WrittenOctets, ...]
 """Values as they are written down."""
 
 
 def write_values(values: Iterable[Held]) -> Written:
     """Values to be written down; never a secret's."""
-    plain = (lossless(value) for value in values if not isinstance(value, Secret))
+    plain = (keep_octets(value) for value in values if not isinstance(value, Secret))
     return tuple(
-        Octets(value) if isinstance(value, bytes) else value for value in plain
+        WrittenOctets(value) if isinstance(value, bytes) else value for value in plain
     )
 
 
-def read_values(values: Iterable[str | Octets]) -> tuple[Value, ...]:
+def read_values(values: Iterable[str | WrittenOctets]) -> tuple[Value, ...]:
     """The values that were written down."""
     return tuple(
-        value.base64 if isinstance(value, Octets) else value for value in values
+        value.base64 if isinstance(value, WrittenOctets) else value for value in values
     )
 
 
-class Shape(
+class DocumentMember(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
 ):
     """A member of the document."""
 
 
-class AgentShape(Shape, frozen=True):
+class AgentShape(DocumentMember, frozen=True):
     """An agent, by its two numbers."""
 
     work_no: int | None
@@ -102,13 +102,13 @@ class AgentShape(Shape, frozen=True):
         if agent is None:
             return None
         account = agent.account_code
-        return cls(agent.work_no, None if account is None else readable(account))
+        return cls(agent.work_no, None if account is None else make_readable(account))
 
-    def value(self) -> AgentRef:
+    def to_agent(self) -> AgentRef:
         return AgentRef(self.work_no, self.account_code)
 
 
-class AttributeShape(Shape, frozen=True):
+class AttributeShape(DocumentMember, frozen=True):
     """The old and new values of an attribute, or what happens to a secret."""
 
     name: str
@@ -120,34 +120,34 @@ class AttributeShape(Shape, frozen=True):
     @classmethod
     def of(cls, each: AttributeChange) -> AttributeShape:
         """Of a secret only what happens to it, and the fingerprint of what it is set to."""
-        name = readable(each.name)
+        name = make_readable(each.name)
         if not is_secret(each):
             return cls(name, write_values(each.old), write_values(each.new))
         fingerprint = secret_fingerprint(each)
         if fingerprint in ("", UNKEYED):
             return cls(name, secret="set" if fingerprint else "clear")
-        return cls(name, UNSET, UNSET, "set", readable(fingerprint))
+        return cls(name, UNSET, UNSET, "set", make_readable(fingerprint))
 
-    def value(self, form: Form | None) -> AttributeChange:
+    def to_attribute(self, form: Form | None) -> AttributeChange:
         """Raises DocumentError where it is neither a plain attribute nor a secret one."""
         name, is_set = sys.intern(self.name), self.secret == "set"  # noqa: S105  # a word of the document, not a password
         values = (self.old, self.new)
         if self.secret is UNSET:
             if UNSET in values or self.fingerprint is not UNSET:
                 what = "it needs either old and new, or secret"
-                raise DocumentError(f"attribute {visible(name)}: {what}")
+                raise DocumentError(f"attribute {make_visible(name)}: {what}")
             old, new = (read_values(each or ()) for each in values)
             return AttributeChange(name, old, new, form=form)
         if values != (UNSET, UNSET) or (self.fingerprint is not UNSET and not is_set):
             what = "a secret has a fingerprint where it is set, and no values"
-            raise DocumentError(f"attribute {visible(name)}: {what}")
+            raise DocumentError(f"attribute {make_visible(name)}: {what}")
         fingerprint = (self.fingerprint or UNKEYED) if is_set else ""
         return AttributeChange(
             name, (), (), secret=True, fingerprint=fingerprint, form=form
         )
 
 
-class ChangeShape(Shape, frozen=True):
+class ChangeShape(DocumentMember, frozen=True):
     """One user's change."""
 
     user: UserRef
@@ -171,20 +171,21 @@ class ChangeShape(Shape, frozen=True):
             disabled=change.inactive,
         )
 
-    def value(self) -> Change:
+    def to_change(self) -> Change:
         """Raises DocumentError where not each attribute has a form, or none has."""
         forms = self.forms or [None] * len(self.attributes)
         if len(forms) != len(self.attributes):
-            name = visible(self.user.name)
+            name = make_visible(self.user.name)
             raise DocumentError(
                 f"the change of {name} has not one of forms for each attribute"
             )
         attributes = tuple(
-            each.value(form) for each, form in zip(self.attributes, forms, strict=True)
+            each.to_attribute(form)
+            for each, form in zip(self.attributes, forms, strict=True)
         )
         return Change(
             self.user,
-            self.agent.value() if self.agent else None,
+            self.agent.to_agent() if self.agent else None,
             self.rule,
             attributes,
             self.digest,
@@ -192,7 +193,7 @@ class ChangeShape(Shape, frozen=True):
         )
 
 
-class ProblemShape(Shape, frozen=True):
+class ProblemShape(DocumentMember, frozen=True):
     """A problem, with the agent, users and attribute that it is about."""
 
     kind: str
@@ -202,27 +203,27 @@ class ProblemShape(Shape, frozen=True):
     why: str
     attribute: str | None = None
     record: int | None = None
-    near: tuple[Near, ...] = ()
+    near: tuple[NearMiss, ...] = ()
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemShape:
         attribute = problem.attribute
         return cls(
-            kind=readable(problem.kind),
+            kind=make_readable(problem.kind),
             agent=AgentShape.of(problem.agent),
-            users=tuple(map(readable, problem.users)),
+            users=tuple(map(make_readable, problem.users)),
             rule=problem.rule,
-            why=readable(problem.why),
-            attribute=None if attribute is None else readable(attribute),
+            why=make_readable(problem.why),
+            attribute=None if attribute is None else make_readable(attribute),
             record=problem.record,
             near=tuple(map(_readable_near, problem.near)),
         )
 
-    def value(self) -> Problem:
+    def to_problem(self) -> Problem:
         return Problem(
             self.kind,
             self.why,
-            self.agent.value() if self.agent else None,
+            self.agent.to_agent() if self.agent else None,
             self.users,
             self.rule,
             self.attribute,
@@ -231,7 +232,7 @@ class ProblemShape(Shape, frozen=True):
         )
 
 
-class KindShape(Shape, frozen=True):
+class KindShape(DocumentMember, frozen=True):
     """A kind of changes. It is worked out again when the document is read."""
 
     kind: Form
@@ -242,18 +243,18 @@ class KindShape(Shape, frozen=True):
     examples: tuple[str, ...]
 
     @classmethod
-    def of(cls, kind: Kind) -> KindShape:
+    def of(cls, kind: ChangeKind) -> KindShape:
         return cls(
             kind.form,
             kind.rule,
-            tuple(map(readable, kind.attributes)),
+            tuple(map(make_readable, kind.attributes)),
             kind.users,
-            readable(kind.sentence),
-            tuple(map(readable, kind.examples)),
+            make_readable(kind.sentence),
+            tuple(map(make_readable, kind.examples)),
         )
 
 
-class LookShape(Shape, frozen=True):
+class LookShape(DocumentMember, frozen=True):
     """A user that is worth a look."""
 
     user: UserRef
@@ -261,7 +262,7 @@ class LookShape(Shape, frozen=True):
 
     @classmethod
     def of(cls, look: Look) -> LookShape:
-        return cls(_readable_user(look.user), readable(look.why))
+        return cls(_readable_user(look.user), make_readable(look.why))
 
 
 class DifferenceShape(Struct, frozen=True, omit_defaults=True):
@@ -274,7 +275,7 @@ class DifferenceShape(Struct, frozen=True, omit_defaults=True):
     stored: Written | UnsetType = UNSET
 
 
-class OutcomeShape(Shape, frozen=True):
+class OutcomeShape(DocumentMember, frozen=True):
     """What became of one user's change."""
 
     user: str
@@ -285,20 +286,20 @@ class OutcomeShape(Shape, frozen=True):
 
     @classmethod
     def of(cls, outcome: Outcome) -> OutcomeShape:
-        differs = [DifferenceShape(readable(name)) for name in outcome.differs]
+        differs = [DifferenceShape(make_readable(name)) for name in outcome.differs]
         differs += [
-            DifferenceShape(readable(each.name), write_values(each.values))
+            DifferenceShape(make_readable(each.name), write_values(each.values))
             for each in outcome.stored
         ]
         return cls(
-            readable(outcome.user.name),
-            readable(outcome.user.id),
+            make_readable(outcome.user.name),
+            make_readable(outcome.user.id),
             outcome.result,
-            readable(outcome.why),
+            make_readable(outcome.why),
             differs,
         )
 
-    def value(self) -> Outcome:
+    def to_outcome(self) -> Outcome:
         return Outcome(
             UserRef(self.id, self.user),
             self.outcome,
@@ -313,7 +314,7 @@ class OutcomeShape(Shape, frozen=True):
         )
 
 
-class SummaryShape(Shape, frozen=True):
+class SummaryShape(DocumentMember, frozen=True):
     """Counts, as `Summary` has them."""
 
     agents: Count
@@ -330,7 +331,7 @@ class SummaryShape(Shape, frozen=True):
     secret: Count
 
 
-class HeadShape(Shape, frozen=True, kw_only=True):
+class HeadShape(DocumentMember, frozen=True, kw_only=True):
     """What stands above the lists of a document."""
 
     schema: Literal["cec-connector/plan/1"]
@@ -353,12 +354,12 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
     outcomes: list[OutcomeShape] | UnsetType = UNSET
     kinds: list[KindShape] = []
     people: dict[str, str] = {}
-    since: Since | None = None
+    since: PlanNews | None = None
     lost: Count = 0
     approvals: tuple[Approval, ...] = ()
     worth_a_look: list[LookShape] = msgspec.field(name="worth_a_look", default=[])
 
-    def value(self) -> Plan:
+    def to_plan(self) -> Plan:
         """The plan, without its approvals and what can be worked out again of its changes."""
         return Plan(
             self.id,
@@ -366,8 +367,8 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
             self.job,
             self.created,
             Summary(**msgspec.structs.asdict(self.summary)),
-            tuple(change.value() for change in self.changes),
-            tuple(problem.value() for problem in self.problems),
+            tuple(change.to_change() for change in self.changes),
+            tuple(problem.to_problem() for problem in self.problems),
             self.refusals,
             self.cautions,
             tuple(self.about.items()),
@@ -379,12 +380,14 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
 
 def readable_refusal(refusal: Refusal) -> Refusal:
     """A refusal as UTF-8 can carry it."""
-    return replace(refusal, limit=readable(refusal.limit), why=readable(refusal.why))
+    return replace(
+        refusal, limit=make_readable(refusal.limit), why=make_readable(refusal.why)
+    )
 
 
 def _readable_user(user: UserRef) -> UserRef:
-    return UserRef(readable(user.id), readable(user.name))
+    return UserRef(make_readable(user.id), make_readable(user.name))
 
 
-def _readable_near(near: Near) -> Near:
-    return Near(*(readable(word) for word in msgspec.structs.astuple(near)))
+def _readable_near(near: NearMiss) -> NearMiss:
+    return NearMiss(*(make_readable(word) for word in msgspec.structs.astuple(near)))

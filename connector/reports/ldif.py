@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
-from connector.model.digests import is_secret, lossless, secret_fingerprint
-from connector.reports.ldif_lines import line
-from connector.reports.visible import visible
+from connector.model.digests import is_secret, keep_octets, secret_fingerprint
+from connector.reports.ldif_lines import encode_line
+from connector.reports.visible import make_visible
 from connector.reports.wording import (
-    Marks,
+    NewsMarks,
     by_user,
-    losses,
+    count_losses,
+    describe_since,
+    give_reason,
+    name_user,
     outcome_text,
-    person,
-    reason,
-    since,
 )
 
 OBJECT_CLASS: Final = "objectclass"
@@ -34,32 +34,32 @@ _DESCRIPTION: Final = re.compile(
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """Header comments, `version: 1`, then a record for every user of whom anything but a secret changes."""
-    yield f"# A preview by cec-connector of job {visible(plan.job)}\n"
-    yield f"# Plan {visible(plan.id)}, created {visible(plan.created)}\n"
-    yield f"# Digest {visible(plan.digest)}\n"
+    yield f"# A preview by cec-connector of job {make_visible(plan.job)}\n"
+    yield f"# Plan {make_visible(plan.id)}, created {make_visible(plan.created)}\n"
+    yield f"# Digest {make_visible(plan.digest)}\n"
     yield "# Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes.\n"
     if plan.notes.since is not None:
-        yield f"# {since(plan)}\n"
+        yield f"# {describe_since(plan)}\n"
     if plan.notes.lost:
-        yield f"# {losses(plan)}\n"
+        yield f"# {count_losses(plan)}\n"
     for refusal in plan.refusals:
-        yield f"# REFUSED: {visible(refusal.limit)}: {visible(refusal.why)}\n"
+        yield f"# REFUSED: {make_visible(refusal.limit)}: {make_visible(refusal.why)}\n"
     for caution in plan.cautions:
-        yield f"# Note: {visible(caution)}\n"
+        yield f"# Note: {make_visible(caution)}\n"
     for kind in plan.notes.kinds:
-        yield f"# {kind.form}: {visible(kind.sentence)}\n"
+        yield f"# {kind.form}: {make_visible(kind.sentence)}\n"
     for look in plan.notes.worth_a_look:
-        yield f"# Worth a look: {person(plan.notes.people, look.user.name)}: {visible(look.why)}\n"
+        yield f"# Worth a look: {name_user(plan.notes.people, look.user.name)}: {make_visible(look.why)}\n"
     yield "version: 1\n"
-    results, marks = by_user(outcomes), Marks(plan)
+    results, marks = by_user(outcomes), NewsMarks(plan)
     earlier = (
-        f" since plan {visible(plan.notes.since.plan)}"
+        f" since plan {make_visible(plan.notes.since.plan)}"
         if plan.notes.since and plan.notes.since.plan
         else ""
     )
     for change in in_order(plan.changes):
-        mark = marks.change(change)
-        yield from _record(
+        mark = marks.mark_change(change)
+        yield from _change_record(
             change,
             results.get(change.user.id),
             plan.notes.people,
@@ -94,10 +94,10 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
                 yield change
 
 
-def _record(
+def _change_record(
     change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str
 ) -> Iterator[str]:
-    yield f"\n# {person(people, change.user.name)}: {reason(change)}\n"
+    yield f"\n# {name_user(people, change.user.name)}: {give_reason(change)}\n"
     if mark:
         yield f"# {mark}\n"
     if outcome is not None:
@@ -105,9 +105,9 @@ def _record(
     for each in change.attributes:
         if is_secret(each):
             done = "set" if secret_fingerprint(each) else "cleared"
-            yield f"# {visible(each.name)}: secret, {done} by apply, not in this file\n"
+            yield f"# {make_visible(each.name)}: secret, {done} by apply, not in this file\n"
         elif not _DESCRIPTION.fullmatch(each.name):
-            yield f"# {visible(each.name)}: not an LDAP attribute, not in this file\n"
+            yield f"# {make_visible(each.name)}: not an LDAP attribute, not in this file\n"
     modifications = [
         text for each in _classes_outside(change.attributes) for text in each
     ]
@@ -116,7 +116,7 @@ def _record(
     if "=" not in change.user.name:
         yield "# not an entry of an LDAP directory, not in this file\n"
         return
-    yield line("dn", lossless(change.user.name))
+    yield encode_line("dn", keep_octets(change.user.name))
     yield "changetype: modify\n"
     yield from modifications
 
@@ -131,31 +131,34 @@ def _classes_outside(attributes: Sequence[AttributeChange]) -> Iterator[Iterator
     classes = [each for each in plain if each.name.lower() == OBJECT_CLASS]
     others = [each for each in plain if each.name.lower() != OBJECT_CLASS]
     yield from (
-        _modification("add", each.name, _minus(each.new, each.old)) for each in classes
+        _list_modification("add", each.name, _subtract_values(each.new, each.old))
+        for each in classes
     )
     for each in others:
-        yield _modification("delete", each.name, _minus(each.old, each.new))
-        yield _modification("add", each.name, _minus(each.new, each.old))
+        yield _list_modification(
+            "delete", each.name, _subtract_values(each.old, each.new)
+        )
+        yield _list_modification("add", each.name, _subtract_values(each.new, each.old))
     yield from (
-        _modification("delete", each.name, _minus(each.old, each.new))
+        _list_modification("delete", each.name, _subtract_values(each.old, each.new))
         for each in classes
     )
 
 
-def _modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str]:
+def _list_modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str]:
     if not values:
         return
-    yield line(verb, name)
+    yield encode_line(verb, name)
     for value in values:
-        yield line(name, value)
+        yield encode_line(name, value)
     yield "-\n"
 
 
-def _minus(
+def _subtract_values(
     some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]
 ) -> list[Value]:
     return [
-        lossless(value)
+        keep_octets(value)
         for value in some
         if not isinstance(value, Secret) and value not in others
     ]

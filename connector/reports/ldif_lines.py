@@ -12,7 +12,7 @@ WIDTH: Final = 76
 _SAFE: Final = re.compile(rb"(?![ :<])[\x20-\x7e]*(?<! )")
 
 
-def line(attribute: str, value: str | bytes) -> str:
+def encode_line(attribute: str, value: str | bytes) -> str:
     r"""`attribute: value` with its line break, in Base64 (`::`) where the value is no SAFE-STRING (RFC 2849).
 
     So is a value that ends with a space (note 8), is not ASCII, or has control characters, though some would be
@@ -25,10 +25,10 @@ def line(attribute: str, value: str | bytes) -> str:
         text = f"{attribute}: {octets.decode('ascii')}" if octets else f"{attribute}:"
     else:
         text = f"{attribute}:: {base64.b64encode(octets).decode('ascii')}"
-    return fold(text) + "\n"
+    return fold_line(text) + "\n"
 
 
-def fold(text: str) -> str:
+def fold_line(text: str) -> str:
     r"""A logical line on physical ones of at most `WIDTH` columns, without a line break at the end."""
     if len(text) <= WIDTH:
         return text

@@ -14,7 +14,7 @@ from typing import Final
 
 from connector.model import AttributeChange, Outcome, Plan
 from connector.reports import sections, wording as say
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
 # link of `GH-1`
@@ -30,16 +30,16 @@ class MarkdownMarker:
         self._people = plan.notes.people
 
     def mark_prose(self, said: str) -> str:
-        return prose(said)
+        return escape_prose(said)
 
     def mark_value(self, shown: str) -> str:
-        return code(shown)
+        return code_span(shown)
 
     def mark_user(self, name: str) -> str:
         person = self._people.get(name)
         if person is None or person == name:
-            return code(name)
-        return f"{code(name)} ({prose(person)})"
+            return code_span(name)
+        return f"{code_span(name)} ({escape_prose(person)})"
 
     def mark_news(self, mark: str) -> str:
         return f" **{mark}**" if mark else ""
@@ -53,55 +53,57 @@ def render(
     `command`: what `--accept` is appended to.
     """
     marker = MarkdownMarker(plan)
-    yield from _head(plan, outcomes)
+    yield from _report_head(plan, outcomes)
     for section in sections.list_refusals(plan, marker):
-        yield from _section(section, "" if outcomes is None else ", then accepted")
+        yield from _render_section(
+            section, "" if outcomes is None else ", then accepted"
+        )
         if outcomes is None:
-            accept = code(say.accepting(plan, command))
-            yield f"Blocked. {say.lifting(plan, command)} {accept}\n\n"
+            accept = code_span(say.accept_command(plan, command))
+            yield f"Blocked. {say.accept_sentence(plan, command)} {accept}\n\n"
     for caution in plan.cautions:
-        yield f"> {prose(caution)}\n\n"
-    yield from _summary(plan)
-    yield from _kinds(plan, marker)
+        yield f"> {escape_prose(caution)}\n\n"
+    yield from _summary_table(plan)
+    yield from _kinds_table(plan, marker)
     for section in sections.list_worth_a_look(plan, marker):
-        yield from _section(section)
-    yield from _changes(plan, outcomes, marker)
-    strays = say.strays(plan, outcomes)
+        yield from _render_section(section)
+    yield from _changes_table(plan, outcomes, marker)
+    strays = say.find_strays(plan, outcomes)
     for section in sections.list_outcomes("Not in this plan", strays, marker):
-        yield from _section(section)
+        yield from _render_section(section)
     for section in sections.list_problems(plan, marker):
-        yield from _section(section, before="Problems: ")
+        yield from _render_section(section, before="Problems: ")
 
 
-def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    yield f"# CEC to directory: {say.title(plan, outcomes)}\n\n"
-    yield f"Job {code(plan.job)}, plan {code(plan.id)}, created {code(plan.created)}.\n"
-    yield f"Digest {code(plan.digest)}.\n\n"
+def _report_head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    yield f"# CEC to directory: {say.report_title(plan, outcomes)}\n\n"
+    yield f"Job {code_span(plan.job)}, plan {code_span(plan.id)}, created {code_span(plan.created)}.\n"
+    yield f"Digest {code_span(plan.digest)}.\n\n"
     for place, what in plan.about:
-        yield f"- {place}: {code(what)}\n"
+        yield f"- {place}: {code_span(what)}\n"
     if plan.about:
         yield "\n"
-    yield f"**{say.headline(plan, outcomes)}**\n\n"
+    yield f"**{say.write_headline(plan, outcomes)}**\n\n"
     if plan.notes.since is not None:
-        yield f"{prose(say.since(plan))}\n\n"
+        yield f"{escape_prose(say.describe_since(plan))}\n\n"
 
 
-def _section(
+def _render_section(
     section: sections.Section, after: str = "", before: str = ""
 ) -> Iterator[str]:
     yield f"## {before}{section.title}{after}\n\n"
     if section.lead:
         yield f"{section.lead}\n\n"
-    yield from _table(section.columns, section.rows)
+    yield from _render_table(section.columns, section.rows)
 
 
-def code(text: str) -> str:
+def code_span(text: str) -> str:
     """The text as a code span that also stands in a table cell: its fence is longer than any row of backticks in it.
 
     A bar is escaped, as GFM's tables ask even in code; after a backslash that would be read
     in two ways, so there it is named instead.
     """
-    text = visible(text)
+    text = make_visible(text)
     if not text:
         return ""
     text = text.replace("\\|", "\\<U+007C>").replace("|", "\\|")
@@ -111,35 +113,37 @@ def code(text: str) -> str:
     return f"{fence}{space}{text}{space}{fence}"
 
 
-def prose(text: str) -> str:
+def escape_prose(text: str) -> str:
     """A sentence in which every word that is not plain is a code span; neighbours share one."""
-    words = visible(text).split(" ")
+    words = make_visible(text).split(" ")
     parts = []
     for plain, group in groupby(
         words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))
     ):
         run = " ".join(group)
         tail = run[-1] if not plain and run[-1] in ",;:" else ""
-        parts.append(run if plain else code(run.removesuffix(tail)) + tail)
+        parts.append(run if plain else code_span(run.removesuffix(tail)) + tail)
     return " ".join(parts)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def _render_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> Iterator[str]:
     yield f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
     for row in rows:
         yield f"| {' | '.join(row)} |\n"
     yield "\n"
 
 
-def _summary(plan: Plan) -> Iterator[str]:
+def _summary_table(plan: Plan) -> Iterator[str]:
     names = ("agents", *say.AGENT_COUNTS, *say.USER_COUNTS)
-    yield from _table(
+    yield from _render_table(
         ("Count", "", "Meaning"),
         ([name, str(getattr(plan.summary, name)), say.COUNTS[name]] for name in names),
     )
 
 
-def _kinds(plan: Plan, marker: MarkdownMarker) -> Iterator[str]:
+def _kinds_table(plan: Plan, marker: MarkdownMarker) -> Iterator[str]:
     kinds = plan.notes.kinds
     if not kinds:
         return
@@ -147,49 +151,50 @@ def _kinds(plan: Plan, marker: MarkdownMarker) -> Iterator[str]:
     rows = (
         [
             str(kind.users),
-            prose(kind.form),
-            prose(kind.sentence),
+            escape_prose(kind.form),
+            escape_prose(kind.sentence),
             " ".join(map(marker.mark_user, kind.examples)),
         ]
         for kind in kinds
     )
-    yield from _table(("Users", "Kind", "What", "Examples"), rows)
+    yield from _render_table(("Users", "Kind", "What", "Examples"), rows)
 
 
-def _changes(
+def _changes_table(
     plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
 ) -> Iterator[str]:
     if not plan.changes:
         return
     yield f"## Changes ({len(plan.changes)})\n\n"
     columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
-    yield from _table(
+    yield from _render_table(
         columns if outcomes is None else [*columns, "Outcome"],
-        _rows(plan, outcomes, marker),
+        _change_rows(plan, outcomes, marker),
     )
 
 
-def _rows(
+def _change_rows(
     plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
 ) -> Iterator[list[str]]:
-    marks, results = say.Marks(plan), say.by_user(outcomes)
+    marks, results = say.NewsMarks(plan), say.by_user(outcomes)
     for change in plan.changes:
         head = [
-            marker.mark_user(change.user.name) + marker.mark_news(marks.change(change)),
-            prose(say.who(change.agent)),
-            say.by_rule(change.rule),
+            marker.mark_user(change.user.name)
+            + marker.mark_news(marks.mark_change(change)),
+            escape_prose(say.name_agent(change.agent)),
+            say.name_rule(change.rule),
         ]
         tail = (
             []
             if outcomes is None
-            else [prose(say.outcome_text(results.get(change.user.id)))]
+            else [escape_prose(say.outcome_text(results.get(change.user.id)))]
         )
         for each in change.attributes:
-            yield [*head, code(each.name), *_sides(each), *tail]
+            yield [*head, code_span(each.name), *_side_cells(each), *tail]
 
 
-def _sides(each: AttributeChange) -> tuple[str, str]:
-    change = say.sides(each)
-    old, new = (" ".join(map(code, values)) for values in (change.old, change.new))
+def _side_cells(each: AttributeChange) -> tuple[str, str]:
+    change = say.find_sides(each)
+    old, new = (" ".join(map(code_span, values)) for values in (change.old, change.new))
     none = "" if change.kept else say.NONE
     return old or ("" if each.secret else none), new or none

@@ -5,12 +5,12 @@ from __future__ import annotations
 from connector.model import AttributeInfo
 
 
-def attribute(info: AttributeInfo) -> str:
+def describe_attribute(info: AttributeInfo) -> str:
     """`text of at most 64 characters, one value, compared as caseIgnore`."""
     if not info.definition.known:
         return "not in the directory's schema"
     said = [
-        f"{info.syntax}{_bounds(info)}",
+        f"{info.syntax}{_describe_bounds(info)}",
         "one value" if info.single else "several values",
     ]
     said.append(f"compared as {info.equality}")
@@ -20,7 +20,7 @@ def attribute(info: AttributeInfo) -> str:
     return ", ".join(said)
 
 
-def _bounds(info: AttributeInfo) -> str:
+def _describe_bounds(info: AttributeInfo) -> str:
     """The length of a value, or the range of a number."""
     bounds = info.bounds
     shortest, longest = bounds.min_length, bounds.max_length

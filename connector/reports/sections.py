@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from connector.model import Outcome, Plan, Problem, problem_kinds
-from connector.planning.kinds import NAMED, concerned
+from connector.planning.kinds import NAMED, find_concerned
 from connector.reports import wording as say
 
 
@@ -54,9 +54,9 @@ def list_refusals(plan: Plan, marker: Marker) -> Iterator[Section]:
         rows = [
             [
                 marker.mark_value(refusal.limit),
-                say.figures(refusal),
+                say.count_refusal(refusal),
                 marker.mark_prose(refusal.why),
-                _name_first(concerned(plan, refusal), marker),
+                _name_first(find_concerned(plan, refusal), marker),
             ]
             for refusal in plan.refusals
         ]
@@ -98,17 +98,17 @@ def list_outcomes(
 
 def list_problems(plan: Plan, marker: Marker) -> Iterator[Section]:
     """Problems by kind, each kind explained. Those that are alike are one row."""
-    marks = say.Marks(plan)
-    for kind, problems in problem_kinds.grouped(plan.problems).items():
+    marks = say.NewsMarks(plan)
+    for kind, problems in problem_kinds.group_problems(plan.problems).items():
         rows = [
-            _problem_row(alike, marker, marks.problem(alike[0]))
-            for alike in problem_kinds.alike(problems, marks.problem)
+            _problem_row(alike, marker, marks.mark_problem(alike[0]))
+            for alike in problem_kinds.group_alike(problems, marks.mark_problem)
         ]
         yield Section(
             f"{marker.mark_prose(kind)} ({len(problems):,})",
             ("About", "Users", "Why"),
             rows,
-            problem_kinds.explain(kind),
+            problem_kinds.explain_kind(kind),
         )
 
 
@@ -120,10 +120,10 @@ def _problem_row(alike: Sequence[Problem], marker: Marker, news: str) -> list[st
         named = [_name_with_agent(problem, marker) for problem in alike]
     why = [marker.mark_prose(first.why)]
     why += [
-        f"almost: {marker.mark_user(near.user)} ({marker.mark_value(say.almost(near))})"
+        f"almost: {marker.mark_user(near.user)} ({marker.mark_value(say.describe_near(near))})"
         for near in first.near
     ]
-    about = marker.mark_prose(say.about(alike)) + marker.mark_news(news)
+    about = marker.mark_prose(say.name_subjects(alike)) + marker.mark_news(news)
     return [about, marker.between.join(named), marker.between.join(why)]
 
 
@@ -131,5 +131,5 @@ def _name_with_agent(problem: Problem, marker: Marker) -> str:
     """The users of one of several problems, with its agent, which stands nowhere else."""
     said = list(map(marker.mark_user, problem.users))
     if problem.agent is not None:
-        said.append(marker.mark_prose(say.who(problem.agent)))
+        said.append(marker.mark_prose(say.name_agent(problem.agent)))
     return " ← ".join(said)

@@ -12,18 +12,18 @@ from connector.model import (
     LISTED,
     NOTICED,
     Change,
-    Ending,
-    Kind,
+    ChangeKind,
     Outcome,
     Plan,
     Problem,
     Result,
+    RunEnding,
     problem_kinds,
 )
-from connector.planning.kinds import NAMED, concerned
+from connector.planning.kinds import NAMED, find_concerned
 from connector.planning.review import LEFT_OUT
 from connector.reports import wording as say
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 LONGEST: Final = 400
 """Characters of one line of a change; what is cut off is in every other format."""
@@ -69,17 +69,17 @@ def render(
     yield from _problem_sections(plan, whole=whole)
     to_check = _count_problems(plan)
     if outcomes is not None:
-        yield from ending(plan, outcomes)
+        yield from render_ending(plan, outcomes)
     elif plan.refusals and not accepted:
-        how = say.lifting(plan, command)
+        how = say.accept_sentence(plan, command)
         yield f"Refused. Nothing was written.{to_check} {how}\n"
-        yield f"    {say.accepting(plan, command)}\n"
+        yield f"    {say.accept_command(plan, command)}\n"
     elif not goes_on:
         yield f"Nothing was written.{to_check}\n"
 
 
-def ending(
-    plan: Plan, outcomes: Sequence[Outcome], account: Ending | None = None
+def render_ending(
+    plan: Plan, outcomes: Sequence[Outcome], account: RunEnding | None = None
 ) -> Iterator[str]:
     """The end of the report alone, for a reader who has seen the plan: its changes' outcomes; `account`: in numbers."""
     for result in Result:
@@ -88,30 +88,30 @@ def ending(
             yield from _outcome_lines(result, found)
     for place, what in plan.about:
         if place == NOTICED:
-            yield f"Note: {visible(what)}\n"
-    last_line = say.last_line(account or Ending.of(outcomes))
+            yield f"Note: {make_visible(what)}\n"
+    last_line = say.last_line(account or RunEnding.of(outcomes))
     yield f"{last_line}{_count_problems(plan)}\n"
 
 
 def _count_problems(plan: Plan) -> str:
     if not plan.problems:
         return ""
-    return f" {say.count(len(plan.problems), 'problem')} to check."
+    return f" {say.count_noun(len(plan.problems), 'problem')} to check."
 
 
 # ---------------------------------------------------------------- the head
 
 
 def _report_head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    yield f"{visible(plan.job)}: {say.title(plan, outcomes)}\n"
-    yield f"  plan    {visible(plan.id)}, created {visible(plan.created)}\n"
-    yield f"  digest  {visible(plan.digest)}\n"
+    yield f"{make_visible(plan.job)}: {say.report_title(plan, outcomes)}\n"
+    yield f"  plan    {make_visible(plan.id)}, created {make_visible(plan.created)}\n"
+    yield f"  digest  {make_visible(plan.digest)}\n"
     for place, what in plan.about:
-        yield f"  {visible(place):<9} {visible(what)}\n"
+        yield f"  {make_visible(place):<9} {make_visible(what)}\n"
     yield "\n"
-    yield f"{say.headline(plan, outcomes)}\n\n"
+    yield f"{say.write_headline(plan, outcomes)}\n\n"
     if plan.notes.since is not None:
-        yield f"{say.since(plan)}\n\n"
+        yield f"{say.describe_since(plan)}\n\n"
 
 
 def _summary_lines(plan: Plan, *, narrow: bool) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _held_back_line(plan: Plan) -> Iterator[str]:
     changing = sum(change.agent is not None for change in plan.changes)
     held = plan.summary.matched - plan.summary.unchanged - changing
     if held > 0:
-        users = say.count(held, "matched user")
+        users = say.count_noun(held, "matched user")
         how = "left out by --only, or held back" if plan.notes.only else "held back"
         yield f"\n{users} {how}; problems and notes give the reason.\n"
 
@@ -145,23 +145,23 @@ def _refusal_lines(plan: Plan, command: str, *, accepted: bool) -> Iterator[str]
         return
     yield "REFUSED, then accepted\n" if accepted else "REFUSED\n"
     for refusal in plan.refusals:
-        head = f"  {visible(refusal.limit)}  {say.figures(refusal)}"
+        head = f"  {make_visible(refusal.limit)}  {say.count_refusal(refusal)}"
         yield f"{head.rstrip()}\n"
-        yield f"    {visible(refusal.why)}\n"
-        names = concerned(plan, refusal)
+        yield f"    {make_visible(refusal.why)}\n"
+        names = find_concerned(plan, refusal)
         for name in names[:NAMED]:
             yield f"      {_name_user(plan.notes.people, name)}\n"
         if len(names) > NAMED:
             yield f"      … and {len(names) - NAMED:,} more\n"
     if not accepted:
-        yield f"  Blocked. {say.lifting(plan, command)}\n"
-        yield f"    {say.accepting(plan, command)}\n"
+        yield f"  Blocked. {say.accept_sentence(plan, command)}\n"
+        yield f"    {say.accept_command(plan, command)}\n"
     yield "\n"
 
 
 def _caution_lines(plan: Plan) -> Iterator[str]:
     for caution in plan.cautions:
-        yield f"Note: {visible(caution)}\n"
+        yield f"Note: {make_visible(caution)}\n"
     if plan.cautions:
         yield "\n"
 
@@ -172,17 +172,17 @@ def _caution_lines(plan: Plan) -> Iterator[str]:
 def _kind_lines(plan: Plan) -> Iterator[str]:
     if not plan.notes.kinds:
         return
-    users = say.count(len(plan.changes), "user")
+    users = say.count_noun(len(plan.changes), "user")
     yield f"Kinds of changes ({users}), the riskiest first\n"
     for kind in plan.notes.kinds:
         yield f"{kind.users:>7,}  {kind.form}\n"
-        yield f"         {visible(kind.sentence)}\n"
+        yield f"         {make_visible(kind.sentence)}\n"
         if len(plan.changes) > LISTED:
             yield from _example_lines(plan, kind)
     yield "\n"
 
 
-def _example_lines(plan: Plan, kind: Kind) -> Iterator[str]:
+def _example_lines(plan: Plan, kind: ChangeKind) -> Iterator[str]:
     for name in kind.examples:
         yield f"           {_name_user(plan.notes.people, name)}\n"
     if kind.users > len(kind.examples):
@@ -194,18 +194,18 @@ class _ChangeLines:
 
     def __init__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         self._plan = plan
-        self._marks = say.Marks(plan)
+        self._marks = say.NewsMarks(plan)
         self._outcomes = say.by_user(outcomes)
 
     def list_worth_a_look(self) -> Iterator[str]:
         looks = self._plan.notes.worth_a_look
         if not looks:
             return
-        yield f"Worth a look ({say.count(len(looks), 'user')})\n"
+        yield f"Worth a look ({say.count_noun(len(looks), 'user')})\n"
         changes = {change.user: change for change in self._plan.changes}
         for look in looks:
             yield from self._describe_change(changes[look.user])
-            yield f"    ! {_cut(visible(look.why))}\n"
+            yield f"    ! {_cut_text(make_visible(look.why))}\n"
         yield "\n"
 
     def list_changes(self, *, whole: bool | None) -> Iterator[str]:
@@ -213,11 +213,11 @@ class _ChangeLines:
         changes = self._plan.changes
         if not changes:
             return
-        yield f"Changes ({say.count(len(changes), 'user')})\n"
+        yield f"Changes ({say.count_noun(len(changes), 'user')})\n"
         lists_all = whole or len(changes) <= LISTED
         listed = changes
         if not lists_all:
-            listed = tuple(filter(self._marks.change, changes))
+            listed = tuple(filter(self._marks.mark_change, changes))
         for change in listed if lists_all or len(listed) <= LISTED else ():
             yield from self._describe_change(change)
         if not lists_all:
@@ -226,15 +226,15 @@ class _ChangeLines:
 
     def _describe_change(self, change: Change) -> Iterator[str]:
         outcome = self._outcomes.get(change.user.id)
-        marks = [outcome.result if outcome else "", self._marks.change(change)]
+        marks = [outcome.result if outcome else "", self._marks.mark_change(change)]
         marked = "".join(f"  [{mark}]" for mark in marks if mark)
         user = _name_user(self._plan.notes.people, change.user.name)
-        yield f"~ {user}  ← {_cut(say.reason(change))}{marked}\n"
+        yield f"~ {user}  ← {_cut_text(say.give_reason(change))}{marked}\n"
         for each in change.attributes:
-            yield f"    {visible(each.name)}: {_cut(difference(say.sides(each)))}\n"
+            yield f"    {make_visible(each.name)}: {_cut_text(show_sides(say.find_sides(each)))}\n"
 
 
-def difference(change: say.Sides) -> str:
+def show_sides(change: say.ChangeSides) -> str:
     """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
     old, new = change.old, change.new
     if new and new[0].startswith("(secret)"):
@@ -252,18 +252,20 @@ def difference(change: say.Sides) -> str:
 
 
 def _problem_sections(plan: Plan, *, whole: bool | None) -> Iterator[str]:
-    marks = say.Marks(plan)
-    for kind, problems in problem_kinds.grouped(plan.problems).items():
-        yield f"Problems: {visible(kind)} ({len(problems):,})\n"
-        yield f"  {problem_kinds.explain(kind)}\n"
-        groups = problem_kinds.alike(problems, marks.problem)
+    marks = say.NewsMarks(plan)
+    for kind, problems in problem_kinds.group_problems(plan.problems).items():
+        yield f"Problems: {make_visible(kind)} ({len(problems):,})\n"
+        yield f"  {problem_kinds.explain_kind(kind)}\n"
+        groups = problem_kinds.group_alike(problems, marks.mark_problem)
         listed = groups
         if not whole and len(groups) > LISTED:
             # those that are new come first
-            groups.sort(key=lambda alike: not marks.problem(alike[0]))
+            groups.sort(key=lambda alike: not marks.mark_problem(alike[0]))
             listed = groups[:LISTED]
         for alike in listed:
-            yield from _alike_lines(alike, plan.notes.people, marks.problem(alike[0]))
+            yield from _alike_lines(
+                alike, plan.notes.people, marks.mark_problem(alike[0])
+            )
         left = sum(len(alike) for alike in groups[len(listed) :])
         yield from _more_line(left, _ways_to_list_all(whole))
         yield "\n"
@@ -276,12 +278,12 @@ def _alike_lines(
     if len(problems) == 1:
         yield from problem_lines(problems[0], people, mark)
         return
-    about = _cut(say.about(problems))
-    yield f"  - {_in_brackets(mark)}{about}: {visible(problems[0].why)}\n"
+    about = _cut_text(say.name_subjects(problems))
+    yield f"  - {_in_brackets(mark)}{about}: {make_visible(problems[0].why)}\n"
     for each in problems[:NAMED]:
         said = [", ".join(_name_user(people, user) for user in each.users)]
         if each.agent is not None:
-            said.append(_cut(say.who(each.agent)))
+            said.append(_cut_text(say.name_agent(each.agent)))
         yield f"      {'  ← '.join(filter(None, said))}\n"
     yield from _more_line(len(problems) - NAMED, indent="    ")
 
@@ -290,13 +292,13 @@ def problem_lines(
     problem: Problem, people: Mapping[str, str] = NOBODY, mark: str = ""
 ) -> Iterator[str]:
     """A problem with the users that it names, and those that are near."""
-    subject = say.subject(problem)
-    about = f"{_cut(subject)}: " if subject else ""
-    yield f"  - {_in_brackets(mark)}{about}{visible(problem.why)}\n"
+    subject = say.name_subject(problem)
+    about = f"{_cut_text(subject)}: " if subject else ""
+    yield f"  - {_in_brackets(mark)}{about}{make_visible(problem.why)}\n"
     for user in problem.users:
         yield f"      {_name_user(people, user)}\n"
     for near in problem.near:
-        how = _cut(say.almost(near))
+        how = _cut_text(say.describe_near(near))
         yield f"      almost: {_name_user(people, near.user)} ({how})\n"
 
 
@@ -340,9 +342,9 @@ def _group_by_reason(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
 
 def _reason_lines(alike: Sequence[Outcome]) -> Iterator[str]:
     first, several = alike[0], len(alike) > 1
-    names = [_cut(visible(each.user.name)) for each in alike]
-    who = say.count(len(alike), "user") if several else names[0]
-    yield f"  {who}: {visible(first.why) or 'no reason given'}\n"
+    names = [_cut_text(make_visible(each.user.name)) for each in alike]
+    who = say.count_noun(len(alike), "user") if several else names[0]
+    yield f"  {who}: {make_visible(first.why) or 'no reason given'}\n"
     for name in names if several else ():
         yield f"      {name}\n"
     for said in say.difference_texts(first):
@@ -364,10 +366,10 @@ def _more_line(
 
 
 def _name_user(people: Mapping[str, str], name: str) -> str:
-    return _cut(say.person(people, name))
+    return _cut_text(say.name_user(people, name))
 
 
-def _cut(text: str) -> str:
+def _cut_text(text: str) -> str:
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}… ({len(text):,} characters)"

@@ -24,7 +24,7 @@ def is_visible(letter: str) -> bool:
     return letter.isprintable() and not _BLANK.match(letter)
 
 
-def visible(text: str) -> str:
+def make_visible(text: str) -> str:
     """The text with `<U+202E>` in place of each character that would not show as itself."""
     if text.isprintable() and (text.isascii() or not _BLANK.search(text)):
         return text
@@ -35,13 +35,15 @@ def visible(text: str) -> str:
 
 def visible_lines(text: str) -> str:
     """The same of text whose line breaks are our own."""
-    return "\n".join(map(visible, text.split("\n")))
+    return "\n".join(map(make_visible, text.split("\n")))
 
 
-def cleaned(held: Any) -> Any:
+def clean_texts(held: Any) -> Any:
     """The same of each text in lists and objects."""
     if type(held) is str:
-        return visible(held)
+        return make_visible(held)
     if isinstance(held, dict):
-        return {cleaned(name): cleaned(value) for name, value in held.items()}
-    return [cleaned(each) for each in held] if isinstance(held, list | tuple) else held
+        return {clean_texts(name): clean_texts(value) for name, value in held.items()}
+    return (
+        [clean_texts(each) for each in held] if isinstance(held, list | tuple) else held
+    )

@@ -23,13 +23,13 @@ from connector.model import (
     AgentRef,
     AttributeChange,
     Change,
-    Ending,
     Held,
-    Near,
+    NearMiss,
     Outcome,
     Plan,
     Problem,
     Refusal,
+    RunEnding,
     Secret,
 )
 from connector.model.digests import is_secret, secret_fingerprint
@@ -40,7 +40,7 @@ from connector.model.limits import (
     OF_THE_SOURCE,
 )
 from connector.planning.review import LEFT_OUT
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
@@ -76,11 +76,11 @@ COUNTS: Final[dict[str, str]] = {
 """What each count of the summary counts."""
 
 
-def shown(value: Held) -> str:
+def show_value(value: Held) -> str:
     """One value, in quotation marks where its borders could not be seen. Octets that are no text are in Base64."""
     if isinstance(value, Secret):
         return "(secret)"
-    text = visible(value if isinstance(value, str) else _text(value))
+    text = make_visible(value if isinstance(value, str) else _decode_octets(value))
     return (
         f'"{text}"'
         if text != text.strip()
@@ -91,14 +91,14 @@ def shown(value: Held) -> str:
     )
 
 
-def _text(octets: bytes) -> str:
+def _decode_octets(octets: bytes) -> str:
     try:
         return octets.decode()
     except UnicodeDecodeError:
         return f"{len(octets)} octets, in Base64: {base64.b64encode(octets).decode()}"
 
 
-class Sides(Struct, frozen=True):
+class ChangeSides(Struct, frozen=True):
     """An attribute's change for a reader: what goes, what comes, and how many values of ours stay as they are."""
 
     old: list[str]
@@ -106,34 +106,36 @@ class Sides(Struct, frozen=True):
     kept: int = 0
 
 
-def sides(each: AttributeChange) -> Sides:
+def find_sides(each: AttributeChange) -> ChangeSides:
     """Of a secret only what happens to it; of other attributes the values that differ, compared exactly.
 
     A user always keeps a class that is not ours.
     """
     if is_secret(each):
-        return Sides([], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED])
-    gone = [shown(value) for value in each.old if value not in each.new]
-    come = [shown(value) for value in each.new if value not in each.old]
+        return ChangeSides(
+            [], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED]
+        )
+    gone = [show_value(value) for value in each.old if value not in each.new]
+    come = [show_value(value) for value in each.new if value not in each.old]
     kept = len(each.old) - len(gone) + (each.name == OBJECT_CLASS)
-    return Sides(gone if each.seen else [NOT_READABLE], come, kept)
+    return ChangeSides(gone if each.seen else [NOT_READABLE], come, kept)
 
 
-def accepting(plan: Plan, command: str) -> str:
+def accept_command(plan: Plan, command: str) -> str:
     """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
-    command = command or f"cec-connector apply {shlex.quote(visible(plan.job))}"
+    command = command or f"cec-connector apply {shlex.quote(make_visible(plan.job))}"
     if plan.digest in command:  # it names the plan already
         return command
     if APPROVAL not in dict(plan.about):
-        return f"{command} --accept {visible(plan.digest)}"
+        return f"{command} --accept {make_visible(plan.digest)}"
     if command.endswith(" --save"):
         return f"{command} PLAN.json"
     return f"{command}{'' if '--plan=' in command else ' --plan=PLAN.json'} --approval=PLAN.json.sig"
 
 
-def lifting(plan: Plan, command: str) -> str:
+def accept_sentence(plan: Plan, command: str) -> str:
     """What `accepting` is for: `To apply anyway, run:`."""
-    said = accepting(plan, command)
+    said = accept_command(plan, command)
     if ON_HOLD in dict(plan.about) and not said.endswith(" --save PLAN.json"):
         return "The job is on hold. Release it first. Then, to apply anyway, run:"
     if APPROVAL not in dict(plan.about) or plan.digest in said:
@@ -145,7 +147,7 @@ def lifting(plan: Plan, command: str) -> str:
     )
 
 
-def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
+def find_strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
     """The outcomes of users that are not in the plan: something is to be done with them since it was made.
 
     Without those that were left out on purpose, of whom there may be as many as agents.
@@ -161,93 +163,91 @@ def strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
 # ---------------------------------------------------------------- words
 
 
-def who(agent: AgentRef | None) -> str:
+def name_agent(agent: AgentRef | None) -> str:
     """The agent by the words that people know it by."""
     if agent is None:
         return "no agent (stale)"
-    account = NONE if agent.account_code is None else shown(agent.account_code)
+    account = NONE if agent.account_code is None else show_value(agent.account_code)
     return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
 
 
-def person(people: Mapping[str, str], user: str) -> str:
+def name_user(people: Mapping[str, str], user: str) -> str:
     """A user by name, with the name of the person where it was read: `uid=ada,… (Ada Example)`."""
     said = people.get(user)
     return (
-        visible(user)
+        make_visible(user)
         if said is None or said == user
-        else f"{visible(user)} ({visible(said)})"
+        else f"{make_visible(user)} ({make_visible(said)})"
     )
 
 
-def by_rule(rule: int | None) -> str:
+def name_rule(rule: int | None) -> str:
     """Which rule it was: a number from 1, a pin, or none."""
     return "" if rule is None else f"rule {rule}" if rule else "pin"
 
 
-def reason(change: Change) -> str:
+def give_reason(change: Change) -> str:
     """Why a user changes: the agent, and the rule that it was found by."""
-    return ", ".join(filter(None, [who(change.agent), by_rule(change.rule)]))
+    return ", ".join(filter(None, [name_agent(change.agent), name_rule(change.rule)]))
 
 
-def subject(problem: Problem) -> str:
+def name_subject(problem: Problem) -> str:
     """Whom or what a problem is about, but for the users: record, agent, rule, attribute."""
     parts = [f"record {problem.record}"] if problem.record is not None else []
-    parts += [who(problem.agent)] if problem.agent is not None else []
-    parts += [by_rule(problem.rule)] if problem.rule is not None else []
-    parts += [visible(problem.attribute)] if problem.attribute is not None else []
+    parts += [name_agent(problem.agent)] if problem.agent is not None else []
+    parts += [name_rule(problem.rule)] if problem.rule is not None else []
+    parts += [make_visible(problem.attribute)] if problem.attribute is not None else []
     return ", ".join(parts)
 
 
-def about(problems: Sequence[Problem]) -> str:
+def name_subjects(problems: Sequence[Problem]) -> str:
     """Whom or what problems are about that are alike: of several their number, and what they have in common."""
     first = problems[0]
     if len(problems) == 1:
-        return subject(first)
+        return name_subject(first)
     users = {user for each in problems for user in each.users}
-    said = [count(len(users), "user")] if users else []
+    said = [count_noun(len(users), "user")] if users else []
     if len(users) < len(problems):
-        said = [count(len(problems), "agent"), *said]
-    return ", ".join(filter(None, [*said, subject(replace(first, agent=None))]))
+        said = [count_noun(len(problems), "agent"), *said]
+    return ", ".join(filter(None, [*said, name_subject(replace(first, agent=None))]))
 
 
-def almost(near: Near) -> str:
+def describe_near(near: NearMiss) -> str:
     """How a user almost matches: `uid Ann: differs in case`."""
-    return (
-        f"{visible(near.attribute)} {shown(near.value)}: differs in {visible(near.how)}"
-    )
+    return f"{make_visible(near.attribute)} {show_value(near.value)}: differs in {make_visible(near.how)}"
 
 
-def figures(refusal: Refusal) -> str:
+def count_refusal(refusal: Refusal) -> str:
     """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
     if refusal.limit in ("agents", LOST_STATE):
         return ""
     if refusal.limit == EXCLUDE:
-        return count(refusal.planned, "line without a match", "lines without a match")
+        return count_noun(
+            refusal.planned, "line without a match", "lines without a match"
+        )
     if refusal.limit == APPROVAL:
-        return f"{count(refusal.planned, 'user')} without approval"
+        return f"{count_noun(refusal.planned, 'user')} without approval"
     what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
     return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count_noun(number: int, one: str, many: str = "") -> str:
     """`1 user`, `2 users`, `1,234 users`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+def report_title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """What the report is about: `what undo would do`."""
     command = "undo" if "takes back" in dict(plan.about) else "apply"
     return f"what {command} {'would do' if outcomes is None else 'has done'}"
 
 
-def ended(ending: Ending) -> str:
+def count_outcomes(ending: RunEnding) -> str:
     """How an apply ended: how many are written, and each other number that is not 0."""
-    return (
-        f"{ending.written:,} of {count(ending.users, 'user')} written{_others(ending)}"
-    )
+    return f"{ending.written:,} of {count_noun(ending.user_count, 'user')} written{_other_outcomes(ending)}"
 
 
-def _others(ending: Ending) -> str:
+def _other_outcomes(ending: RunEnding) -> str:
     parts = {
         "not written": ending.not_written,
         "not sent": ending.not_sent,
@@ -261,24 +261,27 @@ def _others(ending: Ending) -> str:
     return f"{said}; the audit may lack writes" if ending.untold else said
 
 
-def last_line(ending: Ending) -> str:
+def last_line(ending: RunEnding) -> str:
     """The end of the account of an apply; its exit code says the same."""
     if ending.stopped:
-        return f"Stopped: {ending.written:,} of {ending.users:,} written{_others(ending)}. Rerun the same command."
+        written = f"{ending.written:,} of {ending.user_count:,} written"
+        return f"Stopped: {written}{_other_outcomes(ending)}. Rerun the same command."
     how = "Done in part" if ending.in_part else "Done"
     return (
-        f"{how}: {ended(ending)}."
-        if ending.users or ending.untold
+        f"{how}: {count_outcomes(ending)}."
+        if ending.user_count or ending.untold
         else f"{how}: nothing to write."
     )
 
 
-def headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+def write_headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     """In a sentence or two: what would happen, or what has happened."""
     about = dict(plan.about)
-    said = [f"Nobody matches: {visible(about[NOBODY])}."] if NOBODY in about else []
+    said = (
+        [f"Nobody matches: {make_visible(about[NOBODY])}."] if NOBODY in about else []
+    )
     said += [_what_happens(plan, outcomes)]
-    said += [losses(plan)] if plan.notes.lost and outcomes is None else []
+    said += [count_losses(plan)] if plan.notes.lost and outcomes is None else []
     said += [_NEW] if NEW_STATE in about else []
     said += (
         ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
@@ -303,16 +306,16 @@ def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
     return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
 
 
-def losses(plan: Plan) -> str:
+def count_losses(plan: Plan) -> str:
     """How many users lose values that this job did not write."""
     lost = plan.notes.lost
-    return f"{count(lost, 'user')} {'loses' if lost == 1 else 'lose'} values that this job did not write."
+    return f"{count_noun(lost, 'user')} {'loses' if lost == 1 else 'lose'} values that this job did not write."
 
 
 def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if outcomes is not None:
         return (
-            f"{ended(Ending.of(outcomes))}."
+            f"{count_outcomes(RunEnding.of(outcomes))}."
             if outcomes
             else "Nothing was written: no changes."
         )
@@ -323,11 +326,12 @@ def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     if not plan.changes:
         refused = "Refused" if plan.refusals else "Nothing would be written"
         if denied:
-            return f"{refused}: {count(len(denied), 'user')} would be changed, but the account may not write there."
+            users = count_noun(len(denied), "user")
+            return f"{refused}: {users} would be changed, but the account may not write there."
         return f"{refused}: no user would be changed."
-    changed = count(len(plan.changes), "user")
+    changed = count_noun(len(plan.changes), "user")
     more = (
-        f" {count(len(denied), 'more user')} would be, but the account may not write there."
+        f" {count_noun(len(denied), 'more user')} would be, but the account may not write there."
         if denied
         else ""
     )
@@ -336,30 +340,30 @@ def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
     return f"{changed} would be changed.{more}"
 
 
-def since(plan: Plan) -> str:
+def describe_since(plan: Plan) -> str:
     """How much is new in a plan since an earlier one; nothing where it was not compared with one."""
     found = plan.notes.since
     if found is None:
         return ""
     if not found.plan:
         return "No earlier plan of this job is known here: everything is new."
-    return f"Since plan {visible(found.plan)} of {visible(found.created)}: {numbers_since(found.numbers)}."
+    return f"Since plan {make_visible(found.plan)} of {make_visible(found.created)}: {numbers_since(found.numbers)}."
 
 
 def numbers_since(found: Mapping[str, int]) -> str:
     """How much is new (`Since.numbers`): of the changes, then of the problems."""
     changes, problems = (
-        numbers(*(found[name + of] for name in _SINCE)) for of in ("", "_problems")
+        count_news(*(found[name + of] for name in _SINCE)) for of in ("", "_problems")
     )
     return f"changes {changes}; problems {problems}"
 
 
-def numbers(new: int, gone: int, changed: int, same: int) -> str:
+def count_news(new: int, gone: int, changed: int, same: int) -> str:
     """`3 new, 1 gone, 0 changed, 40 the same`."""
     return f"{new:,} new, {gone:,} gone, {changed:,} changed, {same:,} the same"
 
 
-class Marks:
+class NewsMarks:
     """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
 
     def __init__(self, plan: Plan) -> None:
@@ -372,10 +376,10 @@ class Marks:
                 # two of them may be equal
                 self._problems[id(plan.problems[number])] = mark
 
-    def change(self, change: Change) -> str:
+    def mark_change(self, change: Change) -> str:
         return self._users.get(change.user.id, "")
 
-    def problem(self, problem: Problem) -> str:
+    def mark_problem(self, problem: Problem) -> str:
         return self._problems.get(id(problem), "")
 
 
@@ -389,7 +393,7 @@ def outcome_text(outcome: Outcome | None) -> str:
     if outcome is None:
         return ""
     said = (
-        f"{outcome.result}: {visible(outcome.why)}"
+        f"{outcome.result}: {make_visible(outcome.why)}"
         if outcome.why
         else str(outcome.result)
     )
@@ -399,19 +403,19 @@ def outcome_text(outcome: Outcome | None) -> str:
 def difference_texts(outcome: Outcome) -> list[str]:
     """What is not as planned, and what is stored otherwise: `mail: stored as 'c'`."""
     unnamed = [name for name in outcome.differs if name not in outcome.why]
-    texts = [f"not as planned: {visible(', '.join(unnamed))}"] if unnamed else []
+    texts = [f"not as planned: {make_visible(', '.join(unnamed))}"] if unnamed else []
     for each in outcome.stored:
-        values = ", ".join(f"'{_short([value])}'" for value in each.values)
+        values = ", ".join(f"'{_shorten_values([value])}'" for value in each.values)
         stored = f"as {values}" if values else "in another spelling"
-        texts.append(f"{visible(each.name)}: stored {stored}")
+        texts.append(f"{make_visible(each.name)}: stored {stored}")
     return texts
 
 
-def _short(values: Sequence[Held]) -> str:
+def _shorten_values(values: Sequence[Held]) -> str:
     """Some values in a length that can be read; all of them are in the plan document."""
     said = [
         text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-        for text in map(shown, values[:MOST])
+        for text in map(show_value, values[:MOST])
     ]
     said += [f"and {len(values) - MOST:,} more"] if len(values) > MOST else []
     return ", ".join(said) or NONE

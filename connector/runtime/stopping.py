@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from connector.model import Ending
+from connector.model import RunEnding
 
 _FIRST: Final = 0.1
 """Seconds of the first pause; each after it is twice as long."""
@@ -14,20 +14,20 @@ _HEED: Final = 0.1
 """Seconds after which a pause looks whether it is to end."""
 
 
-class Stop:
+class StopRequest:
     """A request to stop one run, from a signal or from whoever runs us. `str(why)` names who asked."""
 
     def __init__(self) -> None:
         self.why: str | None = None
         self.failed = ""
-        self.standing: Callable[[], Ending] | None = None
+        self.standing: Callable[[], RunEnding] | None = None
         """From when they are known: what is known now of the changes."""
         self.told = False
         """Whether the last line of the run is out."""
         self._writing = False
         self._over = False
 
-    def ask(self, why: str) -> None:
+    def ask_to_stop(self, why: str) -> None:
         """Ask to stop. Raises KeyboardInterrupt where nothing stands in the way, and for the second who asks.
 
         Once nothing more is written, nobody who asks changes what the run came to.
@@ -39,7 +39,7 @@ class Stop:
             raise KeyboardInterrupt
         self.why = why
 
-    def end(self, why: str) -> None:
+    def end_run(self, why: str) -> None:
         """Let the run end in good order, for a reason that lies in itself, which is `failed` from then on."""
         self.failed = self.failed or why
         self.why = self.why or why
@@ -58,7 +58,7 @@ class Stop:
         self._over = True
 
 
-class Settling:
+class SettleTime:
     """The time that readers may need to see what was written: a replica that lags, a read through a load balancer.
 
     `seconds` are for one batch altogether, from `renew` on. `stop` ends a pause. `clock` (seconds, monotonic) and
@@ -68,7 +68,7 @@ class Settling:
     def __init__(
         self,
         seconds: float = 0,
-        stop: Stop | None = None,
+        stop: StopRequest | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
@@ -77,20 +77,20 @@ class Settling:
         self._left = seconds
         self._in_vain: set[str] = set()
         self._shown: set[str] = set()
-        self._stop = stop or Stop()
+        self._stop = stop or StopRequest()
         self._clock = clock
         self._sleep = sleep
 
     @property
-    def cut(self) -> str:
+    def stopped_by(self) -> str:
         """Who asked to stop, if anybody has."""
         return self._stop.why or ""
 
-    def renew(self) -> None:
+    def begin_batch(self) -> None:
         """A batch begins, which has all of the time."""
         self._left = self.seconds
 
-    def saw(self, names: Iterable[str]) -> None:
+    def note_shown(self, names: Iterable[str]) -> None:
         """Take in that readers show these attributes."""
         self._shown.update(names)
 
@@ -102,7 +102,7 @@ class Settling:
         """Whether to wait for any of these attributes: not where one wait was in vain, and no reader ever showed it."""
         return not names or not self._in_vain.difference(self._shown).issuperset(names)
 
-    def looks(self) -> Iterator[None]:
+    def wait_for_looks(self) -> Iterator[None]:
         """After each of some growing pauses it is time to look again; no more when the time is up, or at a stop."""
         end = self._clock() + self._left
         pause = _FIRST
@@ -111,7 +111,7 @@ class Settling:
             self._sleep_until(self._clock() + min(pause, left))
             left = end - self._clock()
             self._left = max(0.0, left)
-            if self.cut:
+            if self.stopped_by:
                 return
             yield
             left = end - self._clock()
@@ -120,6 +120,6 @@ class Settling:
     def _sleep_until(self, until: float) -> None:
         """Sleep, unless somebody asks to stop meanwhile."""
         rest = until - self._clock()
-        while rest > 0 and not self.cut:
+        while rest > 0 and not self.stopped_by:
             self._sleep(min(rest, _HEED))
             rest = until - self._clock()

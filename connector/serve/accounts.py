@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from connector.serve.run_process import Result
+from connector.serve.run_process import RunResult
 from connector.settings.fields import Place, SecretRef, file_of
 from connector.settings.job import Job
 
@@ -29,7 +29,7 @@ Mark = tuple[tuple[int, ...] | None, ...]
 """Times, sizes and inodes of an account's files: another one after every change."""
 
 
-class Account(Struct, frozen=True):
+class DirectoryAccount(Struct, frozen=True):
     """Whom a job's runs log in as, and the files that prove it."""
 
     who: str
@@ -41,7 +41,7 @@ class Account(Struct, frozen=True):
     """Where it logs in, as far as two directories may each have an account of one name."""
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of_job(cls, job: Job) -> Self:
         """The account of a job's directory."""
         directory = job.directory
         if directory.type == "scim" and directory.basic is not None:
@@ -91,7 +91,7 @@ class Account(Struct, frozen=True):
             frozenset(places),
         )
 
-    def is_same(self, other: Account) -> bool:
+    def is_same(self, other: DirectoryAccount) -> bool:
         """Whether both are one account of a directory, wherever each job keeps its secret."""
         if not self.who or self.who != other.who:
             return False
@@ -99,7 +99,7 @@ class Account(Struct, frozen=True):
             return True
         return self.kept is not None and self.kept == other.kept
 
-    def mark(self) -> Mark:
+    def read_mark(self) -> Mark:
         """The mark of its files as they are now."""
         return tuple(_mark_file(path) for path in self.files)
 
@@ -123,19 +123,19 @@ class _LoginRecord(Struct, frozen=True):
     """When a refused account is tried again in any case, on the steady clock."""
 
 
-class Accounts:
+class AccountBook:
     """The accounts that were refused last and those that logged in, with the marks of their files then."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: seconds, steady."""
         self._clock = clock
-        self._records: dict[Account, _LoginRecord] = {}
+        self._records: dict[DirectoryAccount, _LoginRecord] = {}
 
     def note_run(
         self,
-        account: Account,
+        account: DirectoryAccount,
         mark: Mark,
-        result: Result,
+        result: RunResult,
     ) -> str:
         """Note whether a run that began with this mark could log in; why further runs wait, or nothing."""
         if result.refused:
@@ -148,7 +148,7 @@ class Accounts:
             self.note_login(account, mark)
         return ""
 
-    def note_refusal(self, account: Account, mark: Mark) -> str:
+    def note_refusal(self, account: DirectoryAccount, mark: Mark) -> str:
         """Note that a run that began with this mark was refused; a sentence on what is waited for."""
         secret = " or ".join(map(str, account.files)) or "its secret"
         until = datetime.now(UTC) + timedelta(seconds=WAITING)
@@ -167,25 +167,27 @@ class Accounts:
         )
         return why
 
-    def note_login(self, account: Account, mark: Mark) -> None:
+    def note_login(self, account: DirectoryAccount, mark: Mark) -> None:
         """Note that a run that began with this mark has logged in."""
         self._records[account] = _LoginRecord(mark)
 
-    def is_taken(self, account: Account) -> bool:
+    def is_taken(self, account: DirectoryAccount) -> bool:
         """Whether a run has logged in since its files changed, and none was refused since."""
-        return self._records.get(account) == _LoginRecord(account.mark())
+        return self._records.get(account) == _LoginRecord(account.read_mark())
 
-    def explain_waiting(self, account: Account) -> str:
+    def explain_waiting(self, account: DirectoryAccount) -> str:
         """Why no run with this account may begin; empty: one may."""
         for refused, record in list(self._records.items()):
             if not record.why or not (refused == account or refused.is_same(account)):
                 continue
-            if record.mark == refused.mark() and self._clock() < record.until:
+            if record.mark == refused.read_mark() and self._clock() < record.until:
                 return record.why
             del self._records[refused]
         return ""
 
-    def exclude_each_other(self, one: Account, other: Account) -> bool:
+    def exclude_each_other(
+        self, one: DirectoryAccount, other: DirectoryAccount
+    ) -> bool:
         """Whether runs of these have to wait for each other: they try one account that may not be taken."""
         if not one.is_same(other):
             return False

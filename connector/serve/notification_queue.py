@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from connector.observers.notices import Notice
 from connector.observers.notify import (
-    Target,
+    NoticeTarget,
     deliver_notice,
     list_targets,
     make_wanted_notice,
@@ -38,7 +38,7 @@ class NotificationQueue:
 
     def __init__(self) -> None:
         self._leaving = threading.Event()
-        self._receivers: dict[Target, _Receiver] = {}
+        self._receivers: dict[NoticeTarget, _NoticeReceiver] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,14 +61,14 @@ class NotificationQueue:
             return
         for target in list_targets(job):
             if target not in self._receivers:
-                self._receivers[target] = _Receiver(target, self._leaving)
+                self._receivers[target] = _NoticeReceiver(target, self._leaving)
             self._receivers[target].queue_notice(job, notice)
 
 
-class _Receiver:
+class _NoticeReceiver:
     """One receiver, and what each job has told it last."""
 
-    def __init__(self, target: Target, leaving: threading.Event) -> None:
+    def __init__(self, target: NoticeTarget, leaving: threading.Event) -> None:
         self._target = target
         self._leaving = leaving
         self.queue = queue.SimpleQueue[tuple[LoadedJob, Notice | None] | None]()
@@ -92,7 +92,7 @@ class _Receiver:
             about, since = taken.pop(job.name, (None, 0.0))
             if notice is None:
                 continue
-            is_news = about != notice.about
+            is_news = about != notice.subject_matter
             is_old = time.monotonic() - since >= REPEATED_AFTER
             if is_news or is_old:
                 since = time.monotonic()
@@ -101,4 +101,4 @@ class _Receiver:
                 )
                 if not is_taken:
                     continue
-            taken[job.name] = notice.about, since
+            taken[job.name] = notice.subject_matter, since

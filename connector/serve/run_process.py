@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.observers.run_summary import Kind, RunSummary
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 from connector.runtime.log import log
 
 Message = TypeVar("Message")
@@ -83,7 +83,7 @@ class RunRequest(Struct, frozen=True):
         )
 
 
-class Result(Struct):
+class RunResult(Struct):
     """What came of a request, on the process's standard output."""
 
     summary: RunSummary | None = None
@@ -105,7 +105,7 @@ class Result(Struct):
     """Of a fleet: whether the plan was applied, so that another attempt answers the same."""
 
 
-def encode_message(message: RunRequest | Result) -> bytes:
+def encode_message(message: RunRequest | RunResult) -> bytes:
     """A request or a result as JSON."""
     return msgspec.json.encode(message, enc_hook=str)
 
@@ -182,12 +182,12 @@ class RunProcess:
         self.was_asked_to_end = True
         self._end_by = time.monotonic() + GRACE
 
-    def judge(self) -> Result:
+    def judge_result(self) -> RunResult:
         """What the run came to, once it has ended. A result that is not `taken` has a summary."""
         try:
-            result = decode_message(self._answer or b"", Result)
+            result = decode_message(self._answer or b"", RunResult)
         except msgspec.DecodeError:
-            result = Result()
+            result = RunResult()
         if result.summary is None and not result.taken:
             code = self._process.returncode
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -244,4 +244,4 @@ def describe_ending(summary: RunSummary, waiting: Path | None) -> str:
         parts.append(f"users: {outcomes}")
     if waiting:
         parts.append(f"a plan waits in {waiting}")
-    return visible("; ".join(parts))
+    return make_visible("; ".join(parts))

@@ -36,10 +36,10 @@ class Every(Struct, frozen=True):
         """A time after which this is the next tick: it is still due."""
         return tick - timedelta(seconds=self.seconds)
 
-    def after(self, since: datetime) -> datetime:
+    def find_next_tick(self, since: datetime) -> datetime:
         return since + timedelta(seconds=self.seconds)
 
-    def latest(self, since: datetime, now: datetime) -> datetime | None:
+    def find_latest_tick(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`, counted from `since`."""
         interval = timedelta(seconds=self.seconds)
         passed = (now - since) // interval
@@ -63,10 +63,10 @@ class Cron(Struct, frozen=True):
         """A time after which this is the next tick, where it is one: it is still due."""
         return tick - MOMENT
 
-    def after(self, since: datetime) -> datetime:
+    def find_next_tick(self, since: datetime) -> datetime:
         return next(tick for tick in self._simulate(since) if tick > since)
 
-    def latest(self, since: datetime, now: datetime) -> datetime | None:
+    def find_latest_tick(self, since: datetime, now: datetime) -> datetime | None:
         """The last of the ticks after `since` and not after `now`."""
         ticks = self._simulate(now, reverse=True)
         latest = next(tick for tick in ticks if tick <= now)
@@ -101,14 +101,14 @@ class Timetable(Struct, frozen=True):
     jitter: int = 0
     seed: str = ""
 
-    def begin(self, tick: datetime) -> datetime:
+    def find_begin(self, tick: datetime) -> datetime:
         """When the run of a tick begins: at the tick or later, and before the next."""
         if not self.jitter:
             return tick
         name = f"{self.seed} {tick.isoformat()}"
         drawn = hashlib.sha256(name.encode()).digest()
         share = int.from_bytes(drawn[:6]) / (1 << 48)
-        interval = self.rule.after(tick) - tick
+        interval = self.rule.find_next_tick(tick) - tick
         return tick + share * min(interval, timedelta(seconds=self.jitter))
 
 
@@ -122,8 +122,8 @@ class NextRun(Struct, frozen=True, order=True):
 def find_next_run(timetable: Timetable, last: datetime, now: datetime) -> NextRun:
     """The next run, where `last` is the tick of the last one, and is believed. All times are of UTC."""
     rule = timetable.rule
-    tick = rule.latest(last, now) or rule.after(last)
-    return NextRun(timetable.begin(tick), tick)
+    tick = rule.find_latest_tick(last, now) or rule.find_next_tick(last)
+    return NextRun(timetable.find_begin(tick), tick)
 
 
 def draw_pause(failures: int, drawn: float) -> float:
@@ -148,5 +148,5 @@ def is_too_old(
         return now - good > timedelta(seconds=max_age)
     tick = good
     for _ in range(3):
-        tick = timetable.rule.after(tick)
-    return timetable.begin(tick) <= now
+        tick = timetable.rule.find_next_tick(tick)
+    return timetable.find_begin(tick) <= now

@@ -14,13 +14,13 @@ from typing import Final, Generic, Self, TypeVar
 
 from msgspec import Struct
 
-from connector.apply.composition import accept
-from connector.apply.job_state import last_tick
+from connector.apply.composition import accept_job
+from connector.apply.job_state import read_last_tick
 from connector.errors import FileError, StateError
 from connector.observers.run_summary import Kind
 from connector.runtime.log import log
 from connector.serve import schedule
-from connector.serve.accounts import Account, Mark
+from connector.serve.accounts import DirectoryAccount, Mark
 from connector.serve.run_process import RunProcess, RunRequest
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
 from connector.settings.job import LoadedJob
@@ -78,7 +78,7 @@ class BackgroundCall(Generic[T]):
         """Whether there is no answer yet, and it is not late."""
         return self.is_open and self.age <= self._patience
 
-    def answer(self) -> T:
+    def take_answer(self) -> T:
         """The answer. Raises StateError if the call failed, or has not answered."""
         if self._answers:
             return self._answers[0]
@@ -91,13 +91,13 @@ class JobFiles(Struct, frozen=True):
     loaded: LoadedJob
     texts: dict[Path, str]
     settings: Serve
-    account: Account
+    account: DirectoryAccount
     timetable: Timetable
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read_files(cls, path: Path) -> Self:
         """Raises FileError where the files are wrong, or say nothing of a schedule."""
-        accepted = accept(path)
+        accepted = accept_job(path)
         loaded = accepted.job
         settings = loaded.job.serve
         if settings is None:
@@ -107,7 +107,7 @@ class JobFiles(Struct, frozen=True):
         rule = Every(settings.every) if settings.every else cron
         seed = f"{socket.gethostname()} {loaded.path}"
         timetable = Timetable(rule, settings.jitter or 0, seed)
-        account = Account.of(loaded.job)
+        account = DirectoryAccount.of_job(loaded.job)
         return cls(
             loaded,
             accepted.texts,
@@ -125,7 +125,7 @@ class JobFiles(Struct, frozen=True):
         return "apply" if self.settings.mode == "apply" else "plan"
 
 
-class Progress(Struct):
+class ScheduleProgress(Struct):
     """How far the schedule of a job has come, and what keeps it from going on."""
 
     good: datetime
@@ -152,7 +152,7 @@ class RunUnderWay(Struct, frozen=True):
     """The run of a job, and the account that it tries."""
 
     process: RunProcess
-    account: Account
+    account: DirectoryAccount
     mark: Mark
     """Mark of the account's files when the run began."""
 
@@ -166,10 +166,10 @@ class ScheduledJob:
         now: datetime,
         wake: Wake,
     ) -> None:
-        self.files = JobFiles.read(path)
+        self.files = JobFiles.read_files(path)
         self.has_wrong_files = False
         self.name = self.files.loaded.name
-        self.progress = Progress(good=now, good_end=now)
+        self.progress = ScheduleProgress(good=now, good_end=now)
         self.run: RunUnderWay | None = None
         self.reading: BackgroundCall[JobFiles] | None = None
         self._path = path
@@ -181,7 +181,7 @@ class ScheduledJob:
     def reread_files(self) -> None:
         """Begin to read the files again. A disk that hangs holds up this job alone, and only for a while."""
         self.reading = BackgroundCall(
-            lambda: JobFiles.read(self._path), PATIENCE_FOR_FILES, self._wake
+            lambda: JobFiles.read_files(self._path), PATIENCE_FOR_FILES, self._wake
         )
 
     def settle_files(self, now: datetime) -> None:
@@ -194,7 +194,7 @@ class ScheduledJob:
             return
         self.reading = None
         try:
-            files = reading.answer()
+            files = reading.take_answer()
         except StateError as fault:
             self.has_wrong_files = True
             event = "files invalid, the old ones stay in use"
@@ -211,7 +211,7 @@ class ScheduledJob:
             progress.retry_at = time.monotonic()
         if files.state != former.state:
             self._asking = None
-            self.progress = Progress(
+            self.progress = ScheduleProgress(
                 progress.good, progress.good_end, cause=progress.cause
             )
         elif (
@@ -246,13 +246,13 @@ class ScheduledJob:
         """Ask the state which run was last, and take its answer once there is one."""
         asking, job = self._asking, self.files.loaded
         if asking is None or (not asking.is_open and asking.age > AGAIN):
-            asking = BackgroundCall(lambda: last_tick(job), PATIENCE, self._wake)
+            asking = BackgroundCall(lambda: read_last_tick(job), PATIENCE, self._wake)
             self._asking = asking
         if asking.is_awaited:
             return
         progress = self.progress
         try:
-            found = asking.answer()
+            found = asking.take_answer()
         except StateError as fault:
             if not progress.away:
                 event = "schedule waits for the state"
@@ -298,7 +298,7 @@ class ScheduledJob:
         say = log.bind(job=self.name)
         say.info("run started", tick=tick.isoformat(), mode=mode, attempt=attempt)
         progress.last, progress.retry_at = tick, None
-        mark = files.account.mark()
+        mark = files.account.read_mark()
         request = self.request_run(tick, now)
         seconds = files.settings.max_run_time
         try:

@@ -17,10 +17,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.errors import FileError
-from connector.observers.metrics import Metrics
+from connector.observers.metrics import RunMetrics
 from connector.observers.run_summary import RunSummary
 from connector.runtime.log import log
-from connector.serve.accounts import Accounts
+from connector.serve.accounts import AccountBook
 from connector.serve.run_process import REPEATED, describe_ending, log_run_end
 from connector.serve.schedule import NextRun
 from connector.serve.scheduled_job import RunUnderWay, ScheduledJob, utc_now
@@ -56,11 +56,11 @@ class Service:
         self._jobs = _load_jobs(paths, lambda: self._wakeups.put(0))
         self._options = options
         self._tell = tell
-        self._metrics = Metrics()
+        self._metrics = RunMetrics()
         for job in self._jobs:
             self._metrics.expect_job(job.name, job.files.kind)
         self._clock = clock
-        self._accounts = Accounts(clock)
+        self._accounts = AccountBook(clock)
         self._looked = clock()
         self._announced: dict[str, datetime] = {}
         self._stops = 0
@@ -73,7 +73,7 @@ class Service:
         for number in (*_STOPS, signal.SIGHUP):
             signal.signal(number, lambda number, _: self._wakeups.put(number))
 
-    def run(self) -> None:
+    def run_loop(self) -> None:
         """Run what is due until told to stop, and then until what runs has come to its end."""
         while True:
             self._looked = self._clock()
@@ -85,7 +85,7 @@ class Service:
             except Empty:
                 continue
             if number in _STOPS:
-                self._stop(signal.Signals(number).name)
+                self._stop_runs(signal.Signals(number).name)
             elif number == signal.SIGHUP:
                 self._reread_files()
 
@@ -161,7 +161,7 @@ class Service:
         """Take in what a run came to: its account, the job's next attempt, and who is told."""
         job.run = None
         progress, tick = job.progress, run.process.request.tick
-        result = run.process.judge()
+        result = run.process.judge_result()
         summary, waiting = result.summary, result.waiting
         if summary is None:
             log.info("run was another process's", job=job.name, tick=tick.isoformat())
@@ -190,7 +190,7 @@ class Service:
 
     # ------------------------------------------------------------ signals
 
-    def _stop(self, why: str) -> None:
+    def _stop_runs(self, why: str) -> None:
         """Begin no more runs, and ask those under way to end; the second time end them at once."""
         self._stops += 1
         at_once = self._stops > 1
@@ -230,7 +230,7 @@ class Service:
             self._metrics.set_gauge("ready", job.name, job.is_ready(now))
             in_order = not job.has_wrong_files
             self._metrics.set_gauge("files_accepted", job.name, in_order)
-        return self._metrics.render()
+        return self._metrics.render_text()
 
 
 def _describe_trouble(job: ScheduledJob) -> str:

@@ -11,7 +11,7 @@ _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Health(Protocol):
+class HealthSource(Protocol):
     """What is asked, from other threads."""
 
     def ill(self) -> list[str]:
@@ -24,14 +24,14 @@ class Health(Protocol):
         """Its metrics in Prometheus' text format."""
 
 
-class Web:
+class WebServer:
     """Answers while it is open. Raises UsageError where the address cannot be had."""
 
     def __init__(
         self,
         host: str,
         port: int,
-        health: Health,
+        health: HealthSource,
     ) -> None:
         """`host`: a name or an address, IPv6 without brackets. `port`: 0 is any that is free."""
         shown = f"[{host}]" if ":" in host else host
@@ -64,18 +64,18 @@ class _Server(ThreadingHTTPServer):
         self,
         host: str,
         port: int,
-        health: Health,
+        health: HealthSource,
     ) -> None:
         if ":" in host:
             self.address_family = AF_INET6
-        super().__init__((host, port), _Request)
+        super().__init__((host, port), _RequestHandler)
         self.health = health
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever hangs up in the middle is no concern of ours."""
 
 
-class _Request(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10  # seconds that an idle connection is kept
     server: _Server
@@ -84,13 +84,13 @@ class _Request(BaseHTTPRequestHandler):
         path, _, _ = self.path.partition("?")
         health = self.server.health
         if path == "/metrics":
-            self._answer(200, health.metrics(), _METRICS)
+            self._send_answer(200, health.metrics(), _METRICS)
         elif path == "/healthz":
             self._answer_health(health.ill())
         elif path == "/readyz":
             self._answer_health(health.ill() + health.unready())
         else:
-            self._answer(404, "there are /healthz, /readyz and /metrics\n", _TEXT)
+            self._send_answer(404, "there are /healthz, /readyz and /metrics\n", _TEXT)
 
     do_HEAD = do_GET  # noqa: N815  # the library's name
 
@@ -103,11 +103,11 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer_health(self, faults: list[str]) -> None:
         if faults:
-            self._answer(503, "\n".join([*faults, ""]), _TEXT)
+            self._send_answer(503, "\n".join([*faults, ""]), _TEXT)
         else:
-            self._answer(200, "ok\n", _TEXT)
+            self._send_answer(200, "ok\n", _TEXT)
 
-    def _answer(
+    def _send_answer(
         self,
         status: int,
         text: str,

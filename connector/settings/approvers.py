@@ -16,7 +16,7 @@ from connector.errors import FileError
 from connector.model.limits import Limit, Limits
 from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
-from connector.settings.textfile import Fault, read_text, wrong
+from connector.settings.textfile import Fault, join_faults, read_text
 
 if TYPE_CHECKING:
     from connector.settings.job import LoadedJob
@@ -69,4 +69,4 @@ def _load_revoked_keys(path: Path) -> frozenset[PublicKey]:
 
 def _require_sound(path: Path, faults: Faults) -> None:
     if faults:
-        raise wrong(path, [Fault(line, 0, what) for line, what in faults])
+        raise join_faults(path, [Fault(line, 0, what) for line, what in faults])

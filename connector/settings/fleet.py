@@ -175,15 +175,15 @@ class LoadedFleet(Struct, frozen=True):
 
     def where(self, *keys: str | int) -> str:
         """Tell `path:line` of a key, for messages."""
-        return self.document.where(*keys)
+        return self.document.tell_place(*keys)
 
 
-def load(path: Path) -> LoadedFleet:
+def load_fleet(path: Path) -> LoadedFleet:
     """Read a fleet file. Raises FileError with every fault of the file and the line of each."""
     document = read_yaml(path)
     return LoadedFleet(path, check_document(FleetFile, document), document)
 
 
-def find(folder: Path, named: Path | None = None) -> LoadedFleet:
+def find_fleet(folder: Path, named: Path | None = None) -> LoadedFleet:
     """Load the fleet file that was named, else the one beside the job files. Raises FileError."""
-    return load(named or folder / NAME)
+    return load_fleet(named or folder / NAME)

@@ -33,7 +33,7 @@ from connector.settings.fields import (
     folder_of,
 )
 from connector.settings.ldap import LdapDirectory, LdifDirectory
-from connector.settings.mapping_file import locate
+from connector.settings.mapping_file import locate_mapping
 from connector.settings.operations import Audit, Log, Metrics, Notify, Serve
 from connector.settings.scim import ScimDirectory
 from connector.settings.shape import MisfitError, Strict, check_document
@@ -41,7 +41,7 @@ from connector.settings.textfile import Document, read_yaml
 
 
 def _check_pattern(text: str) -> str:
-    AgentPattern.parse(text)  # raises ValueError
+    AgentPattern.parse_text(text)  # raises ValueError
     return text
 
 
@@ -60,10 +60,10 @@ class Selective(Strict):
     """Write a SIP password that ten agents or more share."""
 
     @property
-    def agents(self) -> JobAgents:
+    def own_agents(self) -> JobAgents:
         """The agents that are the job's."""
-        only = map(AgentPattern.parse, self.only or ())
-        besides = map(AgentPattern.parse, self.besides or ())
+        only = map(AgentPattern.parse_text, self.only or ())
+        besides = map(AgentPattern.parse_text, self.besides or ())
         return JobAgents(list(only), list(besides))
 
 
@@ -143,7 +143,7 @@ def _check_mapping(named: str, info: ValidationInfo) -> str:
     if folder is None:
         return named
     try:
-        path, is_ready = locate(named, folder)
+        path, is_ready = locate_mapping(named, folder)
     except FileError as fault:
         raise MisfitError(fault.what) from None
     return named if is_ready else str(path)
@@ -232,7 +232,7 @@ class LoadedJob(Struct, frozen=True):
 
     def where(self, *keys: str | int) -> str:
         """Tell `path:line` of a key, for messages: `where("source", "app_key")`."""
-        return self.document.where(*keys)
+        return self.document.tell_place(*keys)
 
     @property
     def notify(self) -> Notify | None:
@@ -245,7 +245,7 @@ class LoadedJob(Struct, frozen=True):
         scheme, _, path = self.job.state.partition(":///")
         return Path(path) if scheme == "sqlite" else None
 
-    def past(self) -> "LoadedJob":
+    def widen_to_everybody(self) -> "LoadedJob":
         """Widen the job to users past its filter, to tell who is there.
 
         An LDAP reader goes past the base itself (`past`).
@@ -257,7 +257,7 @@ class LoadedJob(Struct, frozen=True):
         }
         return self._change_directory(everybody[self.job.directory.type])
 
-    def hurried(self, seconds: float) -> "LoadedJob":
+    def shorten_waits(self, seconds: float) -> "LoadedJob":
         """Shorten the job's waits for an answer to this, for what is not worth a wait."""
         keys = dict(self.job.directory)
         waits = {"timeout", "budget"} & keys.keys()
@@ -268,16 +268,16 @@ class LoadedJob(Struct, frozen=True):
         return replace(self, job=self.job.model_copy(update={"directory": directory}))
 
 
-def load(path: Path) -> LoadedJob:
+def load_job(path: Path) -> LoadedJob:
     """Read a job file. Raises FileError with every fault of the file and the line of each.
 
     The files that it names are there, but are not read: see `mapping_file.load`,
     `people_lists.load_pins`, `fields.resolve_secret`.
     """
-    return shaped(read_yaml(path))
+    return make_job(read_yaml(path))
 
 
-def shaped(document: Document) -> LoadedJob:
+def make_job(document: Document) -> LoadedJob:
     """Make a job from what its file says. Raises FileError."""
     path = document.path
     return LoadedJob(path.stem, path, check_document(Job, document), document)

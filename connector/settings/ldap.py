@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from connector.model.dn import covers, rdns
+from connector.model.dn import is_below, split_rdns
 from connector.settings.fields import (
     CaFile,
     KeyFile,
@@ -92,11 +92,13 @@ def _check_bases(bases: list[str], info: ValidationInfo) -> list[str]:
     is_one_level = info.data.get("scope") == "onelevel"
     for lower, upper in permutations(bases, 2):
         try:
-            name = rdns(upper)
-            is_below = rdns(lower) == name if is_one_level else covers(lower, name)
+            name = split_rdns(upper)
+            is_nested = is_below(lower, name)
+            if is_one_level:
+                is_nested = split_rdns(lower) == name
         except ValueError:  # the directory says what is wrong with it
             continue
-        if is_below:
+        if is_nested:
             raise MisfitError(
                 f"{lower} is not to be below {upper}: name the upper one alone"
             )

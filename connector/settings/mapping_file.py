@@ -28,7 +28,7 @@ from connector.model.mapping import (
     MatchRule,
     WhenAbsent,
 )
-from connector.model.spelling import meant
+from connector.model.spelling import suggest_name
 from connector.model.templates import AGENT_FIELDS, SECRET_FIELDS, Template
 from connector.settings.attribute_names import (
     fault_of_name,
@@ -48,9 +48,9 @@ from connector.settings.textfile import (
     Document,
     Fault,
     Loc,
+    join_faults,
     read_yaml,
     why_no_file,
-    wrong,
 )
 
 _PACKAGE: Final = Path(connector.__file__).parent
@@ -250,12 +250,12 @@ class AttributeShape(Strict):
         cls, owns: list[str] | None, info: ValidationInfo
     ) -> list[str] | None:
         templates = info.data.get("value", ())
-        pattern = patterns.joined(owns) if owns else None
+        pattern = patterns.join_patterns(owns) if owns else None
         for number, template in enumerate(templates, start=1):
-            if patterns.apart(pattern, patterns.of(template)):
+            if patterns.are_apart(pattern, patterns.pattern_of(template)):
                 of = "" if len(templates) == 1 else f"template {number} of "
                 what = f"does not cover what {of}value writes. Widen `owns`"
-                raise MisfitError(f"{patterns.said(pattern)!r} {what}")
+                raise MisfitError(f"{patterns.describe_pattern(pattern)!r} {what}")
         return owns
 
     @field_validator("secret")
@@ -303,7 +303,7 @@ class MappingShape(Strict):
     """What to do with values whose agent is gone. Default: report."""
 
 
-def locate(named: str, folder: Path) -> tuple[Path, bool]:
+def locate_mapping(named: str, folder: Path) -> tuple[Path, bool]:
     """Find a mapping, and tell whether it is a ready one.
 
     A bare name is a ready one, anything else a path from `folder`. Raises FileError, without
@@ -323,50 +323,50 @@ def _find_ready(name: str) -> Path:
     names = sorted(path.stem for path in home.glob("*.yaml"))
     if name in names:
         return home / f"{name}.yaml"
-    what = f"no ready mapping is called {name!r}{meant(name, names)}"
+    what = f"no ready mapping is called {name!r}{suggest_name(name, names)}"
     raise FileError(f"{what}; there are {', '.join(names)} (a path ends in .yaml)")
 
 
-def load(named: str, relative_to: Path) -> Mapping:
+def load_mapping(named: str, relative_to: Path) -> Mapping:
     """Read a mapping, by a ready one's name or a path. `relative_to` is the job file that names it.
 
     Raises FileError with every fault of the file and the line of each.
     """
     try:
-        path, _ = locate(named, relative_to.parent)
+        path, _ = locate_mapping(named, relative_to.parent)
     except FileError as fault:
         raise FileError(fault.what, where=str(relative_to)) from None
-    return shaped(read_yaml(path))
+    return make_mapping(read_yaml(path))
 
 
-def shaped(document: Document) -> Mapping:
+def make_mapping(document: Document) -> Mapping:
     """Make a mapping from what its file says. Raises FileError."""
     shape = check_document(MappingShape, document, _check_spellings(document))
     mapping = _make_mapping(shape, document)
     faults = list(_check_rules(mapping, document))
     if faults:
-        raise wrong(document.path, faults)
+        raise join_faults(document.path, faults)
     return mapping
 
 
 def _make_mapping(shape: MappingShape, document: Document) -> Mapping:
     rules = []
     for number, rule in enumerate(shape.match):
-        line = document.line("match", number, "directory")
+        line = document.find_line("match", number, "directory")
         rules.append(MatchRule(rule.agent, rule.directory, line))
     class_lines = {}
     for number, name in enumerate(shape.object_classes):
-        class_lines[name] = document.line("object_classes", number)
+        class_lines[name] = document.find_line("object_classes", number)
     attributes = []
     for name, attribute in shape.attributes.items():
         first, *more = attribute.value
         keys = {
             **dict(attribute),
             "value": first,
-            "owns": patterns.joined(attribute.owns) if attribute.owns else None,
+            "owns": patterns.join_patterns(attribute.owns) if attribute.owns else None,
             "when_absent": attribute.when_absent or shape.when_absent,
         }
-        line = document.line("attributes", name)
+        line = document.find_line("attributes", name)
         attributes.append(AttributeRule(name=name, line=line, more=tuple(more), **keys))
     return Mapping(
         match=tuple(rules),
@@ -389,7 +389,7 @@ def _check_rules(mapping: Mapping, document: Document) -> Iterator[Fault]:
     grouped = {name for group in mapping.groups for name in group}
     for rule in mapping.attributes:
         if rule.together and rule.name not in grouped:
-            line = document.line("attributes", rule.name, "together")
+            line = document.find_line("attributes", rule.name, "together")
             what = f"no other attribute is of the group {rule.together}"
             yield Fault(line, 0, f"attributes.{rule.name}.together: {what}")
 
@@ -401,7 +401,7 @@ def _check_spellings(document: Document) -> Iterator[Fault]:
     """
     first_names: dict[str, tuple[str, int]] = {}
     for loc, name in _list_names(document):
-        line = document.line(*loc)
+        line = document.find_line(*loc)
         first, first_line = first_names.setdefault(name.lower(), (name, line))
         if first != name:
             what = f"line {first_line} spells it {first}. Keep one spelling"

@@ -13,22 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from connector.matching.people import ExcludeList, Pin
-from connector.settings.textfile import Fault, read_text, wrong
+from connector.matching.people import AgentPin, ExcludeList
+from connector.settings.textfile import Fault, join_faults, read_text
 
 MAX_BYTES: Final = 64 << 20
 AGENT_COLUMNS: Final = ("accountCode", "workNo")
 COLUMNS: Final = (*AGENT_COLUMNS, "user")
 
 
-def load_pins(path: Path) -> tuple[Pin, ...]:
+def load_pins(path: Path) -> tuple[AgentPin, ...]:
     """Load the pins of a file.
 
     Its columns are `user` (id or name), and `accountCode` or `workNo`, or both. Raises
     FileError: a column, a cell or a quotation mark is wrong, or an agent is pinned twice.
     """
     faults: list[Fault] = []
-    pins: list[Pin] = []
+    pins: list[AgentPin] = []
     first_lines: dict[tuple[str, str | int], int] = {}
     for line, row in _read_rows(path, faults, of_pins=True):
         if not row["user"]:
@@ -41,9 +41,9 @@ def load_pins(path: Path) -> tuple[Pin, ...]:
             if first != line:
                 what = f"{column} {value} is pinned already, on line {first}"
                 faults.append(Fault(line, 0, what))
-        pins.append(Pin(agent["accountCode"], agent["workNo"], row["user"], line))
+        pins.append(AgentPin(agent["accountCode"], agent["workNo"], row["user"], line))
     if faults:
-        raise wrong(path, faults)
+        raise join_faults(path, faults)
     return tuple(pins)
 
 
@@ -65,7 +65,7 @@ def load_exclude_list(path: Path) -> ExcludeList:
                 listed[column].add(value)
                 lines.setdefault(value, line)
     if faults:
-        raise wrong(path, faults)
+        raise join_faults(path, faults)
     accounts, work_nos, users = map(frozenset, listed.values())
     return ExcludeList(accounts, work_nos, users, lines)
 

@@ -25,8 +25,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from connector.model.spelling import meant
-from connector.settings.textfile import Document, Fault, Loc, wrong
+from connector.model.spelling import suggest_name
+from connector.settings.textfile import Document, Fault, Loc, join_faults
 
 _LONGEST_WORD: Final = 40
 """Characters that are repeated of a word that is none of a choice."""
@@ -176,7 +176,7 @@ def check_document(
         errors = error.errors(include_url=False)
         faults += [_describe_error(shape, document, each) for each in errors]
     if faults:
-        raise wrong(document.path, faults)
+        raise join_faults(document.path, faults)
     return checked
 
 
@@ -199,7 +199,7 @@ def _describe_error(
     else:
         what = _describe_value(error)
     name = join_keys(named)
-    return Fault(document.line(*loc), 0, f"{name}: {what}" if name else what)
+    return Fault(document.find_line(*loc), 0, f"{name}: {what}" if name else what)
 
 
 def join_keys(loc: Loc) -> str:
@@ -271,4 +271,4 @@ def describe_choice(value: Any, choices: Sequence[str]) -> str:
     listed = ", ".join(choices)
     if not isinstance(value, str) or len(value) > _LONGEST_WORD:
         return f"must be one of {listed}"
-    return f"{value!r} is none of {listed}{meant(value, choices)}"
+    return f"{value!r} is none of {listed}{suggest_name(value, choices)}"

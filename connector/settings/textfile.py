@@ -37,7 +37,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from connector.errors import FileError
-from connector.model.spelling import meant
+from connector.model.spelling import suggest_name
 
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
@@ -78,7 +78,7 @@ class Fault(Struct, frozen=True, order=True):
     what: str
 
 
-def wrong(path: Path, faults: list[Fault]) -> FileError:
+def join_faults(path: Path, faults: list[Fault]) -> FileError:
     """Make one error of all faults of a file: `where` is the place of the first one.
 
     Each further fault has a line with its own place, like a compiler's output, so that editors
@@ -191,7 +191,7 @@ def why_no_file(path: Path) -> str | None:
         neighbours = []
         if path.parent.is_dir():
             neighbours = [each.name for each in path.parent.iterdir()]
-        return f"there is no file {path}{meant(path.name, neighbours)}"
+        return f"there is no file {path}{suggest_name(path.name, neighbours)}"
     except OSError as fault:
         return f"{path}: {fault.strerror}"
     if stat.S_ISREG(mode):
@@ -215,15 +215,15 @@ class Document(Struct, frozen=True):
         # the data may hold a secret that somebody wrote in clear
         return f"Document({str(self.path)!r})"
 
-    def line(self, *loc: str | int) -> int:
+    def find_line(self, *loc: str | int) -> int:
         """Find the line of a key or item, or of the nearest one above it that the file has."""
         while loc not in self.lines:
             loc = loc[:-1]
         return self.lines[loc]
 
-    def where(self, *loc: str | int) -> str:
+    def tell_place(self, *loc: str | int) -> str:
         """Tell the place of a key or item as `path:line`."""
-        return f"{self.path}:{self.line(*loc)}"
+        return f"{self.path}:{self.find_line(*loc)}"
 
 
 def read_yaml(path: Path) -> Document:
@@ -247,7 +247,7 @@ def parse_yaml(text: str, path: Path) -> Document:
     else:
         what = "must be keys and values, such as `key: value`"
         fault = Fault(builder.lines[()], 0, what)
-    raise wrong(path, [*builder.faults, fault])
+    raise join_faults(path, [*builder.faults, fault])
 
 
 class _DocumentBuilder:
@@ -268,10 +268,10 @@ class _DocumentBuilder:
             if isinstance(event, DocumentStartEvent):
                 if () in self.lines:
                     what = "a second document begins here; use one file for each"
-                    self._stop(Fault(self._last_line, 0, what))
+                    self.stop_reading(Fault(self._last_line, 0, what))
                 if event.version not in (None, (1, 2)):
                     what = "this file is read as YAML 1.2; remove the %YAML line"
-                    self._stop(Fault(1, 0, what))
+                    self.stop_reading(Fault(1, 0, what))
             elif isinstance(event, NodeEvent):
                 root = self._build_node(event, ())
         return root
@@ -295,10 +295,10 @@ class _DocumentBuilder:
             fault = Fault(self._last_line, 0, "this is not YAML 1.2")
         else:
             return
-        self._stop(fault)
+        self.stop_reading(fault)
 
-    def _stop(self, fault: Fault) -> NoReturn:
-        raise wrong(self._path, [*self.faults, fault])
+    def stop_reading(self, fault: Fault) -> NoReturn:
+        raise join_faults(self._path, [*self.faults, fault])
 
     def _add_fault(self, event: Any, what: str) -> None:
         mark = event.start_mark
@@ -319,7 +319,7 @@ class _DocumentBuilder:
             return self._build_scalar(event)
         if len(loc) >= MAX_DEPTH:
             what = f"nested more than {MAX_DEPTH} levels deep"
-            self._stop(Fault(event.start_mark.line + 1, 0, what))
+            self.stop_reading(Fault(event.start_mark.line + 1, 0, what))
         if isinstance(event, MappingStartEvent):
             return self._build_mapping(loc)
         return self._build_sequence(loc)
@@ -345,7 +345,7 @@ class _DocumentBuilder:
         is_word = isinstance(event, ScalarEvent) and event.value.isprintable()
         if not is_word or not 0 < len(event.value) <= MAX_KEY:
             self._add_fault(event, "a key must be a word or a quoted text")
-            raise wrong(self._path, self.faults)
+            raise join_faults(self._path, self.faults)
         self._build_node(event, ())
         return str(event.value)
 

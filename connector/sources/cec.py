@@ -24,13 +24,13 @@ from connector.errors import (
 )
 from connector.model import Secret, Tenant, text_of
 from connector.net import tls
-from connector.net.http import Answer, Channel, Limits, host_of_redirect
-from connector.net.quoting import looks_like, phrase
+from connector.net.http import ExchangeLimits, HttpAnswer, HttpChannel, host_of_redirect
+from connector.net.quoting import looks_like, name_status
 from connector.net.retry import TokenKeeper, seconds_to_wait
 from connector.runtime.log import log
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.envelopes import envelope_in
-from connector.sources.records import decode
+from connector.sources.records import decode_tenant
 
 SPELLINGS: Final = ("CC-Mangemant", "CC-Management")
 """How the vendor's pages spell one and the same part of the path."""
@@ -80,11 +80,15 @@ class CecSource:
 
     def read(self) -> Tenant:
         """Read the tenant, whole. Raises one of the kinds of `IncompleteRead`."""
-        with Exchange(self._settings, hide=self._hide, sleep=self._sleep) as exchange:
+        with CecExchange(
+            self._settings, hide=self._hide, sleep=self._sleep
+        ) as exchange:
             answer = self._query_agents(exchange)
-        return decode(answer.body, answer.where, self._hide, passwords=self._passwords)
+        return decode_tenant(
+            answer.body, answer.where, self._hide, passwords=self._passwords
+        )
 
-    def _query_agents(self, exchange: Exchange) -> Answer:
+    def _query_agents(self, exchange: CecExchange) -> HttpAnswer:
         path = self._settings.path
         answer = self._ask_with_token(exchange, path)
         other = _other_spelling(path)
@@ -97,7 +101,7 @@ class CecSource:
             first, path = answer, other
             answer = self._ask_with_token(exchange, path)
             if answer.status == 404:
-                both = f"{exchange.summarize(first)}, and {exchange.summarize(answer)} at {path}"
+                both = f"{exchange.summarize_answer(first)}, and {exchange.summarize_answer(answer)} at {path}"
                 raise IncompleteRead(
                     f"no agent query at either spelling of its path: {both}",
                     where=first.where,
@@ -107,7 +111,7 @@ class CecSource:
         log.info("agent query answered", path=path, octets=len(answer.body))
         return answer
 
-    def _ask_with_token(self, exchange: Exchange, path: str) -> Answer:
+    def _ask_with_token(self, exchange: CecExchange, path: str) -> HttpAnswer:
         """Ask with a token that the server takes; after one refusal, with a new token."""
         token_path = self._settings.token_path
         fetch = partial(_fetch_token, exchange, token_path, self._credentials)
@@ -118,18 +122,18 @@ class CecSource:
         log.warning("agent query refused, trying a new token", status=first.status)
         second = self._ask_once(exchange, path, self._token.get_token(fetch, token))
         if second.status in REFUSED:
-            said = exchange.summarize(first)
-            both = f"{said}; with a new token: {exchange.summarize(second)}"
+            said = exchange.summarize_answer(first)
+            both = f"{said}; with a new token: {exchange.summarize_answer(second)}"
             why = f"the agent query was refused: {both}"
             raise DeniedError(why, where=second.where)
         return second
 
     def _ask_once(
         self,
-        exchange: Exchange,
+        exchange: CecExchange,
         path: str,
         token: str,
-    ) -> Answer:
+    ) -> HttpAnswer:
         if token not in self._hide:
             self._hide.append(token)
         headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
@@ -146,7 +150,7 @@ def _other_spelling(path: str) -> str | None:
 # ---------------------------------------------------------------- requests
 
 
-class Exchange(Channel):
+class CecExchange(HttpChannel):
     """Requests to one server; a context manager.
 
     `hide`: every secret known so far, which no error text repeats.
@@ -163,8 +167,10 @@ class Exchange(Channel):
         self.hide = hide
         self._base = settings.url.rstrip("/")
         self._retries, self._sleep = settings.retries, sleep
-        limits = Limits(settings.timeout, settings.max_bytes, "source")
-        super().__init__(tls.context(settings.ca_file), settings.headers, limits)
+        limits = ExchangeLimits(settings.timeout, settings.max_bytes, "source")
+        super().__init__(
+            tls.open_tls_context(settings.ca_file), settings.headers, limits
+        )
 
     def send_patiently(
         self,
@@ -174,7 +180,7 @@ class Exchange(Channel):
         *,
         bound: int | None = None,
         content: bytes = b"",
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Return the answer, of any status; 429, 5xx and failed connections are tried again first.
 
         `bound`: octets of a token's body. Raises UnreachableError, UntrustedError,
@@ -186,7 +192,7 @@ class Exchange(Channel):
             attempt += 1
             is_last = attempt > self._retries
             try:
-                answer = self.exchange(
+                answer = self.exchange_once(
                     method, where, headers, content=content, bound=bound
                 )
             except UnreachableError as fault:
@@ -212,26 +218,26 @@ class Exchange(Channel):
         )
         self._sleep(wait)
 
-    def summarize(self, answer: Answer) -> str:
+    def summarize_answer(self, answer: HttpAnswer) -> str:
         """Tell the status, and what the body says in an envelope or looks like."""
         said = self.describe_envelope(answer)
         if said is None:
             said = looks_like(answer.body)
-        status = phrase(answer.status)
+        status = name_status(answer.status)
         if not said or said == "empty":
             return status
         return f"{status} ({said})"
 
-    def describe_envelope(self, answer: Answer) -> str | None:
+    def describe_envelope(self, answer: HttpAnswer) -> str | None:
         """Tell what the body says in an envelope; None if it is no JSON object."""
         envelope = envelope_in(answer.body)
         if envelope is None:
             return None
-        return envelope.describe(self.hide, answer.body)
+        return envelope.describe_error(self.hide, answer.body)
 
-    def make_error(self, answer: Answer, what: str) -> IncompleteRead:
+    def make_error(self, answer: HttpAnswer, what: str) -> IncompleteRead:
         """Make the error that an answer other than 200 is; `what` was asked."""
-        said = f"{what} was answered with {self.summarize(answer)}"
+        said = f"{what} was answered with {self.summarize_answer(answer)}"
         where = answer.where
         if answer.status in REFUSED:
             return DeniedError(said, where=where)
@@ -247,12 +253,14 @@ class Exchange(Channel):
 # ---------------------------------------------------------------- the token
 
 
-class _Token(Struct, rename="pascal"):
+class _TokenAnswer(Struct, rename="pascal"):
     access_token: Any = None
     expires: Any = None
 
 
-def _fetch_token(exchange: Exchange, path: str, credentials: bytes) -> tuple[str, int]:
+def _fetch_token(
+    exchange: CecExchange, path: str, credentials: bytes
+) -> tuple[str, int]:
     """Fetch a new token, and how many seconds it lasts.
 
     Raises DeniedError, or another kind of IncompleteRead.
@@ -266,14 +274,14 @@ def _fetch_token(exchange: Exchange, path: str, credentials: bytes) -> tuple[str
     return _read_token(exchange, answer)
 
 
-def _read_token(exchange: Exchange, answer: Answer) -> tuple[str, int]:
+def _read_token(exchange: CecExchange, answer: HttpAnswer) -> tuple[str, int]:
     """Read the token, and how many seconds it lasts.
 
     No text of this answer but an envelope's is ever shown, for it may hold a token.
     """
     where = answer.where
     try:
-        answered = msgspec.json.decode(answer.body, type=_Token)
+        answered = msgspec.json.decode(answer.body, type=_TokenAnswer)
     except NOT_JSON:
         answered = None
     if answered is None:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from connector.errors import NOT_JSON
-from connector.net.quoting import shown, spellings
+from connector.net.quoting import list_spellings, quote_safely
 
 SUCCESS: Final = (None, "0", 0)
 _PASSWORDS: Final = re.compile(
@@ -29,7 +29,7 @@ _PASSWORDS: Final = re.compile(
 _NAMED: Final = re.compile("pwd|passw", re.IGNORECASE)
 
 
-class _Pair(Struct, frozen=True):
+class _CodeAndText(Struct, frozen=True):
     """A code and a text, each with the name of its member; None where it is absent."""
 
     code_name: str
@@ -38,7 +38,7 @@ class _Pair(Struct, frozen=True):
     text: Any
 
 
-class Envelope(Struct, rename="camel"):
+class ErrorEnvelope(Struct, rename="camel"):
     """The members that any answer may have; each is read for itself, so that a faulty one spoils nothing else."""
 
     result_code: Raw = Raw()
@@ -51,12 +51,12 @@ class Envelope(Struct, rename="camel"):
     exception_info: Raw = Raw()
 
     @property
-    def success(self) -> bool:
+    def is_success(self) -> bool:
         """Whether no code says otherwise; an envelope without any code says nothing."""
         codes = [pair.code for pair in self._list_pairs()]
         return all(code in SUCCESS and not isinstance(code, bool) for code in codes)
 
-    def describe(self, hide: Collection[str] = (), body: bytes = b"") -> str:
+    def describe_error(self, hide: Collection[str] = (), body: bytes = b"") -> str:
         """Tell codes and texts in one line, such as `resultCode 01: no such tenant`.
 
         It is empty where there are none. It repeats neither `hide` nor a password that stands
@@ -66,7 +66,7 @@ class Envelope(Struct, rename="camel"):
         hidden = [*hide, *_find_repeated_passwords(pairs, body)]
         parts = []
         for pair in pairs:
-            code, text = shown(pair.code, hide), shown(pair.text, hidden)
+            code, text = quote_safely(pair.code, hide), quote_safely(pair.text, hidden)
             if code and text:
                 parts.append(f"{pair.code_name} {code}: {text}")
             elif code:
@@ -76,7 +76,7 @@ class Envelope(Struct, rename="camel"):
                 parts.append(f"{pair.text_name}: {text}")
         return "; ".join(parts)
 
-    def _list_pairs(self) -> list[_Pair]:
+    def _list_pairs(self) -> list[_CodeAndText]:
         members = (
             ("resultCode", self.result_code, "resultMessage", self.result_message),
             ("returnCode", self.return_code, "description", self.description),
@@ -84,33 +84,33 @@ class Envelope(Struct, rename="camel"):
             ("errorCode", self.error_code, "exceptionInfo", self.exception_info),
         )
         return [
-            _Pair(code_name, value(code), text_name, value(text))
+            _CodeAndText(code_name, read_member(code), text_name, read_member(text))
             for code_name, code, text_name, text in members
         ]
 
 
-def _find_repeated_passwords(pairs: list[_Pair], body: bytes) -> list[str]:
+def _find_repeated_passwords(pairs: list[_CodeAndText], body: bytes) -> list[str]:
     """Find the passwords of the answer that one of these texts repeats, in any spelling."""
     said = "\n".join(f"{pair.code}\n{pair.text}" for pair in pairs).casefold()
 
     def is_repeated(password: str) -> bool:
-        return any(spelt.casefold() in said for spelt in spellings(password))
+        return any(spelt.casefold() in said for spelt in list_spellings(password))
 
     passwords = {*_find_passwords(body)} - {""}
     return list(filter(is_repeated, passwords))
 
 
-def envelope_in(body: bytes) -> Envelope | None:
+def envelope_in(body: bytes) -> ErrorEnvelope | None:
     """Read the envelope of an answer, if its body is a JSON object at all."""
     try:
-        return msgspec.json.decode(body, type=Envelope)
+        return msgspec.json.decode(body, type=ErrorEnvelope)
     except NOT_JSON:
         return None
 
 
 def _find_passwords(body: bytes) -> Iterator[str]:
     """Yield the texts and numbers of members that are named like a password, and of their parts."""
-    found = [value(Raw(match[1])) for match in _PASSWORDS.finditer(body)]
+    found = [read_member(Raw(match[1])) for match in _PASSWORDS.finditer(body)]
 
     def collect_members(pairs: list[tuple[str, Any]]) -> list[Any]:
         for name, held in pairs:
@@ -131,7 +131,7 @@ def _find_passwords(body: bytes) -> Iterator[str]:
             yield str(held)
 
 
-def value(raw: Raw) -> Any:
+def read_member(raw: Raw) -> Any:
     """Read a member; None where it is absent or null, infinity where it is too large a number."""
     if not raw:
         return None

@@ -13,7 +13,7 @@ from connector.errors import (
 )
 from connector.model import Tenant
 from connector.settings.textfile import open_regular
-from connector.sources.records import decode
+from connector.sources.records import decode_tenant
 
 
 class FileSource:
@@ -50,6 +50,6 @@ class FileSource:
                 f"longer than source.max_bytes ({self._max_bytes})", where=where
             )
         try:
-            return decode(body, where, passwords=self._passwords)
+            return decode_tenant(body, where, passwords=self._passwords)
         except MalformedError as fault:
             raise MalformedFileError(fault.what, where=fault.where) from None

@@ -38,10 +38,10 @@ class OnceSource:
         self._source = source
 
     def read(self) -> Tenant:
-        return self._tenant
+        return self._first_read
 
     @cached_property
-    def _tenant(self) -> Tenant:
+    def _first_read(self) -> Tenant:
         return self._source.read()
 
 
@@ -53,7 +53,7 @@ class PartOfSource:
         self._agents = agents
 
     def read(self) -> Tenant:
-        return self._agents.of(self._source.read())
+        return self._agents.mark_others(self._source.read())
 
 
 class UnknownSecretsSource:

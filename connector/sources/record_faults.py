@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from connector.errors import NOT_JSON
-from connector.model import Agent, Invalid, Secret
+from connector.model import Agent, InvalidRecord, Secret
 
 FIELDS: Final = ("workNo", "accountCode", "sipAccount", "sipPwd")
 """The members of a record that are read."""
@@ -37,7 +37,7 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
-def examine(raw: Raw, number: int) -> Agent | Invalid:
+def examine_record(raw: Raw, number: int) -> Agent | InvalidRecord:
     """Read a record that does not fit, `number` from 1.
 
     It is an `Agent` if it can be tolerated, else an `Invalid` with every reason.
@@ -46,16 +46,18 @@ def examine(raw: Raw, number: int) -> Agent | Invalid:
     try:
         fields = msgspec.json.decode(octets)
     except NOT_JSON:
-        return Invalid(number, "the record has a number that is too large")
+        return InvalidRecord(number, "the record has a number that is too large")
     if not isinstance(fields, dict):
-        return Invalid(number, f"the record is {_KINDS[type(fields)]}, not an object")
+        return InvalidRecord(
+            number, f"the record is {_KINDS[type(fields)]}, not an object"
+        )
     faults = _find_repeated(octets, fields)
     work_no = _read_work_no(fields, faults)
     account_code = _read_text(fields, "accountCode", faults)
     sip_account = _read_text(fields, "sipAccount", faults)
     sip_pwd = _read_text(fields, "sipPwd", faults)
     if work_no is None or faults:
-        return Invalid(number, "; ".join(faults), work_no, account_code)
+        return InvalidRecord(number, "; ".join(faults), work_no, account_code)
     return Agent(
         work_no,
         without_blanks(account_code),
@@ -79,7 +81,7 @@ def _find_repeated(octets: bytes, fields: Mapping[str, Any]) -> list[str]:
     return [f"{name} occurs twice" for name in FIELDS if names.count(name) > 1]
 
 
-def character_fault(text: str) -> str | None:
+def find_character_fault(text: str) -> str | None:
     """Find a control character, a separator of lines, or half a surrogate pair.
 
     Tells which, and where (from 1).
@@ -96,7 +98,7 @@ def character_fault(text: str) -> str | None:
     return f"the {kind} U+{ord(found[0]):04X} at character {place}"
 
 
-def service_ip(held: Any, notes: list[str]) -> str | None:
+def read_service_ip(held: Any, notes: list[str]) -> str | None:
     """Read the tenant's `sipServiceIp`: a string of up to 50 characters.
 
     A faulty one counts as absent, with a note.
@@ -107,7 +109,7 @@ def service_ip(held: Any, notes: list[str]) -> str | None:
         fault = f"is {_KINDS[type(held)]}, not a string"
     elif len(held) > 50:  # the vendor's bound
         fault = f"has {len(held)} characters; 50 are allowed"
-    elif character_fault(held) or any(letter.isspace() for letter in held):
+    elif find_character_fault(held) or any(letter.isspace() for letter in held):
         fault = "holds white space or a control character"
     else:
         return held
@@ -115,7 +117,7 @@ def service_ip(held: Any, notes: list[str]) -> str | None:
     return None
 
 
-def service_port(held: Any, notes: list[str]) -> str | None:
+def read_service_port(held: Any, notes: list[str]) -> str | None:
     """Read the tenant's `sipServicePort`, 1 to 65535 as a number or in digits.
 
     It is text without leading zeros. A faulty one counts as absent, with a note.
@@ -165,7 +167,7 @@ def _read_text(fields: Mapping[str, Any], name: str, faults: list[str]) -> str |
         fault = f"is {_KINDS[type(held)]}, not a string"
     elif len(held) > MAX_CHARACTERS:
         fault = f"has {len(held)} characters, and {MAX_CHARACTERS} are allowed"
-    elif unwelcome := character_fault(held):
+    elif unwelcome := find_character_fault(held):
         fault = f"holds {unwelcome}"
     else:
         return held

@@ -25,17 +25,17 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from connector.errors import MalformedError
-from connector.model import Agent, Invalid, Secret, Tenant
+from connector.model import Agent, InvalidRecord, Secret, Tenant
 from connector.model.nesting import too_deep
 from connector.net.quoting import looks_like
-from connector.sources.envelopes import Envelope, value
+from connector.sources.envelopes import ErrorEnvelope, read_member
 from connector.sources.record_faults import (
     DIGITS,
     MAX_CHARACTERS,
     STAND_IN,
-    examine,
-    service_ip,
-    service_port,
+    examine_record,
+    read_service_ip,
+    read_service_port,
     without_blanks,
 )
 
@@ -65,7 +65,7 @@ Digits = Annotated[str, Meta(max_length=MAX_CHARACTERS, pattern=DIGITS)]
 Number = Annotated[int, Meta(gt=0)]
 
 
-class _Record(Struct, gc=False, rename="camel"):
+class _FittingRecord(Struct, gc=False, rename="camel"):
     """A record that fits."""
 
     work_no: Number | Digits
@@ -77,10 +77,10 @@ class _Record(Struct, gc=False, rename="camel"):
         return "<record>"  # it holds a password
 
 
-R = TypeVar("R", _Record, Raw)
+R = TypeVar("R", _FittingRecord, Raw)
 
 
-class _Answer(Envelope, Generic[R], rename="camel"):
+class _AgentAnswer(ErrorEnvelope, Generic[R], rename="camel"):
     """An answer: with its records, or with the octets of each."""
 
     sip_service_ip: Raw = Raw()
@@ -88,14 +88,14 @@ class _Answer(Envelope, Generic[R], rename="camel"):
     agents: list[R] | None = None
 
 
-AnyAnswer = _Answer[_Record] | _Answer[Raw]
+AnyAnswer = _AgentAnswer[_FittingRecord] | _AgentAnswer[Raw]
 
 
-class _Agents(Struct):
+class _RawAgents(Struct):
     agents: Raw = Raw()
 
 
-def decode(
+def decode_tenant(
     body: bytes,
     where: str,
     hide: Collection[str] = (),
@@ -114,8 +114,8 @@ def decode(
     _refuse_error(answer, where, hide, text)
     agents, invalid = _read_records(answer, passwords=passwords)
     notes: list[str] = []
-    ip = service_ip(value(answer.sip_service_ip), notes)
-    port = service_port(value(answer.sip_service_port), notes)
+    ip = read_service_ip(read_member(answer.sip_service_ip), notes)
+    port = read_service_port(read_member(answer.sip_service_port), notes)
     return Tenant(agents, invalid, ip, port, notes)
 
 
@@ -124,29 +124,29 @@ def decode(
 
 def _read_records(
     answer: AnyAnswer, *, passwords: bool
-) -> tuple[list[Agent], list[Invalid]]:
+) -> tuple[list[Agent], list[InvalidRecord]]:
     """Read each record. They leave the answer, so that records and agents are not held twice."""
     records = [*(answer.agents or ())]
     answer.agents = None
     agents: list[Agent] = []
-    invalid: list[Invalid] = []
+    invalid: list[InvalidRecord] = []
     number = 0
     records.reverse()
     while records:
         number += 1
         record = records.pop()
-        if isinstance(record, _Record):
+        if isinstance(record, _FittingRecord):
             agents.append(_make_agent(record, passwords=passwords))
             continue
-        judged = examine(record, number)
-        if isinstance(judged, Invalid):
+        judged = examine_record(record, number)
+        if isinstance(judged, InvalidRecord):
             invalid.append(judged)
         else:
             agents.append(judged if passwords else replace(judged, sip_pwd=None))
     return agents, invalid
 
 
-def _make_agent(record: _Record, *, passwords: bool) -> Agent:
+def _make_agent(record: _FittingRecord, *, passwords: bool) -> Agent:
     return Agent(
         int(record.work_no),
         without_blanks(record.account_code or None),
@@ -155,7 +155,7 @@ def _make_agent(record: _Record, *, passwords: bool) -> Agent:
     )
 
 
-def _count_members(records: Sequence[_Record]) -> Mapping[str, int]:
+def _count_members(records: Sequence[_FittingRecord]) -> Mapping[str, int]:
     """Count how many of these records have each member."""
     return {
         "workNo": len(records),
@@ -240,16 +240,18 @@ def _parse_members(text: bytes) -> AnyAnswer:
     if not _may_hold_unwelcome(text):
         # a record that does not fit is looked at by itself
         with suppress(msgspec.ValidationError):
-            answer = msgspec.json.decode(text, type=_Answer[_Record])
+            answer = msgspec.json.decode(text, type=_AgentAnswer[_FittingRecord])
             if _names_each_once(text, _count_members(answer.agents or [])):
                 return answer
-    return msgspec.json.decode(text, type=_Answer[Raw])
+    return msgspec.json.decode(text, type=_AgentAnswer[Raw])
 
 
 def _find_fault(answer: AnyAnswer, text: bytes) -> str:
     objects = 0  # records that open a brace
     for record in answer.agents or ():
-        if isinstance(record, _Record) or bytes(record).lstrip().startswith(b"{"):
+        if isinstance(record, _FittingRecord) or bytes(record).lstrip().startswith(
+            b"{"
+        ):
             objects += 1
     if too_deep(text, LEVELS, ordinary=objects):
         return _TOO_DEEP
@@ -261,13 +263,13 @@ def _find_repeated_member(text: bytes) -> str:
 
     What stands in the last `agents` is left out.
     """
-    last = msgspec.json.decode(text, type=_Agents).agents
+    last = msgspec.json.decode(text, type=_RawAgents).agents
     rest = text
     if last:
         rest = text.replace(last, b"null", 1)
     pairs = json.loads(rest, object_pairs_hook=list, parse_int=str)
     names = [name for name, _ in pairs]
-    for name in _Answer.__struct_encode_fields__:
+    for name in _AgentAnswer.__struct_encode_fields__:
         if names.count(name) > 1:
             return f"the answer has {name} twice"
     return ""
@@ -294,9 +296,9 @@ def _refuse_error(
     hide: Collection[str],
     body: bytes,
 ) -> None:
-    if answer.agents is not None and answer.success:
+    if answer.agents is not None and answer.is_success:
         return
-    said = answer.describe(hide, body)
+    said = answer.describe_error(hide, body)
     if answer.agents is not None:
         why = f"agents together with an error, so perhaps incomplete: {said}"
     elif said:

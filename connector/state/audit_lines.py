@@ -40,7 +40,7 @@ _OLD_LINES: Final = (
 )
 
 
-class Head(Struct, frozen=True):
+class ChainHead(Struct, frozen=True):
     """The last line of a job's audit."""
 
     number: int = 0
@@ -121,7 +121,7 @@ class AuditLines:
         rows = []
         for record in records:
             text = _encode_line(record, head)
-            head = Head(head.number + 1, digest_line(text))
+            head = ChainHead(head.number + 1, digest_line(text))
             user = record["user"]["id"] if "user" in record else ""
             rows.append((self._job, head.number, record["time"], user, text))
         if rows:
@@ -131,22 +131,22 @@ class AuditLines:
             )
             self._note_head(transaction, head)
 
-    def deliver(self) -> None:
+    def deliver_made_lines(self) -> None:
         """What was made is durable now: take it to its places. Raises nothing."""
         if self._auditor is not None:
             self._auditor.deliver_lines()
 
-    def secure(self) -> None:
+    def secure_made_lines(self) -> None:
         """Make sure of it before a run is said to have ended. Raises nothing."""
         if self._auditor is not None:
             self._auditor.secure_lines()
 
-    def follow_file(self, head: Head) -> None:
+    def follow_file(self, head: ChainHead) -> None:
         """Go on from the last line of a file: the state is new, and knows no line."""
         with self._database.writing() as transaction:
             self._note_head(transaction, head)
 
-    def _note_head(self, transaction: Transaction, head: Head) -> None:
+    def _note_head(self, transaction: Transaction, head: ChainHead) -> None:
         transaction.execute(
             "insert into audits (job, number, digest) values (?, ?, ?) "
             "on conflict (job) do update set number = excluded.number, digest = excluded.digest",
@@ -160,13 +160,13 @@ class AuditLines:
 
     # ------------------------------------------------------------ what is kept
 
-    def read_head(self, job: str) -> Head:
+    def read_head(self, job: str) -> ChainHead:
         """The last line that was made for this job."""
         for number, digest in self._database.rows(
             "select number, digest from audits where job = ?", job
         ):
-            return Head(number, digest)
-        return Head()
+            return ChainHead(number, digest)
+        return ChainHead()
 
     def read_lines(self, job: str, after: int = 0) -> Iterator[list[AuditLine]]:
         """The lines that the state keeps above this number, in order, some at a time."""
@@ -201,7 +201,7 @@ def prune_lines(transaction: Transaction, job: str, before: str) -> None:
 # ---------------------------------------------------------------- the chain
 
 
-class Place(Struct, frozen=True):
+class ChainPlace(Struct, frozen=True):
     """The place of a line in the chain of its job, as the line says."""
 
     job: str
@@ -210,10 +210,10 @@ class Place(Struct, frozen=True):
     """`sha256:` and the digest of the line before; None: it is the first."""
 
 
-def read_place(text: str | bytes) -> Place | None:
+def read_place(text: str | bytes) -> ChainPlace | None:
     """The place that a line says; None: it says none."""
     try:
-        return msgspec.json.decode(text, type=Place)
+        return msgspec.json.decode(text, type=ChainPlace)
     except (ValueError, RecursionError):
         return None
 
@@ -224,7 +224,7 @@ def digest_line(text: str | bytes) -> str:
     return hashlib.sha256(octets).hexdigest()
 
 
-def _encode_line(record: Record, head: Head) -> str:
+def _encode_line(record: Record, head: ChainHead) -> str:
     """The line of a record that follows this one."""
     prev = f"sha256:{head.digest}" if head.number else None
     chained = record | {"number": head.number + 1, "prev": prev}

@@ -19,9 +19,9 @@ from connector.state.database import (
     find_column,
     find_value,
 )
-from connector.state.documents import WITHDRAW, Documents, read_drawn
+from connector.state.documents import WITHDRAW, FleetDocuments, read_drawn
 from connector.state.forgetting import Forgetting
-from connector.state.history import History, Holds
+from connector.state.history import Holds, RunHistory
 from connector.state.journal_rows import Sealer, find_unopened, read_steps
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import (
@@ -60,7 +60,7 @@ _OF_DIRECTORIES: Final = ("runs", "ownership", "notes", "facts")
 # ------------------------------------------------------------ what it holds
 
 
-class Extent(Struct, frozen=True):
+class StateSize(Struct, frozen=True):
     """How large a state is, all jobs together."""
 
     state: str
@@ -71,11 +71,11 @@ class Extent(Struct, frozen=True):
     """Octets that hold nothing, and are used again."""
 
 
-class Contents(Struct, frozen=True):
+class StateContents(Struct, frozen=True):
     """What a state holds of a job."""
 
     job: str
-    extent: Extent
+    extent: StateSize
     directories: list[str]
     oldest: str | None
     """When its oldest run began."""
@@ -93,16 +93,16 @@ class StateCare(Holds):
 
     _database: Database
 
-    def contents(self, job: str) -> Contents:
+    def read_contents(self, job: str) -> StateContents:
         """What it holds of a job."""
         database = self._database
         ((oldest, newest),) = database.rows(
             "select min(started), max(started) from runs where job = ?", job
         )
-        hold = self.held(job)
-        return Contents(
+        hold = self.read_hold(job)
+        return StateContents(
             job,
-            Extent(database.where, database.version(), *database.size()),
+            StateSize(database.where, database.version(), *database.size()),
             find_directories(database, job),
             oldest,
             newest,
@@ -114,7 +114,7 @@ class StateCare(Holds):
             },
         )
 
-    def faults(self, job: str, sealer: Sealer) -> list[str]:
+    def find_faults(self, job: str, sealer: Sealer) -> list[str]:
         """What is wrong with it, as far as this job needs it; each fault is a sentence without its end.
 
         Raises StateError where it cannot be read at all.
@@ -143,11 +143,11 @@ class StateCare(Holds):
         """Write a whole copy to a new file, while others go on. Raises UsageError, OutputError."""
         self._database.back_up(path)
 
-    def pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
+    def make_pruning(self, job: str, before: str, *, audited: bool) -> Pruning:
         """Taking out runs of a job that ended before a time. `audited`: its audit is a file."""
         return Pruning(self._database, job, before, audited=audited)
 
-    def forgetting(self, job: str, *, audited: bool) -> Forgetting:
+    def make_forgetting(self, job: str, *, audited: bool) -> Forgetting:
         """Taking a person out of what is known of a job; `audited` as above."""
         return Forgetting(self._database, job, audited=audited)
 
@@ -161,7 +161,7 @@ class StateCare(Holds):
         return self._database.lease(directory, job)
 
     @contextmanager
-    def leases(self, job: str, *also: str) -> Iterator[None]:
+    def hold_directories(self, job: str, *also: str) -> Iterator[None]:
         """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
         wrote = find_column(
             self._database, "select distinct directory from runs where job = ?", job
@@ -173,7 +173,7 @@ class StateCare(Holds):
 
     # ------------------------------------------------------------ which job it is
 
-    def identity(self, job: str) -> JobIdentity | None:
+    def read_identity(self, job: str) -> JobIdentity | None:
         """The job as it was applied last; None: it never was."""
         noted = read_fact(self._database, "identity", job)
         if noted is not None:
@@ -189,7 +189,7 @@ class StateCare(Holds):
         with self._database.writing() as transaction:
             note_fact(transaction, "identity", identity, job)
 
-    def users_of(self, job: str) -> int:
+    def count_users(self, job: str) -> int:
         """How many users hold something that this job wrote."""
         return int(
             find_value(
@@ -197,23 +197,23 @@ class StateCare(Holds):
             )
         )
 
-    def rename(self, job: str, new: str) -> int:
+    def rename_job(self, job: str, new: str) -> int:
         """Give all that is known of a job to another name; to how many users it wrote.
 
         Raises BusyError where a run holds a directory of the job; UsageError where there is
         nothing to move, or the new name has something of its own; OnHoldError for a job on
         hold, whose old name would be free of it.
         """
-        with self.leases(job):
+        with self.hold_directories(job):
             if not self._is_known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._is_known(new):
                 why = f"the state already has a job {new!r}. Choose another name"
                 raise UsageError(why, where="NEW")
-            if held := self.held(job):
+            if held := self.read_hold(job):
                 why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
                 raise OnHoldError(why, where=job)
-            users = self.users_of(job)
+            users = self.count_users(job)
             with self._database.writing() as transaction:
                 # plans say the old name; plans alone make no job known
                 transaction.execute(
@@ -235,14 +235,14 @@ class StateCare(Holds):
             if table != "documents"
         )
 
-    def move(self, job: str, directory: str, now: JobIdentity) -> None:
+    def move_job(self, job: str, directory: str, now: JobIdentity) -> None:
         """Let a job be what it is now, with all that is known of it in the `directory` of before. Raises BusyError.
 
         Nothing is moved where something is known of the job in its new directory. Saved plans
         are of before, and go. What was secret there is secret here too.
         """
         new = now.directory
-        with self.leases(job, new):
+        with self.hold_directories(job, new):
             there = self._database.rows(
                 "select 1 from runs where job = ? and directory = ? limit 1", job, new
             )
@@ -267,15 +267,15 @@ def _find_readings(
         database, "select id from runs where job = ? order by number", job
     ):
         yield partial(_read_run, database, run, sealer)
-    yield partial(History(database).runs, job)
+    yield partial(RunHistory(database).list_runs, job)
     yield partial(deque, read_drawn(database, job), 0)
-    documents = Documents(database)
-    yield partial(deque, map(documents.read, documents.every(job)), 0)
-    yield Ticks(database, job).last
+    documents = FleetDocuments(database)
+    yield partial(deque, map(documents.read_plan, documents.read_all(job)), 0)
+    yield Ticks(database, job).read_last
     for directory in find_directories(database, job):
         memory = DirectoryMemory(database, directory, job)
-        yield from (memory.looked, memory.refused)
-        yield partial(deque, memory.owned(), 0)
+        yield from (memory.read_last_look, memory.read_refused)
+        yield partial(deque, memory.read_owned(), 0)
 
 
 def _read_run(database: Database, run: str, sealer: Sealer) -> None:

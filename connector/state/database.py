@@ -81,11 +81,11 @@ class Transaction:
 
     def execute(self, sql: str, values: Row = ()) -> None:
         """One statement."""
-        self._cursor.execute(self._translated(sql), storable(values))
+        self._cursor.execute(self._translated(sql), make_storable(values))
 
     def executemany(self, sql: str, rows: Iterable[Row]) -> None:
         """One statement for every row."""
-        self._cursor.executemany(self._translated(sql), map(storable, rows))
+        self._cursor.executemany(self._translated(sql), map(make_storable, rows))
 
 
 class Database(Protocol):
@@ -155,7 +155,7 @@ def encode_text(value: object) -> str:
 
 
 @contextmanager
-def sound(database: Database, what: str) -> Iterator[None]:
+def reading_kept(database: Database, what: str) -> Iterator[None]:
     """Read what was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
     try:
         yield
@@ -173,11 +173,11 @@ def decode_kept(
     database: Database, text: str | bytes, kind: type[Kept], what: str
 ) -> Kept:
     """Read JSON that was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
-    with sound(database, what):
+    with reading_kept(database, what):
         return json.decode(text, type=kind)
 
 
-def storable(row: Row) -> Row:
+def make_storable(row: Row) -> Row:
     """A row with nothing in it that a database cannot store: NUL, and halves of surrogate pairs, are spelt out."""
     return [_spell_out(each) if isinstance(each, str) else each for each in row]
 
@@ -199,7 +199,7 @@ def rows_of_users(
         )
 
 
-def restored(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def restore_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row as it was before `storable`."""
     return tuple(_restore_text(each) if isinstance(each, str) else each for each in row)
 
@@ -269,7 +269,7 @@ TABLES_SQL: Final = """
 TABLES: Final = tuple(re.findall(r"create table (\w+)", TABLES_SQL))
 
 
-def migrate(database: Database) -> None:
+def migrate_tables(database: Database) -> None:
     """Bring the tables up to date. Raises StateError, also for tables of another version that this one cannot read."""
     if _read_version(database) == FORMAT:
         return

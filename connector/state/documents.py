@@ -15,10 +15,10 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from connector.errors import DamagedError, RefusedError, StateError
-from connector.model import Drawn, Plan
-from connector.model.digests import readable
-from connector.reports.document import parse, render
-from connector.runtime.clock import stamp
+from connector.model import EarlierPlan, Plan
+from connector.model.digests import make_readable
+from connector.reports.document import parse_plan, render
+from connector.runtime.clock import format_now
 from connector.state.database import (
     Database,
     Transaction,
@@ -26,7 +26,7 @@ from connector.state.database import (
     encode_text,
     find_column,
     find_value,
-    sound,
+    reading_kept,
     write_one,
 )
 from connector.state.history import NEXT, UNDOS
@@ -52,7 +52,7 @@ WITHDRAW: Final = "delete from documents where job = ? and kind = 'plan'"
 # ------------------------------------------------------------ documents of a fleet's runs
 
 
-class Document(Struct, frozen=True):
+class KeptDocument(Struct, frozen=True):
     """The document of a plan, as it waits, or with the outcomes of its apply: a report."""
 
     id: str
@@ -64,23 +64,23 @@ class Document(Struct, frozen=True):
     """For which it was saved; empty where the state does not know that plan any more."""
 
 
-class Documents:
+class FleetDocuments:
     """The documents of all jobs. All of its methods raise StateError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def waiting(self, job: str) -> Document | None:
+    def find_waiting(self, job: str) -> KeptDocument | None:
         """The plan of a job that waits; None: there is none."""
         unspent = "id not in (select id from runs where result in ('done', 'part'))"
         query = f"{_DOCUMENT} and kind = 'plan' and {unspent}"
         return next(self._read_rows(query, job), None)
 
-    def named(self, job: str, id_: str) -> Document | None:
+    def find_document(self, job: str, id_: str) -> KeptDocument | None:
         """The document with this id, a plan or a report; None: the job has none."""
         return next(self._read_rows(f"{_DOCUMENT} and id = ?", job, id_), None)
 
-    def every(self, job: str) -> Iterator[Document]:
+    def read_all(self, job: str) -> Iterator[KeptDocument]:
         """All documents of a job, one after the other: they may be large."""
         for id_ in find_column(
             self._database,
@@ -89,7 +89,7 @@ class Documents:
         ):
             yield from self._read_rows(f"{_DOCUMENT} and id = ?", job, id_)
 
-    def keep(self, plan: Plan, octets: bytes) -> None:
+    def keep_plan(self, plan: Plan, octets: bytes) -> None:
         """Keep the document of a plan. It waits in place of the job's plan before.
 
         Raises StateError also where another process keeps one of this job at the same time.
@@ -104,7 +104,7 @@ class Documents:
             transaction.execute(f"{WITHDRAW} and id = ?", (plan.job, plan.id))
             _put_octets(transaction, "report", plan, octets)
 
-    def withdraw(self, job: str, plan: str | None = None) -> None:
+    def withdraw_plan(self, job: str, plan: str | None = None) -> None:
         """No plan of this job waits any more; or this one does not, and no apply takes it."""
         if plan is None:
             write_one(self._database, WITHDRAW, job)
@@ -112,12 +112,12 @@ class Documents:
             rejected = "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
             write_one(self._database, rejected, job, plan)
 
-    def read(self, document: Document) -> Plan:
+    def read_plan(self, document: KeptDocument) -> Plan:
         """The plan of a document, as `planfile.load` gives it."""
-        with sound(self._database, "a kept document"):
-            return parse(document.octets)
+        with reading_kept(self._database, "a kept document"):
+            return parse_plan(document.octets)
 
-    def _read_rows(self, query: str, *values: str) -> Iterator[Document]:
+    def _read_rows(self, query: str, *values: str) -> Iterator[KeptDocument]:
         for id_, kind, digest, created, octets, directory in self._database.rows(
             query, *values
         ):
@@ -126,7 +126,7 @@ class Documents:
             except (zlib.error, TypeError):
                 why = "the state is damaged: a kept document cannot be read"
                 raise DamagedError(why, where=self._database.where) from None
-            yield Document(id_, kind, digest, created, whole, directory)
+            yield KeptDocument(id_, kind, digest, created, whole, directory)
 
 
 def _put_octets(transaction: Transaction, kind: str, plan: Plan, octets: bytes) -> None:
@@ -165,7 +165,7 @@ class SavedPlans:
 
     _database: Database
 
-    def keep(
+    def keep_saved_plan(
         self,
         plan: Plan,
         directory: str,
@@ -185,11 +185,11 @@ class SavedPlans:
         with self._database.writing() as transaction:
             number = find_value(self._database, f"select {NEXT}")
             named = encode_text(_find_named(plan))
-            what = (directory, stamp(), _make_seal(plan), named, None)
+            what = (directory, format_now(), _make_seal(plan), named, None)
             row = ("saved", plan.job, plan.id, *what, file, undoes, number)
             transaction.execute(_PUT, row)
 
-    def permit(
+    def permit_plan(
         self,
         plan: Plan,
         job: str,
@@ -253,13 +253,13 @@ def read_saved_plans(database: Database, job: str) -> Iterator[tuple[str, Named]
 
 def _find_named(plan: Plan) -> Named:
     changed = {
-        (readable(change.user.id), readable(change.user.name))
+        (make_readable(change.user.id), make_readable(change.user.name))
         for change in plan.changes
     }
     others = set[str]()
     for problem in plan.problems:
-        others.update(map(readable, problem.users))
-        others.update(readable(near.user) for near in problem.near)
+        others.update(map(make_readable, problem.users))
+        others.update(make_readable(near.user) for near in problem.near)
     return (*sorted(changed), *sorted(others))
 
 
@@ -283,13 +283,13 @@ class DrawnPlans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def last(self, job: str, by: str = "") -> Drawn:
+    def find_last(self, job: str, by: str = "") -> EarlierPlan:
         """The last full plan; an empty one where there was none."""
-        return self._read("drawn", job, by) or Drawn()
+        return self._read_drawn("drawn", job, by) or EarlierPlan()
 
-    def left(self, job: str, by: str) -> Drawn:
+    def find_unwritten(self, job: str, by: str) -> EarlierPlan:
         """The last full plan without the changes that runs of this job have written since."""
-        found = self.last(job, by)
+        found = self.find_last(job, by)
         if not found.changes:
             return found
         rows = self._database.rows(
@@ -298,23 +298,23 @@ class DrawnPlans:
             job,
             found.created,
         )
-        written = {(readable(user), digest) for user, digest in rows}
+        written = {(make_readable(user), digest) for user, digest in rows}
         left = [each for each in found.changes if tuple(each) not in written]
         return replace(found, changes=left)
 
-    def note(self, job: str, drawn: Drawn, by: str = "") -> None:
+    def note_last(self, job: str, drawn: EarlierPlan, by: str = "") -> None:
         """Keep the last full plan in place of the one before."""
         with self._database.writing() as transaction:
             put_drawn(transaction, ("drawn", job, by), drawn)
 
-    def of_run(self, job: str, run: str) -> Drawn | None:
+    def find_of_run(self, job: str, run: str) -> EarlierPlan | None:
         """The plan of a run or attempt, by its id; None: it is not kept."""
-        return self._read("run", job, run)
+        return self._read_drawn("run", job, run)
 
-    def note_run(self, job: str, run: str, drawn: Drawn) -> None:
+    def note_run(self, job: str, run: str, drawn: EarlierPlan) -> None:
         """Keep the plan of a run or attempt; those of the oldest ones are forgotten."""
         with self._database.writing() as transaction:
-            if self.of_run(job, run) is None:
+            if self.find_of_run(job, run) is None:
                 number = find_value(
                     self._database,
                     "select coalesce(max(number), 0) + 1 from documents where kind = 'run'",
@@ -326,13 +326,13 @@ class DrawnPlans:
                     (job, job, KEPT),
                 )
 
-    def _read(self, kind: str, job: str, id_: str) -> Drawn | None:
+    def _read_drawn(self, kind: str, job: str, id_: str) -> EarlierPlan | None:
         found = read_drawn(self._database, job, kind, id_)
         return next((drawn for *_, drawn in found), None)
 
 
 def put_drawn(
-    transaction: Transaction, key: DocumentKey, drawn: Drawn, number: int = 0
+    transaction: Transaction, key: DocumentKey, drawn: EarlierPlan, number: int = 0
 ) -> None:
     """Keep what later plans are compared with; `number` orders those of runs."""
     content = encode_text(drawn)
@@ -342,7 +342,7 @@ def put_drawn(
 
 def read_drawn(
     database: Database, job: str, *named: str
-) -> Iterator[tuple[DocumentKey, int, Drawn]]:
+) -> Iterator[tuple[DocumentKey, int, EarlierPlan]]:
     """What later plans of a job are compared with, each with its number; of `named` kind and id alone."""
     query = (
         "select kind, id, number, content from documents "
@@ -351,5 +351,5 @@ def read_drawn(
     if named:
         query += " and kind = ? and id = ?"
     for kind, id_, number, plan in database.rows(query, job, *named):
-        drawn = decode_kept(database, plan, Drawn, "an earlier plan")
+        drawn = decode_kept(database, plan, EarlierPlan, "an earlier plan")
         yield (kind, job, id_), number, drawn

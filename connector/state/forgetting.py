@@ -16,17 +16,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UnsettledError, UsageError
-from connector.model.digests import readable
-from connector.model.dn import Rdn, rdns
+from connector.model.digests import make_readable
+from connector.model.dn import Rdn, split_rdns
 from connector.state.database import (
     Database,
     Transaction,
     find_column,
     find_value,
-    sound,
+    reading_kept,
 )
 from connector.state.documents import (
-    Documents,
+    FleetDocuments,
     put_drawn,
     read_drawn,
     read_saved_plans,
@@ -102,7 +102,7 @@ class Forgetting:
 
     # ------------------------------------------------------------ who it is
 
-    def find(self, written: str) -> Person:
+    def find_person(self, written: str) -> Person:
         """What is known of a user, by id or name, also as `user:NAME`. Raises UsageError for none, or several."""
         user = written.removeprefix("user:")
         ids = self._find_ids(user)
@@ -117,11 +117,11 @@ class Forgetting:
     def _find_ids(self, user: str) -> list[str]:
         """The ids of a user: by id or name; by a DN with other spaces or escapes (RFC 4514); else the id of a plan."""
         known = self._read_names()
-        text = readable(user)
+        text = make_readable(user)
         ids = {
             id_
             for id_, name in known
-            if user == id_ or readable(name).casefold() == text.casefold()
+            if user == id_ or make_readable(name).casefold() == text.casefold()
         }
         if ids:
             return sorted(ids)
@@ -131,14 +131,14 @@ class Forgetting:
         if any(self._find_documents({user})):
             return [user]
         with suppress(ValueError):
-            wanted = rdns(user)
+            wanted = split_rdns(user)
             return sorted({id_ for id_, name in known if _is_dn(name, wanted)})
         return []
 
     def _read_names(self) -> set[tuple[str, str]]:
         """Users by id and name: whom the job wrote to, and whom saved plans would change."""
         known = set(self._database.rows(_NAMES, *[self._job] * 3))
-        ids = {readable(id_): id_ for id_, _ in known}
+        ids = {make_readable(id_): id_ for id_, _ in known}
         for _, plan in read_saved_plans(self._database, self._job):
             for each in plan:
                 if not isinstance(each, str):
@@ -184,17 +184,17 @@ class Forgetting:
             self._job,
             id_,
         ):
-            for row in Ownership(self._database, directory).of([id_]):
+            for row in Ownership(self._database, directory).read_users([id_]):
                 if row.job == self._job:
                     owned |= find_written(row.attributes).keys()
         return owned
 
     def _find_documents(self, named: set[str]) -> Iterator[tuple[str, str]]:
         """Saved plans, and documents of a fleet's runs, that name the user by a field or in a sentence: kind and id."""
-        known = {readable(each).casefold() for each in named}
+        known = {make_readable(each).casefold() for each in named}
         patterns = [_pattern_of(each) for each in known]
         for kind, id_, content in self._read_documents():
-            with sound(self._database, "a kept document"):
+            with reading_kept(self._database, "a kept document"):
                 texts = list(read_texts(content))
             for text in texts:
                 if text.casefold() in known or any(
@@ -208,12 +208,12 @@ class Forgetting:
             "select kind, id, content from documents where kind = 'saved' and job = ? order by id",
             self._job,
         )
-        for document in Documents(self._database).every(self._job):
+        for document in FleetDocuments(self._database).read_all(self._job):
             yield document.kind, document.id, document.octets
 
     # ------------------------------------------------------------ taking out
 
-    def forget(self, id_: str, rivals: Collection[str] = ()) -> Person:
+    def forget_person(self, id_: str, rivals: Collection[str] = ()) -> Person:
         """Take the user with this id out; what there was. Raises UnsettledError where its writes are still needed.
 
         Also where they hold back other jobs than those `rivals`, which somebody knows and
@@ -270,7 +270,7 @@ class Forgetting:
 
     def _forget_drawn(self, transaction: Transaction, person: Person) -> None:
         """What earlier plans say of the user; of those that named it, also what problems they had."""
-        gone = readable(person.id)
+        gone = make_readable(person.id)
         for key, number, drawn in list(read_drawn(self._database, self._job)):
             changes = [each for each in drawn.changes if each[0] != gone]
             problems = [] if drawn.plan in person.plans else drawn.problems
@@ -300,6 +300,6 @@ def _pattern_of(name: str) -> re.Pattern[str]:
 
 def _is_dn(name: str, wanted: tuple[Rdn, ...]) -> bool:
     try:
-        return rdns(name) == wanted
+        return split_rdns(name) == wanted
     except ValueError:
         return False

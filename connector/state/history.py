@@ -22,8 +22,8 @@ from connector.errors import (
     StateError,
     UsageError,
 )
-from connector.model import Approval, Part, Plan
-from connector.runtime.clock import stamp
+from connector.model import Approval, Plan, WritePart
+from connector.runtime.clock import format_now
 from connector.state.database import (
     Database,
     Slot,
@@ -77,9 +77,14 @@ class Attempts:
         self._job = self._id = self._started = ""
 
     @contextmanager
-    def of(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
+    def keep_attempt(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
         """An attempt, until it ends. It may end in any exception."""
-        self._attempt, self._job, self._id, self._started = attempt, job, id_, stamp()
+        self._attempt, self._job, self._id, self._started = (
+            attempt,
+            job,
+            id_,
+            format_now(),
+        )
         try:
             yield
         except (BusyError, UsageError):
@@ -90,7 +95,7 @@ class Attempts:
                 self._note_attempt(result, _describe_fault(fault))
             raise
 
-    def refused(self, plan: Plan) -> str:
+    def note_refusal(self, plan: Plan) -> str:
         """Its plan is refused, and nobody has accepted that; or another was accepted. Raises StateError.
 
         The id of the attempt is that of the plan that was shown, but for a saved one, which
@@ -107,7 +112,7 @@ class Attempts:
         made = self._attempt
         if self.begun or not made:
             return
-        key = (made.kind, self._job, self._id, self._started, stamp(), why)
+        key = (made.kind, self._job, self._id, self._started, format_now(), why)
         with self._database.writing() as transaction:
             transaction.execute(_APPEND, (*key, digest, result, made.plan, made.undoes))
             transaction.execute(
@@ -134,11 +139,13 @@ class Holds:
 
     _database: Database
 
-    def hold(self, job: str, why: str) -> None:
+    def hold_job(self, job: str, why: str) -> None:
         """Put a job on hold; another hold of it is replaced."""
-        write_one(self._database, _PUT_EVENT, "hold", job, "", "", stamp(), why, "")
+        write_one(
+            self._database, _PUT_EVENT, "hold", job, "", "", format_now(), why, ""
+        )
 
-    def held(self, job: str) -> tuple[str, str] | None:
+    def read_hold(self, job: str) -> tuple[str, str] | None:
         """Since when the job is on hold, and why; None: it is not."""
         for since, why in self._database.rows(
             "select ended, why from events where kind = 'hold' and job = ?", job
@@ -146,7 +153,7 @@ class Holds:
             return since, why
         return None
 
-    def release(
+    def release_job(
         self,
         job: str,
         approved: Sequence[Approval] = (),
@@ -158,7 +165,7 @@ class Holds:
         `seen`: the hold, or none, whose end people have `approved`. Raises RefusedError where it is another by now.
         """
         with self._database.writing() as transaction:
-            held = self.held(job)
+            held = self.read_hold(job)
             if approved and held != seen:
                 raise RefusedError(
                     "the hold has changed meanwhile. Look at it again", where=job
@@ -167,7 +174,7 @@ class Holds:
                 "delete from events where kind = 'hold' and job = ?", (job,)
             )
             if approved:
-                id_, now = str(uuid4()), stamp()
+                id_, now = str(uuid4()), format_now()
                 why = held[1] if held else "not on hold"
                 row = ("release", job, id_, now, now, why, "", "done", None, None)
                 transaction.execute(_APPEND, row)
@@ -298,13 +305,13 @@ class RunRecord(HistoryEntry, frozen=True):
     """Who had approved it."""
 
 
-class History:
+class RunHistory:
     """The runs of a database. All of its methods raise StateError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def runs(self, job: str) -> list[RunRecord]:
+    def list_runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
         approvals = read_approvals(self._database, job)
         found = []
@@ -322,15 +329,15 @@ class History:
             found.append(record)
         return found
 
-    def spent(self, job: str, plan: str) -> RunRecord | None:
+    def find_run_that_spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""
         ends = ("done", "part")
-        for run in self.runs(job):
+        for run in self.list_runs(job):
             if run.id == plan and run.result in ends:
                 return run
         return None
 
-    def last(self, job: str) -> str | None:
+    def find_last_run(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
         last: str | None = find_value(
             self._database,
@@ -339,7 +346,7 @@ class History:
         )
         return last
 
-    def named(self, job: str, written: str) -> str:
+    def find_run(self, job: str, written: str) -> str:
         """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
 
         The last one is the newest apply that wrote, or may have. Raises UsageError where
@@ -369,7 +376,7 @@ class History:
             why = f"this job has no run {written!r}{pruned}. {TO_LIST}"
         raise UsageError(why, where="RUN")
 
-    def taken_back(self, run: str) -> str:
+    def find_undo(self, run: str) -> str:
         """The newest undo of this run that wrote; empty where there is none."""
         return (
             find_value(
@@ -381,13 +388,13 @@ class History:
             or ""
         )
 
-    def undone(self, job: str) -> int | None:
+    def find_undo_to_heed(self, job: str) -> int | None:
         """The number of the newest undo of a job that wrote; None: there is none, or all was applied since."""
         query = f"select max(number) from ({UNDOS} and number > ({_APPLIED})) as undos"  # noqa: S608  # literals; values are bound
         number: int | None = find_value(self._database, query, job, job)
         return number
 
-    def written(self, run: str) -> dict[str, str]:
+    def find_written_users(self, run: str) -> dict[str, str]:
         """The users of whom every step of this run is confirmed as written, and what was said of that, if anything."""
         return dict(
             self._database.rows(
@@ -398,7 +405,7 @@ class History:
             )
         )
 
-    def released(self, run: str) -> dict[str, frozenset[str]]:
+    def find_parts_alone(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes of what went first in this run, where the rest is not written.
 
         Also what an undo of it emptied alone. What a later undo of it has put back is not
@@ -408,14 +415,14 @@ class History:
         filled: dict[Slot, int] = {}
         for step in read_steps(self._database, _WENT_FIRST, run, run):
             for each in step.change.attributes:
-                fills = each.sets or step.change.part is Part.REST
+                fills = each.sets or step.change.part is WritePart.REST
                 last = filled if fills and step.run != run else emptied
                 last[step.user.id, each.name] = step.number
         return _group_by_user(
             slot for slot, number in emptied.items() if number > filled.get(slot, 0)
         )
 
-    def written_since(self, run: str) -> dict[str, frozenset[str]]:
+    def find_later_writes(self, run: str) -> dict[str, frozenset[str]]:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
         weights: dict[str, int] = {}
         for id_, undoes in self._database.rows(f"{_LATER} order by number", run, run):
@@ -436,7 +443,7 @@ class History:
             sums[user, name] += weights.get(id_, 0)
         return _group_by_user(each for each, weight in sums.items() if weight)
 
-    def overtaken(self, run: str) -> dict[str, frozenset[str]]:
+    def find_overtaken(self, run: str) -> dict[str, frozenset[str]]:
         """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
         later = _LATER.replace("id, undoes", "id")
         which = f"(outcome = 'written' or lost is not null) and run in ({later})"

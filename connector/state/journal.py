@@ -23,8 +23,8 @@ from connector.model import (
     equality,
 )
 from connector.model.limits import takes_value
-from connector.model.patterns import apart
-from connector.runtime.clock import stamp
+from connector.model.patterns import are_apart
+from connector.runtime.clock import format_now
 from connector.state.audit_lines import AuditLines
 from connector.state.database import (
     Database,
@@ -38,7 +38,7 @@ from connector.state.journal_rows import (
     EarlierOwner,
     Owners,
     Sealer,
-    beside,
+    add_server,
     keep_agent,
     keep_change,
     key_of,
@@ -46,7 +46,7 @@ from connector.state.journal_rows import (
     read_steps,
 )
 from connector.state.notes import JobNotes, note_secret_attributes
-from connector.state.ownership import Ownership, Replaced, Taken
+from connector.state.ownership import Ownership, ReplacedValues, TakenAttribute
 
 _INTENT = """
     insert into journal
@@ -77,7 +77,7 @@ class RunJournal:
     ) -> None:
         self._database = database
         self._audit = audit
-        self._ours = Ours(database, description, run)
+        self._ours = WrittenValues(database, description, run)
         self._run = run
         self._server = description.server
         self._directory = description.identity
@@ -96,7 +96,7 @@ class RunJournal:
         """What this run wrote before it was interrupted, or may have written: what came of
         it, and at which servers."""
 
-    def note(
+    def note_writes(
         self, settled: Iterable[Ended], intended: Sequence[Change]
     ) -> Callable[[], None]:
         """Note what became of changes, and which ones are about to be written, durable together.
@@ -110,10 +110,10 @@ class RunJournal:
         known = [
             (change, outcome)
             for change, outcome in settled
-            if not outcome.open
-            and (took_place(outcome) or not self._was_written(change))
+            if not outcome.is_open
+            and (has_taken_place(outcome) or not self._was_written(change))
         ]
-        time = stamp()
+        time = format_now()
         with self._write_durably() as transaction:
             note_outcomes(transaction, self._run, known, self._server)
             # with what is stored: an undo goes by that
@@ -125,11 +125,13 @@ class RunJournal:
             transaction.executemany(_INTENT, respelt)
             self._audit.add_outcomes(transaction, self._run, known)
             written = [
-                (change, outcome) for change, outcome in known if took_place(outcome)
+                (change, outcome)
+                for change, outcome in known
+                if has_taken_place(outcome)
             ]
-            self._ours.take(transaction, written)
+            self._ours.take_values(transaction, written)
             self._note_intents(transaction, intended, time)
-        return self._audit.deliver
+        return self._audit.deliver_made_lines
 
     def _note_intents(
         self, transaction: Transaction, intended: Sequence[Change], time: str
@@ -151,7 +153,7 @@ class RunJournal:
         ]
         transaction.executemany(_INTENT, rows)
 
-    def leave(self, left: Iterable[Ended]) -> None:
+    def note_unwritten(self, left: Iterable[Ended]) -> None:
         """Note what became of changes that were never going to be written.
 
         What this run has written before it was interrupted stays as it was noted then,
@@ -165,12 +167,12 @@ class RunJournal:
             and key_of(change) not in self._before
         ]
         if fresh:
-            time = stamp()
+            time = format_now()
             rows = [self._make_row(change, time, outcome) for change, outcome in fresh]
             with self._write_durably() as transaction:
                 transaction.executemany(_LEFT, rows)
                 self._audit.add_outcomes(transaction, self._run, fresh)
-            self._audit.deliver()
+            self._audit.deliver_made_lines()
 
     def _was_written(self, change: Change) -> bool:
         came, _ = self._before.get(key_of(change), (None, ""))
@@ -195,19 +197,23 @@ class RunJournal:
         key, user = key_of(change), change.user
         kept = [keep_change(user, each, self._sealer) for each in change.attributes]
         came, servers = self._before.get(key, (None, ""))
-        result, why, servers = None, None, beside("" if came else servers, self._server)
+        result, why, servers = (
+            None,
+            None,
+            add_server("" if came else servers, self._server),
+        )
         if outcome is not None:
             result, why, servers = outcome.result.value, outcome.why, self._server
         what = (user.name, keep_agent(change.agent), change.rule, encode_text(kept))
         return (self._run, *key, *what, result, why, servers, time)
 
 
-def took_place(outcome: Outcome) -> bool:
+def has_taken_place(outcome: Outcome) -> bool:
     """Whether the directory took the write, all of it or some."""
     return outcome.result is Result.WRITTEN or bool(outcome.lost)
 
 
-class Ours:
+class WrittenValues:
     """Whose a run's confirmed writes are from now on."""
 
     def __init__(self, database: Database, description: Description, run: str) -> None:
@@ -219,7 +225,7 @@ class Ours:
         )
         self._ownership = Ownership(database, description.identity)
 
-    def take(
+    def take_values(
         self,
         transaction: Transaction,
         written: Sequence[Ended],
@@ -241,11 +247,11 @@ class Ours:
                 for each in change.attributes
                 if each.name not in outcome.lost
                 and all(
-                    apart(pattern, each.pattern)
+                    are_apart(pattern, each.pattern)
                     for pattern in later.get((change.user.id, each.name.lower()), ())
                 )
             ]
-            replaced = self._ownership.note(
+            replaced = self._ownership.note_taken(
                 transaction, self._run, taken, self._description.equality
             )
             self._note_replaced(transaction, some, replaced)
@@ -270,7 +276,7 @@ class Ours:
         self,
         transaction: Transaction,
         written: Iterable[Ended],
-        replaced: Iterable[Replaced],
+        replaced: Iterable[ReplacedValues],
     ) -> None:
         """Note in the journal whose the values were that are replaced, of this job before all others.
 
@@ -290,7 +296,9 @@ class Ours:
             for one in change.attributes:
                 for job, owned in owners[change.user.id, one.name]:
                     if is_leaver and job == self._job and takes_value(change, one):
-                        cleared.append(Cleared(change.user, one.name, stamp(), owned))
+                        cleared.append(
+                            Cleared(change.user, one.name, format_now(), owned)
+                        )
                     if one.name not in earlier and self._was_as_written(one, owned):
                         earlier[one.name] = EarlierOwner(
                             job, owned.fingerprint, owned.sent, owned.stored
@@ -312,12 +320,12 @@ class Ours:
         if each.secret:
             return bool(owned.fingerprint)
         rule = self._description.equality(each.name)
-        there = {equality.digest(rule, value) for value in each.old}
+        there = {equality.digest_value(rule, value) for value in each.old}
         return bool(owned.values) and there.issuperset(owned.values)
 
     def _make_taken(
         self, change: Change, each: AttributeChange, now: Mapping[str, User]
-    ) -> Taken:
+    ) -> TakenAttribute:
         """Whose these values are: nobody's, where there are none; put back, where they were nobody's before.
 
         An object class that stays is needed by other attributes, and is not kept as ours
@@ -326,7 +334,7 @@ class Ours:
         user = change.user
         shown = user.id in now and not each.secret and each.name != OBJECT_CLASS
         there = now[user.id].values.get(each.name, ()) if shown else ()
-        taken = Taken(user, each, self._job, change.agent, there=there)
+        taken = TakenAttribute(user, each, self._job, change.agent, there=there)
         if not each.sets:
             return replace(taken, job=None)
         if self._undoes is None:

@@ -21,25 +21,25 @@ from connector.model import (
     AttributeChange,
     Change,
     Held,
-    Part,
     Result,
     Secret,
     UserRef,
     Value,
+    WritePart,
     equality,
 )
 from connector.model.digests import UNKEYED, is_secret
-from connector.reports.document_shape import Octets, read_values, write_values
-from connector.runtime.clock import stamp
+from connector.reports.document_shape import WrittenOctets, read_values, write_values
+from connector.runtime.clock import format_now
 from connector.state.database import (
     Database,
     Ended,
     Transaction,
     encode_text,
-    restored,
+    make_storable,
+    reading_kept,
+    restore_row,
     rows_of_users,
-    sound,
-    storable,
 )
 
 if TYPE_CHECKING:
@@ -62,11 +62,13 @@ class Sealer:
         if key is not None:
             self.check = self._derive_key(b"cec-connector key check/1").hex()[:32]
 
-    def seal(self, user: UserRef, attribute: str, values: Iterable[Held]) -> str | None:
+    def seal_values(
+        self, user: UserRef, attribute: str, values: Iterable[Held]
+    ) -> str | None:
         """The values as a text that only the holder of the key can open."""
         if self._key is None:
             return None
-        plain = [equality.plain(value) for value in values]
+        plain = [equality.reveal_value(value) for value in values]
         body = json.encode(
             [[isinstance(value, bytes), _to_octets(value)] for value in plain]
         )
@@ -75,7 +77,7 @@ class Sealer:
         sealed = nonce + self._make_cipher().encrypt(nonce, body, context)
         return base64.b64encode(sealed).decode()
 
-    def open(
+    def open_values(
         self, user: UserRef, attribute: str, sealed: str
     ) -> tuple[Secret, ...] | None:
         """The values again; None where the key is another one, or the text was changed."""
@@ -103,7 +105,9 @@ class Sealer:
 
     def _derive_key(self, purpose: bytes) -> bytes:
         assert self._key is not None
-        return hmac.digest(_to_octets(equality.plain(self._key)), purpose, "sha256")
+        return hmac.digest(
+            _to_octets(equality.reveal_value(self._key)), purpose, "sha256"
+        )
 
 
 def _bind_context(user: UserRef, attribute: str) -> bytes:
@@ -123,8 +127,8 @@ class KeptChange(Struct, frozen=True, omit_defaults=True):
     """An attribute's change as the journal keeps it."""
 
     name: str
-    old: tuple[str | Octets, ...] = ()
-    new: tuple[str | Octets, ...] = ()
+    old: tuple[str | WrittenOctets, ...] = ()
+    new: tuple[str | WrittenOctets, ...] = ()
     secret: str | None = None
     """The fingerprint of a secret, empty where it is cleared; None: it is no secret."""
     sealed: str | None = None
@@ -135,7 +139,7 @@ class KeptChange(Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     """By which key the secret is sealed and its fingerprint was made (`Sealer.check`)."""
     absent: bool = False
-    sent: tuple[str | Octets, ...] = ()
+    sent: tuple[str | WrittenOctets, ...] = ()
     """As of `AttributeChange`, once the outcome is known. Of a secret it is a fingerprint."""
 
 
@@ -150,7 +154,7 @@ def keep_change(user: UserRef, each: AttributeChange, sealer: Sealer) -> KeptCha
     )
     if not is_secret(each):
         return replace(known, old=write_values(each.old), new=write_values(each.new))
-    sealed = sealer.seal(user, each.name, each.old) if each.old else None
+    sealed = sealer.seal_values(user, each.name, each.old) if each.old else None
     return replace(
         known,
         secret=each.fingerprint,
@@ -168,7 +172,7 @@ def _restore_change(
     fingerprint = each.secret or ""
     seen = each.seen
     if each.sealed:
-        opened = sealer and sealer.open(user, each.name, each.sealed)
+        opened = sealer and sealer.open_values(user, each.name, each.sealed)
         old = opened or ()
         seen = seen and opened is not None  # what cannot be opened was not seen
     if fingerprint and sealer and sealer.check != each.key:
@@ -190,14 +194,16 @@ def keep_agent(agent: AgentRef | None) -> str | None:
     """An agent as a row keeps it."""
     if agent is None:
         return None
-    return encode_text(storable([agent.work_no, agent.account_code]))
+    return encode_text(make_storable([agent.work_no, agent.account_code]))
 
 
 def restore_agent(agent: str | None) -> AgentRef | None:
     """The agent of a row. Raises ValueError and TypeError where it is damaged."""
     if agent is None:
         return None
-    return AgentRef(*restored(json.decode(agent, type=tuple[int | None, str | None])))
+    return AgentRef(
+        *restore_row(json.decode(agent, type=tuple[int | None, str | None]))
+    )
 
 
 class EarlierOwner(Struct, frozen=True, array_like=True):
@@ -219,7 +225,7 @@ Owners = dict[str, EarlierOwner]
 # ------------------------------------------------------------ writes
 
 
-class Step(Struct, frozen=True):
+class JournalStep(Struct, frozen=True):
     """One write of a run, as its journal has it."""
 
     run: str
@@ -265,7 +271,7 @@ def read_steps(
     *values: str,
     sealer: Sealer | None = None,
     users: Sequence[str] | None = None,
-) -> Iterator[Step]:
+) -> Iterator[JournalStep]:
     """The writes that a condition picks, by columns of journal and runs. Raises StateError for a damaged one.
 
     `sealer`: the reader's key; without it no old secret is opened. `users`: of these alone, for whom `{users}` stands.
@@ -277,12 +283,12 @@ def read_steps(
         else rows_of_users(database, query, users, *values)
     )
     for row in rows:
-        with sound(database, f"the journal of run {row[0]}"):
+        with reading_kept(database, f"the journal of run {row[0]}"):
             step = _make_step(row, sealer)
         yield step
 
 
-def _make_step(row: Sequence[Any], sealer: Sealer | None) -> Step:
+def _make_step(row: Sequence[Any], sealer: Sealer | None) -> JournalStep:
     run, job, number, id_, name, digest, part, agent, rule, attributes, *came = row
     outcome, why, server, lost, earlier = came
     user = UserRef(id_, name)
@@ -295,9 +301,9 @@ def _make_step(row: Sequence[Any], sealer: Sealer | None) -> Step:
         rule,
         tuple(changes),
         digest,
-        part=Part(part.partition(":")[0]),
+        part=WritePart(part.partition(":")[0]),
     )
-    return Step(
+    return JournalStep(
         run,
         change,
         Result(outcome) if outcome else None,
@@ -318,7 +324,7 @@ def find_unopened(database: Database, run: str, sealer: Sealer) -> bool:
         for each in _decode_changes(attributes):
             if not each.sealed or each.key != sealer.check:
                 continue
-            if sealer.open(UserRef(id_, ""), each.name, each.sealed) is None:
+            if sealer.open_values(UserRef(id_, ""), each.name, each.sealed) is None:
                 return True
     return False
 
@@ -331,7 +337,7 @@ def key_of(change: Change) -> tuple[str, str, str]:
 def part_of(change: Change) -> str:
     """What tells one write of a user's change from another: of several steps, the attribute, and whether it is set."""
     part = change.part.value
-    if change.part is not Part.STEP:
+    if change.part is not WritePart.STEP:
         return part
     attribute = change.attributes[0]
     return f"{part}:{'set' if attribute.new else 'clear'}:{attribute.name}"
@@ -347,7 +353,7 @@ def note_outcomes(
 
     A write that another server has or may have, and that this one shows as written, is this one's from now on.
     """
-    now = stamp()
+    now = format_now()
     rows = []
     for change, outcome in outcomes:
         result = outcome.result.value
@@ -365,7 +371,7 @@ def note_outcomes(
 # ------------------------------------------------------------ at which servers
 
 
-def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
+def note_servers(transaction: Transaction, steps: Iterable[JournalStep]) -> None:
     """Keep which servers have these writes, or may have, which are in the journal of their runs."""
     transaction.executemany(
         "update journal set server = ? where run = ? and user_id = ? and digest = ? and part = ?",
@@ -373,16 +379,16 @@ def note_servers(transaction: Transaction, steps: Iterable[Step]) -> None:
     )
 
 
-def beside(servers: str, server: str) -> str:
+def add_server(servers: str, server: str) -> str:
     """The servers that a write was meant for, and one more: where a run goes on at another one, each may have it."""
     return _BESIDE.join(dict.fromkeys([*filter(None, servers.split(_BESIDE)), server]))
 
 
-def without(servers: str, server: str) -> str:
+def remove_server(servers: str, server: str) -> str:
     """The servers that a write was meant for, but for one that is known not to have it."""
     return _BESIDE.join(each for each in servers.split(_BESIDE) if each != server)
 
 
-def among(servers: str, server: str) -> bool:
+def is_one_of_several(servers: str, server: str) -> bool:
     """Whether a write was meant for this server and for others."""
-    return without(servers, server) not in ("", servers)
+    return remove_server(servers, server) not in ("", servers)

@@ -23,14 +23,25 @@ from connector.model import (
     UserRef,
 )
 from connector.model.digests import UNKEYED
-from connector.model.patterns import apart
-from connector.runtime.clock import stamp
-from connector.state.database import Database, Slot, find_value, rows_of_users, sound
-from connector.state.journal_rows import Step, read_steps, restore_agent, without
+from connector.model.patterns import are_apart
+from connector.runtime.clock import format_now
+from connector.state.database import (
+    Database,
+    Slot,
+    find_value,
+    reading_kept,
+    rows_of_users,
+)
+from connector.state.journal_rows import (
+    JournalStep,
+    read_steps,
+    remove_server,
+    restore_agent,
+)
 from connector.state.notes import JobNotes, note_fact, read_fact, read_pruned
 from connector.state.ownership import (
     Ownership,
-    Row,
+    OwnershipRow,
     find_written,
     make_owned_if_written,
     merge_owned,
@@ -63,13 +74,13 @@ class DirectoryMemory(JobNotes):
     # ------------------------------------------------------------ what was written
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        for row in self._ownership.of([user_id]):
+        for row in self._ownership.read_users([user_id]):
             if attribute in row.attributes:
                 return row.attributes[attribute].fingerprint
         return None
 
     def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
-        rows = self._ownership.of(users)
+        rows = self._ownership.read_users(users)
         runs = {
             row.attributes[attribute].run for row in rows if attribute in row.attributes
         }
@@ -81,18 +92,20 @@ class DirectoryMemory(JobNotes):
         )
         return sorted({day for (day,) in days})
 
-    def confirmed(self, users: Collection[str]) -> Mapping[str, Mapping[str, Owned]]:
+    def read_confirmed(
+        self, users: Collection[str]
+    ) -> Mapping[str, Mapping[str, Owned]]:
         return {
             row.user.id: row.attributes
-            for row in self._ownership.of(users)
+            for row in self._ownership.read_users(users)
             if row.job == self._job
         }
 
-    def agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
+    def read_agents(self, users: Collection[str]) -> Mapping[str, AgentRef]:
         # what was owned tells of runs that were pruned; the journal tells more lately
         rows = [
             (row.user.id, row.agent)
-            for row in self._ownership.of(users)
+            for row in self._ownership.read_users(users)
             if row.job == self._job
         ]
         place = (self._directory, self._job)
@@ -107,11 +120,11 @@ class DirectoryMemory(JobNotes):
             sorted(users),
             *place,
         )
-        with sound(self._database, "the agents of earlier runs"):
+        with reading_kept(self._database, "the agents of earlier runs"):
             agents = {user: restore_agent(agent) for user, agent in rows}
         return {user: agent for user, agent in agents.items() if agent is not None}
 
-    def past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
+    def read_past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         found = defaultdict[str, list[Past]](list)
         steps = read_steps(
             self._database,
@@ -132,7 +145,7 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ what is ours
 
-    def owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         maybe, unshown = self._find_maybe_ours(), self._find_unshown()
         for row in self._ownership.find_rows("job = ?", self._job):
             # an object class that we added stays when its values go, and makes nobody stale
@@ -167,13 +180,13 @@ class DirectoryMemory(JobNotes):
                 merge_owned(known, owned)
         return found
 
-    def respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         # lists in it have values
         for row in self._ownership.find_rows("attributes like ?", '%"],["%'):
             sent = {name: each for name, each in row.attributes.items() if each.sent}
             yield row.user, sent
 
-    def former(self) -> Iterator[tuple[str, str]]:
+    def read_former(self) -> Iterator[tuple[str, str]]:
         # the last field of an attribute's JSON is an object that is not empty
         for row in self._ownership.find_rows(
             "job = ? and attributes like ?", self._job, '%,{"%'
@@ -182,7 +195,7 @@ class DirectoryMemory(JobNotes):
                 for pattern in each.former:
                     yield name, pattern
 
-    def rewritten(self) -> Mapping[Slot, Owned]:
+    def read_rewritten(self) -> Mapping[Slot, Owned]:
         return {
             (row.user.id, name): each
             for row in self._ownership.find_rows("job = ? and times > 1", self._job)
@@ -192,19 +205,19 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ what nobody knows
 
-    def _read_open(self, which: str, *values: str) -> Iterator[Step]:
+    def _read_open(self, which: str, *values: str) -> Iterator[JournalStep]:
         """Writes whose outcome nobody knows."""
         which = f"outcome is null and directory = ? and {which} order by run, user_id"
         return read_steps(self._database, which, self._directory, *values)
 
     def _read_standing(
         self, which: str, job: str, *, by_itself: bool = False
-    ) -> Iterator[tuple[Step, list[AttributeChange]]]:
+    ) -> Iterator[tuple[JournalStep, list[AttributeChange]]]:
         """Open writes, each with what of it no later write of another job has overtaken.
 
         `by_itself`: nor a later run of that job. The journal tells, for nobody owns what was cleared.
         """
-        later = defaultdict[Slot, list[tuple[Step, str | None]]](list)
+        later = defaultdict[Slot, list[tuple[JournalStep, str | None]]](list)
         for step in read_steps(
             self._database,
             "(outcome = 'written' or lost is not null) and directory = ? "
@@ -214,10 +227,10 @@ class DirectoryMemory(JobNotes):
             for name, pattern in step.patterns.items():
                 later[step.user.id, name.lower()].append((step, pattern))
 
-        def is_overtaken(open_: Step, each: AttributeChange) -> bool:
+        def is_overtaken(open_: JournalStep, each: AttributeChange) -> bool:
             return any(
                 step.number > open_.number
-                and not apart(pattern, each.pattern)
+                and not are_apart(pattern, each.pattern)
                 and (by_itself or step.job != open_.job)
                 for step, pattern in later[open_.user.id, each.name.lower()]
             )
@@ -232,19 +245,19 @@ class DirectoryMemory(JobNotes):
                 ],
             )
 
-    def unsettled(self) -> Iterator[Unsettled]:
+    def read_unsettled(self) -> Iterator[Unsettled]:
         here = self._description.server if self._description else ""
         for step, left in self._read_standing("job = ?", self._job, by_itself=True):
             if left:
-                server = without(step.server, here) or step.server
+                server = remove_server(step.server, here) or step.server
                 names = tuple(each.name for each in left)
                 yield Unsettled(step.run, server, step.user, names)
 
-    def late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         here = self._description
         if here is None or not here.server:
             return
-        since = stamp(before=_LAG)
+        since = format_now(before=_LAG)
         place = (self._directory, since, since, here.server)
         writes = set(
             self._database.rows(
@@ -254,7 +267,7 @@ class DirectoryMemory(JobNotes):
                 *place,
             )
         )
-        for row in self._ownership.of({id_ for _, id_ in writes}):
+        for row in self._ownership.read_users({id_ for _, id_ in writes}):
             elsewhere = {
                 name: each
                 for name, each in row.attributes.items()
@@ -263,7 +276,7 @@ class DirectoryMemory(JobNotes):
             if elsewhere:
                 yield row.user, elsewhere
         for step in self._read_open("coalesce(noted, started) > ?", since):
-            if without(step.server, here.server):
+            if remove_server(step.server, here.server):
                 yield (
                     step.user,
                     {
@@ -274,13 +287,13 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ what was not shown
 
-    def unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         return {
             id_: {name: each.new for name, each in lost.items()}
             for id_, (_, lost) in self._find_unshown().items()
         }
 
-    def replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
         return {
             id_: {name: each.old for name, each in lost.items()}
             for id_, (_, lost) in self._find_unshown().items()
@@ -305,12 +318,12 @@ class DirectoryMemory(JobNotes):
                 elif step.outcome == "written" or step.lost:
                     for name, ours in list(lost.items()):
                         same = name.lower() == each.name.lower()
-                        if same and not apart(each.pattern, ours.pattern):
+                        if same and not are_apart(each.pattern, ours.pattern):
                             del lost[name]
         return {id_: (user, lost) for id_, (user, lost) in found.items() if lost}
 
     def _note_unshown(
-        self, lost: dict[str, AttributeChange], step: Step, each: AttributeChange
+        self, lost: dict[str, AttributeChange], step: JournalStep, each: AttributeChange
     ) -> None:
         """Note what one write of this job tells of an attribute."""
         if step.outcome != "conflict":
@@ -323,7 +336,7 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ other jobs
 
-    def others(self) -> Iterator[Others]:
+    def read_other_jobs(self) -> Iterator[Others]:
         unclaimed = self._read_unclaimed()
         for job, user, patterns in self._read_others():
             patterns.pop(OBJECT_CLASS, None)
@@ -361,21 +374,21 @@ class DirectoryMemory(JobNotes):
         """
         wanted = {name.lower(): pattern for name, pattern in attributes.items()}
         passing = {place for place in self._read_unclaimed() if place[1] in users}
-        of_users = self._ownership.of({id_ for _, id_ in passing})
+        of_users = self._ownership.read_users({id_ for _, id_ in passing})
         rows = {(row.job, row.user.id): row for row in of_users}
-        changed: dict[tuple[str, str], Row] = {}
+        changed: dict[tuple[str, str], OwnershipRow] = {}
         for place in sorted(passing & rows.keys()):
             row = rows[place]
             taken = {
                 name: each
                 for name, each in find_written(row.attributes).items()
                 if name.lower() in wanted
-                and not apart(each.pattern, wanted[name.lower()])
+                and not are_apart(each.pattern, wanted[name.lower()])
             }
             if not taken:
                 continue
             ours = (self._job, row.user.id)
-            own = rows.get(ours) or Row(self._job, row.user, {}, row.agent)
+            own = rows.get(ours) or OwnershipRow(self._job, row.user, {}, row.agent)
             own = replace(own, user=row.user, attributes=taken | own.attributes)
             rest = {
                 name: each for name, each in row.attributes.items() if name not in taken
@@ -391,17 +404,17 @@ class DirectoryMemory(JobNotes):
         yet. So does what an open write is about, which has to be compared to be settled.
         """
         slots = {(id_, name.lower()) for id_, name in gone}
-        for each in self.unsettled() if gone else ():
+        for each in self.read_unsettled() if gone else ():
             slots -= {(each.user.id, name.lower()) for name in each.attributes}
         users = {id_ for id_, _ in slots}
         heard = {
             (id_, each.name.lower(), run)
-            for id_, past in self.past(users).items()
+            for id_, past in self.read_past(users).items()
             for run, at, each in past
             if at in ("", server) and each.sets
         }
         changed = []
-        for row in self._ownership.of(users):
+        for row in self._ownership.read_users(users):
             if row.job != self._job:  # another job looks for itself
                 continue
             id_ = row.user.id
@@ -415,10 +428,10 @@ class DirectoryMemory(JobNotes):
                 changed.append(replace(row, attributes=left))
         self._keep_rows(changed)
 
-    def _keep_rows(self, rows: Collection[Row]) -> None:
+    def _keep_rows(self, rows: Collection[OwnershipRow]) -> None:
         if rows:
             with self._database.writing() as transaction:
-                self._ownership.keep(transaction, rows)
+                self._ownership.keep_rows(transaction, rows)
 
     # ------------------------------------------------------------ earlier applies
 
@@ -432,7 +445,7 @@ class DirectoryMemory(JobNotes):
             return LastGood(*row)
         return None
 
-    def new(self) -> bool:
+    def is_new(self) -> bool:
         known = find_value(
             self._database,
             "select 1 from runs where directory = ? and job = ? and kind = 'apply' limit 1",
@@ -441,7 +454,7 @@ class DirectoryMemory(JobNotes):
         )
         return self._database.kept and not known
 
-    def blank(self) -> bool:
+    def is_blank(self) -> bool:
         pruned = read_pruned(self._database, "directory = ?", self._directory)
         known = find_value(
             self._database,
@@ -453,7 +466,7 @@ class DirectoryMemory(JobNotes):
             self._database.kept and not known and not any(fact.whole for fact in pruned)
         )
 
-    def users(self) -> int:
+    def count_users(self) -> int:
         """So many users the directory has been seen to have at least; 0 where that was never found out."""
         return int(read_fact(self._database, "users", directory=self._directory) or 0)
 

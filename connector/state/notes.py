@@ -26,7 +26,7 @@ from connector.state.database import (
     encode_text,
     find_column,
     find_value,
-    sound,
+    reading_kept,
     write_one,
 )
 
@@ -118,7 +118,7 @@ class JobNotes:
 
     # ------------------------------------------------------------ whom no agent claims
 
-    def stale(self) -> Mapping[str, tuple[timedelta, int]]:
+    def read_stale(self) -> Mapping[str, tuple[timedelta, int]]:
         return {
             note.user_id: (timedelta(seconds=note.number), note.runs)
             for note in self._read_notes("stale")
@@ -136,8 +136,8 @@ class JobNotes:
 
         `others`: users whom an agent of another job claims. They are not stale, and may pass to that job.
         """
-        known = self.stale()
-        since = count_time(self.looked(), when)
+        known = self.read_stale()
+        since = count_time(self.read_last_look(), when)
         notes = {user: Note(user) for user in others}
         for user in users:
             seconds, runs = 0, 0
@@ -149,25 +149,25 @@ class JobNotes:
             self._replace_notes(transaction, "stale", notes.values())
             note_fact(transaction, "looked", _Looked(when), self._job, self._directory)
 
-    def looked(self) -> datetime | None:
+    def read_last_look(self) -> datetime | None:
         found = read_fact(self._database, "looked", self._job, self._directory)
         if found is None:
             return None
-        with sound(self._database, "the list of stale users"):
+        with reading_kept(self._database, "the list of stale users"):
             return json.decode(found, type=_Looked).time.astimezone(UTC)
 
-    def lapsed(self) -> frozenset[str]:
+    def read_lapsed(self) -> frozenset[str]:
         return self._read_users("lapsed")
 
     def note_lapsed(self, users: Collection[str]) -> None:
         """That these users are nowhere has been said. What is known of them stays, for they may be shown again."""
-        if self.lapsed() != users:
+        if self.read_lapsed() != users:
             with self._database.writing() as transaction:
                 self._replace_notes(transaction, "lapsed", map(Note, users))
 
     # ------------------------------------------------------------ who is left alone
 
-    def excluded(self) -> Mapping[str, frozenset[str]]:
+    def read_excluded(self) -> Mapping[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
         for note in self._read_notes("excluded"):
             found[note.name] = found.get(note.name, frozenset()) | {note.user_id}
@@ -175,7 +175,7 @@ class JobNotes:
 
     def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
         """Keep whom the entries of the exclude list name, also who was renamed since; other entries are forgotten."""
-        known = self.excluded()
+        known = self.read_excluded()
         notes = {
             Note(id_, entry)
             for entry, ids in named.items()
@@ -187,8 +187,8 @@ class JobNotes:
 
     # ------------------------------------------------------------ who was refused
 
-    def refused(self) -> Mapping[str, Refused]:
-        with sound(self._database, "the list of refused users"):
+    def read_refused(self) -> Mapping[str, Refused]:
+        with reading_kept(self._database, "the list of refused users"):
             return {
                 note.user_id: Refused(
                     json.decode(note.value, type=frozenset[str]),
@@ -201,7 +201,7 @@ class JobNotes:
 
     def note_refused(self, ended: Sequence[Ended], turns: Collection[str]) -> None:
         """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
-        known = self.refused()
+        known = self.read_refused()
         last = max((each.turn for each in known.values()), default=0)
         never = Refused(frozenset(), 0, last)
         kept: dict[str, Refused] = {}
@@ -241,7 +241,7 @@ class JobNotes:
 
     # ------------------------------------------------------------ what was cleared
 
-    def cleared(self) -> Iterator[Cleared]:
+    def read_cleared(self) -> Iterator[Cleared]:
         for note in self._read_notes("cleared"):
             value = decode_kept(
                 self._database, note.value, ClearedNote, "what was cleared"
@@ -374,9 +374,9 @@ class Ticks:
         self._database = database
         self._job = job
 
-    def last(self) -> Tick | None:
+    def read_last(self) -> Tick | None:
         """The last run; None: there was none yet."""
-        with sound(self._database, "a schedule"):
+        with reading_kept(self._database, "a schedule"):
             for tick, ended, good in self._database.rows(
                 "select tick, ended, good from schedule where job = ?", self._job
             ):
@@ -386,20 +386,20 @@ class Ticks:
         return None
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def hold_turn(self) -> Iterator[None]:
         """Hold the job's turn without a tick. Raises BusyError while another process has it."""
         with self._database.lease(f"the schedule of {self._job}"):
             yield
 
     @contextmanager
-    def turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
+    def begin_turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
         """Hold the job's turn, until the end or death of this process, and note the tick; False: it was run already.
 
         A last tick later than `believed` was noted while a clock was wrong. Raises
         BusyError while another process has the turn.
         """
-        with self.alone():
-            last = self.last()
+        with self.hold_turn():
+            last = self.read_last()
             if last is not None and last.ended and tick <= last.tick <= believed:
                 yield False
                 return
@@ -410,7 +410,7 @@ class Ticks:
             write_one(self._database, begun, self._job, tick.isoformat())
             yield True
 
-    def ended(self, tick: datetime, *, good: bool) -> None:
+    def note_end(self, tick: datetime, *, good: bool) -> None:
         also = ", good = tick" if good else ""
         end = f"update schedule set ended = 1{also} where job = ? and tick = ?"  # noqa: S608  # one of two texts
         write_one(self._database, end, self._job, tick.isoformat())

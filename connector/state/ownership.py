@@ -26,13 +26,13 @@ from connector.model import (
     UserRef,
     equality,
 )
-from connector.model.patterns import ALL, apart, parts
+from connector.model.patterns import ALL, are_apart, split_pattern
 from connector.state.database import (
     Database,
     Transaction,
     encode_text,
+    reading_kept,
     rows_of_users,
-    sound,
 )
 from connector.state.journal_rows import EarlierOwner, keep_agent
 
@@ -41,7 +41,7 @@ Attributes = dict[str, Owned]
 _decode = json.Decoder(Attributes).decode
 
 
-class Row(Struct, frozen=True):
+class OwnershipRow(Struct, frozen=True):
     """What one job wrote last to one user."""
 
     job: str
@@ -60,7 +60,7 @@ def rename_owner(transaction: Transaction, job: str, new: str) -> None:
     )
 
 
-class Taken(Struct, frozen=True, gc=False):
+class TakenAttribute(Struct, frozen=True, gc=False):
     """An attribute of a user as a run has left it, and whose it is now."""
 
     user: UserRef
@@ -77,7 +77,7 @@ class Taken(Struct, frozen=True, gc=False):
     """What is known of values that an undo gave back to the job."""
 
 
-class Replaced(Struct, frozen=True, gc=False):
+class ReplacedValues(Struct, frozen=True, gc=False):
     """What was a job's own in an attribute, until a run wrote it."""
 
     user: UserRef
@@ -93,36 +93,36 @@ class Ownership:
         self._database = database
         self._directory = directory
 
-    def find_rows(self, which: str, *values: str) -> Iterator[Row]:
+    def find_rows(self, which: str, *values: str) -> Iterator[OwnershipRow]:
         """What a condition picks, by the columns of the table."""
         query = f"{_ROWS} and {which}"
         return self._read_rows(self._database.rows(query, self._directory, *values))
 
-    def of(self, users: Collection[str]) -> Iterator[Row]:
+    def read_users(self, users: Collection[str]) -> Iterator[OwnershipRow]:
         """What any job wrote last to these users, by id."""
         query = f"{_ROWS} and user_id in ({{users}})"
         rows = rows_of_users(self._database, query, sorted(users), self._directory)
         return self._read_rows(rows)
 
-    def note(
+    def note_taken(
         self,
         transaction: Transaction,
         run: str,
-        taken: Collection[Taken],
+        taken: Collection[TakenAttribute],
         equality_of: Callable[[str], Equality],
-    ) -> list[Replaced]:
+    ) -> list[ReplacedValues]:
         """Note whose these attributes are, as this run has left them; what was whose until then."""
         users = {each.user.id: each.user for each in taken}
         spelt = {each.change.name.lower(): each.change.name for each in taken}
-        rows: dict[str, dict[str, Row]] = {id_: {} for id_ in users}
-        for row in self.of(users):
+        rows: dict[str, dict[str, OwnershipRow]] = {id_: {} for id_ in users}
+        for row in self.read_users(users):
             attributes = {
                 spelt.get(name.lower(), name): owned
                 for name, owned in row.attributes.items()
             }
             user = users[row.user.id]
             rows[user.id][row.job] = replace(row, user=user, attributes=attributes)
-        replaced: list[Replaced] = []
+        replaced: list[ReplacedValues] = []
         for each in taken:
             rule = equality_of(each.change.name)
             replaced += _take_attribute(rows[each.user.id], run, each, rule)
@@ -131,10 +131,10 @@ class Ownership:
         changed = [
             rows[id_][job] for id_, job in dict.fromkeys(touched) if job in rows[id_]
         ]
-        self.keep(transaction, changed)
+        self.keep_rows(transaction, changed)
         return replaced
 
-    def keep(self, transaction: Transaction, rows: Iterable[Row]) -> None:
+    def keep_rows(self, transaction: Transaction, rows: Iterable[OwnershipRow]) -> None:
         """Replace what is known of these jobs and users, each of which comes once."""
         kept, gone = [], []
         for row in rows:
@@ -157,10 +157,10 @@ class Ownership:
             gone,
         )
 
-    def _read_rows(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-        with sound(self._database, "the values of earlier runs"):
+    def _read_rows(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[OwnershipRow]:
+        with reading_kept(self._database, "the values of earlier runs"):
             for job, id_, name, attributes, agent in rows:
-                yield Row(job, UserRef(id_, name), _decode(attributes), agent)
+                yield OwnershipRow(job, UserRef(id_, name), _decode(attributes), agent)
 
 
 def find_written(attributes: Attributes) -> Attributes:
@@ -191,21 +191,21 @@ def make_owned_if_written(
 ) -> Owned:
     """What is ours of an attribute where an open write of it happened."""
     rule = description.equality(each.name)
-    put = () if each.secret else equality.minus(rule, each.new, each.old)
+    put = () if each.secret else equality.subtract_equal(rule, each.new, each.old)
     values = _digest_values(put, rule)
     return Owned(run, values, each.fingerprint or None, pattern=each.pattern)
 
 
 def _take_attribute(
-    rows: dict[str, Row], run: str, taken: Taken, rule: Equality
-) -> list[Replaced]:
+    rows: dict[str, OwnershipRow], run: str, taken: TakenAttribute, rule: Equality
+) -> list[ReplacedValues]:
     """Note in the rows of one user, by job, what a run did to an attribute; what was whose."""
     name, pattern = taken.change.name, taken.change.pattern
     replaced = [
-        Replaced(taken.user, name, job, row.attributes[name])
+        ReplacedValues(taken.user, name, job, row.attributes[name])
         for job, row in rows.items()
         if name in row.attributes
-        and (job == taken.job or not apart(row.attributes[name].pattern, pattern))
+        and (job == taken.job or not are_apart(row.attributes[name].pattern, pattern))
     ]
     there = set(_digest_values(taken.there, rule))
     before, mine = None, None
@@ -219,7 +219,7 @@ def _take_attribute(
     now = _make_owned(run, taken, before, rule)
     if taken.job is None or now is None:
         return replaced
-    row = rows.get(taken.job) or Row(taken.job, taken.user, {})
+    row = rows.get(taken.job) or OwnershipRow(taken.job, taken.user, {})
     left = row.attributes.get(name, Owned(run))
     row.attributes[name] = replace(
         now,
@@ -231,7 +231,7 @@ def _take_attribute(
 
 
 def _make_owned(
-    run: str, taken: Taken, before: Owned | None, rule: Equality
+    run: str, taken: TakenAttribute, before: Owned | None, rule: Equality
 ) -> Owned | None:
     """What is ours of an attribute that a run has written; None: nothing.
 
@@ -271,7 +271,7 @@ def _make_owned(
 
 
 def _digest_values(values: Iterable[Held], rule: Equality) -> tuple[str, ...]:
-    return tuple([equality.digest(rule, value) for value in values])
+    return tuple([equality.digest_value(rule, value) for value in values])
 
 
 def _find_former(
@@ -283,11 +283,11 @@ def _find_former(
     former = dict(before.former)
     if before.pattern and before.values:
         former[before.pattern] = before.values
-    owned = set(parts(pattern))
+    owned = set(split_pattern(pattern))
     if ALL in owned:
         return {}
     return {
         each: values
         for each, values in former.items()
-        if not owned.issuperset(parts(each))
+        if not owned.issuperset(split_pattern(each))
     }

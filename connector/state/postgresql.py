@@ -34,8 +34,8 @@ from connector.errors import BusyError, FileError, StateError, UsageError
 from connector.state.database import (
     Transaction,
     find_value,
-    restored,
-    storable,
+    make_storable,
+    restore_row,
 )
 
 try:
@@ -102,7 +102,7 @@ class PostgreSQL:
     kept = True
 
     def __init__(self, url: str) -> None:
-        self._parameters = parameters_of(url)
+        self._parameters = read_parameters(url)
         self.where = f"postgresql://{_find_host(self._parameters)}/{self._parameters.get('dbname', '')}"
         self._leases = Leases(self._open_connection, self.where)
         self._db = self._open_connection()
@@ -122,7 +122,7 @@ class PostgreSQL:
         try:
             yield
         except psycopg.Error as fault:
-            raise StateError(what + said(fault), where=self.where) from None
+            raise StateError(what + describe_fault(fault), where=self.where) from None
 
     def _prepare_session(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
@@ -155,8 +155,8 @@ class PostgreSQL:
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._naming_faults("the state cannot be read: "):
-            rows = self._db.execute(_translate_sql(sql), storable(values))
-            return [restored(row) for row in rows]
+            rows = self._db.execute(_translate_sql(sql), make_storable(values))
+            return [restore_row(row) for row in rows]
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -223,7 +223,7 @@ def _translate_sql(sql: str) -> bytes:
     return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
-def parameters_of(url: str) -> dict[str, Any]:
+def read_parameters(url: str) -> dict[str, Any]:
     """The parameters of a connection URI (PostgreSQL manual, 34.1.2), and what holds where it does not say."""
     try:
         said = conninfo_to_dict(url)
@@ -273,7 +273,7 @@ class Leases:
                 db.execute(f"savepoint {savepoint}".encode())
                 gate = self._take_lock(db, name, job)
             except psycopg.Error as fault:
-                why = f"the lease cannot be taken: {said(fault)}"
+                why = f"the lease cannot be taken: {describe_fault(fault)}"
                 raise StateError(why, where=self._where) from None
             self._gates.append(gate)
             held.callback(self._gates.pop)
@@ -304,7 +304,8 @@ class Leases:
         if job:
             session = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
             db.execute(
-                "select set_config('application_name', %s, true)", storable([session])
+                "select set_config('application_name', %s, true)",
+                make_storable([session]),
             )
         return gate
 
@@ -357,6 +358,6 @@ def _lock_numbers(name: str) -> tuple[int, int]:
     return lock, gate
 
 
-def said(fault: psycopg.Error) -> str:
+def describe_fault(fault: psycopg.Error) -> str:
     """What the server or the library says, on one line; of what the server says no details, which hold values."""
     return fault.diag.message_primary or " ".join(str(fault).split())

@@ -69,7 +69,7 @@ class OldRun(Struct, frozen=True):
     """So many of its writes happened, or may have, and could have been undone."""
 
 
-class Old(Struct, frozen=True):
+class OldContents(Struct, frozen=True):
     """What is old."""
 
     before: str
@@ -98,7 +98,7 @@ class Pruning:
         self._before = before
         self._audited = audited
 
-    def old(self) -> Old:
+    def find_old(self) -> OldContents:
         """What there is to take out."""
         runs: list[OldRun] = []
         stay: list[tuple[OldRun, str]] = []
@@ -113,7 +113,7 @@ class Pruning:
         lines = 0
         if not self._audited:
             lines = count_old_lines(self._database, self._job, self._before)
-        return Old(
+        return OldContents(
             self._before,
             sorted(runs, key=lambda run: run.number),
             stay,
@@ -163,7 +163,7 @@ class Pruning:
             ):
                 why = f"run {run} is the last that the limits of the next apply are held against"
                 yield number, why
-        unshown = DirectoryMemory(self._database, directory, job).unshown()
+        unshown = DirectoryMemory(self._database, directory, job).read_unshown()
         for user, values in unshown.items():
             left = set(values)
             for step in read_steps(
@@ -179,7 +179,7 @@ class Pruning:
                     why = f"the directory took writes of run {step.run} and does not show them"
                     yield step.number, why
 
-    def take_out(self, old: Old) -> Iterator[OldRun]:
+    def take_out(self, old: OldContents) -> Iterator[OldRun]:
         """Take it out, step by step, each of which is whole; the runs that are gone. Their directories are held."""
         with self._database.writing() as transaction:
             forget_old_events(transaction, self._job, self._before)

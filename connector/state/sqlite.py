@@ -26,13 +26,13 @@ from connector.errors import (
     UsageError,
 )
 from connector.model import Secret
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.state.database import (
     Transaction,
     find_column,
     find_value,
-    restored,
-    storable,
+    make_storable,
+    restore_row,
 )
 
 _FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -88,7 +88,9 @@ class Sqlite:
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         try:
-            return [restored(row) for row in self._db.execute(sql, storable(values))]
+            return [
+                restore_row(row) for row in self._db.execute(sql, make_storable(values))
+            ]
         except _FAULTS as fault:
             raise self._make_error("read", fault) from None
 
@@ -244,7 +246,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _leave_word(handle: int, job: str) -> None:
     """Leave word in a lock of who holds it, for messages alone; that it cannot be left is no matter."""
-    host, since = socket.gethostname(), stamp("seconds")
+    host, since = socket.gethostname(), format_now("seconds")
     word = f"job {job} on {host}, process {os.getpid()}, since {since}" if job else ""
     with suppress(OSError):
         os.ftruncate(handle, 0)

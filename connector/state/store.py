@@ -23,7 +23,7 @@ from connector.model import (
     Plan,
     User,
 )
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.state.audit_lines import AuditLines
 from connector.state.care import StateCare
 from connector.state.database import (
@@ -32,21 +32,21 @@ from connector.state.database import (
     Ended,
     encode_text,
     find_value,
-    migrate,
+    migrate_tables,
     write_one,
 )
-from connector.state.documents import Documents, DrawnPlans, SavedPlans
+from connector.state.documents import DrawnPlans, FleetDocuments, SavedPlans
 from connector.state.history import (
     NEXT,
     TO_LIST,
     Attempts,
-    History,
+    RunHistory,
     note_approvals,
 )
-from connector.state.journal import Ours, RunJournal, took_place
+from connector.state.journal import RunJournal, WrittenValues, has_taken_place
 from connector.state.journal_rows import (
+    JournalStep,
     Sealer,
-    Step,
     note_outcomes,
     note_servers,
     read_steps,
@@ -63,29 +63,29 @@ from connector.state.sqlite import Sqlite
 _CAME: Final = {"refused": "was refused", "failed": "failed"}
 
 
-def open_state(url: str | None) -> Store:
+def open_state(url: str | None) -> State:
     """The state at `sqlite:///path` or `postgresql://…`; None: one that ends with this process. Raises StateError."""
     if url is None:
-        return Store(Sqlite(None))
+        return State(Sqlite(None))
     if url.startswith("sqlite:///"):
-        return Store(Sqlite(Path(url.removeprefix("sqlite:///"))))
+        return State(Sqlite(Path(url.removeprefix("sqlite:///"))))
     from connector.state.postgresql import PostgreSQL
 
-    return Store(PostgreSQL(url))
+    return State(PostgreSQL(url))
 
 
-class Store(SavedPlans, StateCare):
+class State(SavedPlans, StateCare):
     """An open state. All of its methods raise StateError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.history = History(database)
+        self.history = RunHistory(database)
         self.audit = AuditLines(database)
         self.attempts = Attempts(database)
         self.drawn = DrawnPlans(database)
-        self.documents = Documents(database)
+        self.documents = FleetDocuments(database)
         try:
-            migrate(database)
+            migrate_tables(database)
         except BaseException:
             database.close()
             raise
@@ -94,13 +94,13 @@ class Store(SavedPlans, StateCare):
     def kept(self) -> bool:
         return self._database.kept
 
-    def knows(self, job: str, sealer: Sealer) -> bool:
+    def knows_key(self, job: str, sealer: Sealer) -> bool:
         """Whether what this job has left behind is of this key, or it has left nothing."""
         return read_fact(self._database, "key", job) in (None, sealer.check)
 
-    def renew(self, job: str, sealer: Sealer) -> None:
+    def note_key(self, job: str, sealer: Sealer) -> None:
         """Note that a run of this job has told every secret anew by this key."""
-        if not self.knows(job, sealer):
+        if not self.knows_key(job, sealer):
             with self._database.writing() as transaction:
                 note_fact(transaction, "key", sealer.check, job)
 
@@ -145,7 +145,7 @@ class Store(SavedPlans, StateCare):
     # ------------------------------------------------------------ runs
 
     @contextmanager
-    def run(
+    def record_run(
         self,
         plan: Plan,
         description: Description,
@@ -163,7 +163,7 @@ class Store(SavedPlans, StateCare):
         found = found or LastGood.of(plan.summary)
         with self._database.writing() as transaction:
             summary = encode_text(plan.summary)
-            begun = (plan.id, plan.job, description.identity, stamp(), plan.digest)
+            begun = (plan.id, plan.job, description.identity, format_now(), plan.digest)
             what = (kind, undoes, description.server, int(some))
             transaction.execute(
                 "insert into runs "  # noqa: S608  # a statement of this program's own; values are bound
@@ -179,16 +179,18 @@ class Store(SavedPlans, StateCare):
         self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.audit)
         yield journal
-        self.audit.secure()
+        self.audit.secure_made_lines()
         try:
             end = "update runs set ended = ?, result = ? where id = ?"
-            write_one(self._database, end, stamp(), journal.result, plan.id)
+            write_one(self._database, end, format_now(), journal.result, plan.id)
         except StateError:
             # else every outcome says so already, and the run stays "interrupted"
             if not journal.broken:
                 raise
 
-    def steps(self, run: str, job: str, sealer: Sealer) -> tuple[str, list[Step]]:
+    def read_steps_of_run(
+        self, run: str, job: str, sealer: Sealer
+    ) -> tuple[str, list[JournalStep]]:
         """The directory that a run of this job wrote to, and its journal. Raises UsageError where there is none."""
         for result, reason in self._database.rows(
             "select result, why from events where kind in ('apply', 'undo') and id = ? and job = ?",
@@ -213,7 +215,9 @@ class Store(SavedPlans, StateCare):
 
     # ------------------------------------------------------------ what was interrupted
 
-    def open_steps(self, directory: str, job: str, sealer: Sealer) -> list[Step]:
+    def read_open_steps(
+        self, directory: str, job: str, sealer: Sealer
+    ) -> list[JournalStep]:
         """Writes of earlier runs of this job of which nobody knows whether they happened, the oldest run's first.
 
         Those of other jobs are theirs to settle: their base, filter and key may be others.
@@ -228,16 +232,16 @@ class Store(SavedPlans, StateCare):
             )
         )
 
-    def note_servers(self, steps: Sequence[Step]) -> None:
+    def note_servers(self, steps: Sequence[JournalStep]) -> None:
         """Keep which servers may still have these writes."""
         if steps:
             with self._database.writing() as transaction:
                 note_servers(transaction, steps)
 
-    def settle(
+    def settle_steps(
         self,
         description: Description,
-        found: Sequence[tuple[Step, Outcome]],
+        found: Sequence[tuple[JournalStep, Outcome]],
         now: Mapping[str, User] = MappingProxyType({}),
     ) -> None:
         """Keep what was found out about such writes. Of several servers the one that shows a write has it.
@@ -251,12 +255,12 @@ class Store(SavedPlans, StateCare):
             for run, outcomes in of_runs.items():
                 note_outcomes(transaction, run, outcomes, description.server)
                 self.audit.add_outcomes(transaction, run, outcomes)
-                written = [each for each in outcomes if took_place(each[1])]
+                written = [each for each in outcomes if has_taken_place(each[1])]
                 if written:
-                    Ours(self._database, description, run).take(
+                    WrittenValues(self._database, description, run).take_values(
                         transaction, written, late=True, now=now
                     )
-        self.audit.deliver()
+        self.audit.deliver_made_lines()
 
 
 class _TakenBackError(Exception):

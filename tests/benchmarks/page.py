@@ -31,14 +31,14 @@ def plain(plan: Plan) -> Iterator[str]:
     for start in range(0, len(plan.changes), 200):
         yield "<section><table><tbody>"
         for change in plan.changes[start : start + 200]:
-            cells = [f"{plan.notes.people[change.user.name]} {change.user.name}", say.who(change.agent)]
-            cells.append(say.by_rule(change.rule))
-            said = "".join(f"<div>{escape(_said(each.name, say.sides(each)))}</div>" for each in change.attributes)
+            cells = [f"{plan.notes.people[change.user.name]} {change.user.name}", say.name_agent(change.agent)]
+            cells.append(say.name_rule(change.rule))
+            said = "".join(f"<div>{escape(_said(each.name, say.find_sides(each)))}</div>" for each in change.attributes)
             yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{said}</td></tr>\n"
         yield "</tbody></table></section>\n"
 
 
-def _said(name: str, sides: say.Sides) -> str:
+def _said(name: str, sides: say.ChangeSides) -> str:
     return f"{name} {' | '.join(sides.old) or say.NONE} → {' | '.join(sides.new)}"
 
 

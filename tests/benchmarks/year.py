@@ -21,10 +21,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, Description, Outcome, Plan, Result, Secret, Summary
-from connector.model.equality import plain
+from connector.model.equality import reveal_value
 from connector.state.journal_rows import Sealer
 from connector.state.sqlite import read_or_make_key
-from connector.state.store import Store, open_state
+from connector.state.store import State, open_state
 from tests.benchmarks.figures import MB, Figure, Target
 from tests.benchmarks.measure import Contest, Entrant, Ratio, Sample, run
 from tests.support.ldif_job import Job, agent
@@ -109,8 +109,8 @@ def _live(path: Path, users: int) -> None:
     """Note the applies of the days after the first, and when all of them were."""
     sealer = Sealer(read_or_make_key(path, needed=True))
     with closing(open_state(f"sqlite:///{path}")) as state:
-        (first,) = state.history.runs("job")
-        directory, steps = state.steps(first.id, "job", sealer)
+        (first,) = state.history.list_runs("job")
+        directory, steps = state.read_steps_of_run(first.id, "job", sealer)
         wrote = [each.change for each in steps]
         described = Description("a file", directory, {})
         times = [0] * users
@@ -131,7 +131,7 @@ def _changed(change: Change, times: int, *, last: bool) -> Change:
             print_ = each.fingerprint if last else f"{each.fingerprint}{times + 1}"
             return replace(each, old=(Secret("before"),), new=(Secret("after"),), fingerprint=print_)
         before, after = (
-            tuple(f"{plain(value)!s}{number or ''}" for value in each.new) for number in (times, times + 1)
+            tuple(f"{reveal_value(value)!s}{number or ''}" for value in each.new) for number in (times, times + 1)
         )
         return replace(each, old=before, new=each.new if last else after)
 
@@ -139,14 +139,14 @@ def _changed(change: Change, times: int, *, last: bool) -> Change:
     return replace(change, attributes=attributes, digest=f"{change.digest}{times}")
 
 
-def _note(state: Store, described: Description, sealer: Sealer, day: int, changes: Sequence[Change]) -> None:
+def _note(state: State, described: Description, sealer: Sealer, day: int, changes: Sequence[Change]) -> None:
     plan = Plan(
         f"day-{day:03}", "sha256:0", "job", "", Summary(agents=len(changes), matched=len(changes)), tuple(changes)
     )
-    with state.run(plan, described, sealer) as journal:
-        noted: Callable[[], None] = journal.note([], changes)
+    with state.record_run(plan, described, sealer) as journal:
+        noted: Callable[[], None] = journal.note_writes([], changes)
         noted()
-        journal.note([(change, Outcome(change.user, Result.WRITTEN)) for change in changes], [])()
+        journal.note_writes([(change, Outcome(change.user, Result.WRITTEN)) for change in changes], [])()
         journal.result = "done"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.postgres import Postgres
 from tests.support.states import KeptState
 
@@ -42,6 +42,6 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptState:
 
 
 @pytest.fixture
-def state(kept: KeptState) -> Iterator[Store]:
+def state(kept: KeptState) -> Iterator[State]:
     with closing(kept.open()) as opened:
         yield opened

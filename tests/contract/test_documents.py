@@ -15,7 +15,7 @@ from connector.errors import StateError
 from connector.model import Outcome, Plan, Result
 from connector.model.digests import digest_of_change, digest_of_plan
 from connector.reports.document import render
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.states import HERE, SEALER, KeptState, apply, change, plan, sets, user
 
 YEAR = "2025-11-25T12:00:00+00:00"
@@ -33,14 +33,14 @@ def document(plan_: Plan, outcomes: Sequence[Outcome] | None = None) -> bytes:
     return "".join(render(plan_, outcomes)).encode()
 
 
-def kept_plan(state: Store, id_: str, *numbers: int, job: str = "hr") -> Plan:
+def kept_plan(state: State, id_: str, *numbers: int, job: str = "hr") -> Plan:
     made = drawn(id_, *numbers, job=job)
-    state.keep(made, HERE)
-    state.documents.keep(made, document(made))
+    state.keep_saved_plan(made, HERE)
+    state.documents.keep_plan(made, document(made))
     return made
 
 
-def kept_report(state: Store, id_: str, *numbers: int, why: str = "") -> Plan:
+def kept_report(state: State, id_: str, *numbers: int, why: str = "") -> Plan:
     made = kept_plan(state, id_, *numbers)
     outcomes = [Outcome(each.user, Result.FAILED if why else Result.WRITTEN, why) for each in made.changes]
     apply(state, *made.changes, id_=id_)
@@ -48,30 +48,30 @@ def kept_report(state: Store, id_: str, *numbers: int, why: str = "") -> Plan:
     return made
 
 
-def ids(state: Store, job: str = "hr") -> list[str]:
-    return [each.id for each in state.documents.every(job)]
+def ids(state: State, job: str = "hr") -> list[str]:
+    return [each.id for each in state.documents.read_all(job)]
 
 
 def test_one_plan_of_a_job_waits_and_a_newer_one_supersedes_it(kept: KeptState) -> None:
     with closing(kept.open()) as state:
-        assert state.documents.waiting("hr") is None
+        assert state.documents.find_waiting("hr") is None
         kept_plan(state, "old", 1, 2)
         kept_plan(state, "of another", 3, job="it")
         new = kept_plan(state, "new", 1)
     with closing(kept.open()) as state:
-        found = state.documents.waiting("hr")
+        found = state.documents.find_waiting("hr")
         assert found is not None
         assert (found.id, found.kind, found.digest, found.created) == ("new", "plan", new.digest, new.created)
         assert found.octets == document(new)
-        read = state.documents.read(found)
+        read = state.documents.read_plan(found)
         assert (read.id, [each.digest for each in read.changes]) == ("new", [each.digest for each in new.changes])
-        assert state.documents.named("hr", "old") is None
-        assert state.documents.named("hr", "of another") is None
-        state.documents.withdraw("hr", "old")
-        state.documents.withdraw("it", "new")
-        assert state.documents.waiting("hr") is not None
-        state.documents.withdraw("hr")
-        assert state.documents.waiting("hr") is None
+        assert state.documents.find_document("hr", "old") is None
+        assert state.documents.find_document("hr", "of another") is None
+        state.documents.withdraw_plan("hr", "old")
+        state.documents.withdraw_plan("it", "new")
+        assert state.documents.find_waiting("hr") is not None
+        state.documents.withdraw_plan("hr")
+        assert state.documents.find_waiting("hr") is None
         assert ids(state, "it") == ["of another"]
 
 
@@ -88,21 +88,21 @@ def test_two_plans_of_a_job_never_wait(kept: KeptState) -> None:
         assert ids(state) == ["first", "second", "third"]
 
 
-def test_a_report_stays_and_no_plan_that_is_spent_waits(state: Store) -> None:
+def test_a_report_stays_and_no_plan_that_is_spent_waits(state: State) -> None:
     made = kept_plan(state, "first", 1)
     apply(state, *made.changes, id_="first", ended="stopped")
-    assert state.documents.waiting("hr"), "its rest is still to be written"
+    assert state.documents.find_waiting("hr"), "its rest is still to be written"
     apply(state, *made.changes, id_="first")
-    assert state.documents.waiting("hr") is None, "killed before its report was kept"
+    assert state.documents.find_waiting("hr") is None, "killed before its report was kept"
     state.documents.keep_report(made, document(made, [Outcome(user(1), Result.WRITTEN)]))
     kept_plan(state, "second", 2)
-    found = state.documents.named("hr", "first")
+    found = state.documents.find_document("hr", "first")
     assert found is not None
     assert (found.kind, b'"outcomes"' in found.octets, ids(state)) == ("report", True, ["first", "second"])
-    assert (state.contents("hr").counts["documents"], state.contents("it").counts["documents"]) == (2, 0)
+    assert (state.read_contents("hr").counts["documents"], state.read_contents("it").counts["documents"]) == (2, 0)
 
 
-def test_a_plan_that_was_superseded_while_it_was_applied_has_its_report(state: Store) -> None:
+def test_a_plan_that_was_superseded_while_it_was_applied_has_its_report(state: State) -> None:
     made = drawn("first", 1)
     kept_plan(state, "second", 2)
     state.documents.keep_report(made, document(made, ()))
@@ -113,29 +113,29 @@ def test_a_plan_that_was_superseded_while_it_was_applied_has_its_report(state: S
 def test_a_document_that_cannot_be_read_is_found_by_the_check(kept: KeptState, spoilt: str) -> None:
     with closing(kept.open()) as state:
         made = kept_plan(state, "first", 1)
-        assert state.faults("hr", SEALER) == []
+        assert state.find_faults("hr", SEALER) == []
         octets = {
             "octets": b"x",
             "whole": zlib.compress(b"{"),
             "text": zlib.compress(document(made).replace(b"user1", b"user2")),
         }
         kept.execute(f"update documents set octets = {binary(kept, octets[spoilt])}")
-        assert state.faults("hr", SEALER) == ["the state is damaged: a kept document cannot be read"]
+        assert state.find_faults("hr", SEALER) == ["the state is damaged: a kept document cannot be read"]
         with pytest.raises(StateError, match="a kept document cannot be read"):
-            state.documents.read(*state.documents.every("hr"))
+            state.documents.read_plan(*state.documents.read_all("hr"))
 
 
 def binary(kept: KeptState, octets: bytes) -> str:
     return f"x'{octets.hex()}'" if kept.url.startswith("sqlite") else f"'\\x{octets.hex()}'"
 
 
-def test_reports_take_the_job_s_new_name_and_plans_that_wait_go(state: Store) -> None:
+def test_reports_take_the_job_s_new_name_and_plans_that_wait_go(state: State) -> None:
     kept_report(state, "first", 1)
     kept_plan(state, "second", 2)
     kept_plan(state, "of the new name", 3, job="staff")
-    state.rename("hr", "staff")
+    state.rename_job("hr", "staff")
     assert (ids(state), ids(state, "staff")) == ([], ["first"])
-    assert state.faults("staff", SEALER) == []
+    assert state.find_faults("staff", SEALER) == []
 
 
 @pytest.mark.parametrize("aged", [True, False])
@@ -148,8 +148,8 @@ def test_documents_are_pruned_with_their_runs_and_plans(kept: KeptState, *, aged
         kept.execute(f"update documents set created = '{YEAR}' where kind = 'saved' and id = 'first'")
         if aged:
             kept.execute(f"update documents set created = '{YEAR}' where kind = 'saved' and id = 'waiting'")
-        pruning = state.pruning("hr", "2026-06-01T00:00:00+00:00", audited=False)
-        assert [run.id for run in pruning.take_out(pruning.old())] == ["first"]
+        pruning = state.make_pruning("hr", "2026-06-01T00:00:00+00:00", audited=False)
+        assert [run.id for run in pruning.take_out(pruning.find_old())] == ["first"]
         assert ids(state) == (["second"] if aged else ["second", "waiting"])
 
 
@@ -161,10 +161,10 @@ def test_documents_that_name_a_person_are_deleted_with_what_else_is_known(kept: 
         kept_report(state, "of another name", 3, why="the value is held by uid=user12,ou=people,dc=example,dc=org")
         kept_plan(state, "waiting", 1)
         kept.execute("delete from documents where kind = 'saved' and id = 'wrote it'")  # as a rename of the job does
-        forgetting = state.forgetting("hr", audited=False)
+        forgetting = state.make_forgetting("hr", audited=False)
         named = ("in a sentence", "waiting", "wrote it")
-        assert forgetting.find("id-00001").documents == named
-        assert forgetting.forget("id-00001").documents == named
+        assert forgetting.find_person("id-00001").documents == named
+        assert forgetting.forget_person("id-00001").documents == named
         assert ids(state) == ["of another name", "wrote others"]
-        assert state.documents.waiting("hr") is None
-        assert state.faults("hr", SEALER) == []
+        assert state.documents.find_waiting("hr") is None
+        assert state.find_faults("hr", SEALER) == []

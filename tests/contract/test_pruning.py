@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 from msgspec.structs import replace
 
-from connector.model import Drawn, Outcome, Result
+from connector.model import EarlierPlan, Outcome, Result
 from connector.state.database import TABLES
 from connector.state.history import Attempt
-from connector.state.pruning import Old
-from connector.state.store import Store
+from connector.state.pruning import OldContents
+from connector.state.store import State
 from tests.support.audit_lines import PlainAuditor
 from tests.support.mortal import DeathError, Fate, MortalDatabase
 from tests.support.states import (
@@ -50,16 +50,16 @@ def dump(kept: KeptState) -> Dump:
     return {table: sorted(kept.execute(f"select * from {table}"), key=repr) for table in TABLES}
 
 
-def old(state: Store, job: str = "hr", *, audited: bool = False) -> Old:
-    return state.pruning(job, BEFORE, audited=audited).old()
+def old(state: State, job: str = "hr", *, audited: bool = False) -> OldContents:
+    return state.make_pruning(job, BEFORE, audited=audited).find_old()
 
 
-def prune(state: Store, job: str = "hr", *, audited: bool = False) -> list[str]:
-    pruning = state.pruning(job, BEFORE, audited=audited)
-    return [run.id for run in pruning.take_out(pruning.old())]
+def prune(state: State, job: str = "hr", *, audited: bool = False) -> list[str]:
+    pruning = state.make_pruning(job, BEFORE, audited=audited)
+    return [run.id for run in pruning.take_out(pruning.find_old())]
 
 
-def why(found: Old) -> str:
+def why(found: OldContents) -> str:
     """The reason why a run stays."""
     ((_, said),) = found.stay
     return said
@@ -69,19 +69,19 @@ def with_a_past(kept: KeptState) -> None:
     """Three users that hr writes over and over; it takes one over; what is not of this year is old."""
     with closing(kept.open()) as state:
         for number in (1, 2):
-            with pytest.raises(EndedError), state.attempts.of("hr", f"attempt-{number}", Attempt()):
+            with pytest.raises(EndedError), state.attempts.keep_attempt("hr", f"attempt-{number}", Attempt()):
                 raise EndedError
         apply(state, *(change(number, sets("mail", "a")) for number in (1, 2, 3)), id_="first")
         apply(state, *(change(number, sets("mail", "b", old=("a",))) for number in (1, 2)), id_="second")
         apply(state, change(1, sets("mail", "c", old=("b",))), id_="taken", job="it")
-        state.keep(plan(id_="spent"), HERE)
+        state.keep_saved_plan(plan(id_="spent"), HERE)
         apply(state, change(3, sets("mail", "d", old=("a",)), sets_secret("print")), id_="spent")
         for number in (1, 2):
-            state.keep(plan(id_=f"unused-{number}"), HERE)
+            state.keep_saved_plan(plan(id_=f"unused-{number}"), HERE)
         for by, created in ("", YEAR), ("serve", NOW):
-            state.drawn.note("hr", Drawn("p", created, [("id-00001", "d")]), by)
+            state.drawn.note_last("hr", EarlierPlan("p", created, [("id-00001", "d")]), by)
         for run in ("first", "last", "attempt-1", "attempt-2"):
-            state.drawn.note_run("hr", run, Drawn(run, NOW, [("id-00001", "d")]))
+            state.drawn.note_run("hr", run, EarlierPlan(run, NOW, [("id-00001", "d")]))
         apply(state, change(2, sets("mail", "e", old=("b",))), id_="last")
     age(kept, "first", "second", "taken", "spent")
     kept.execute("update events set ended = '2025-01-01' where id = 'attempt-1'")
@@ -127,7 +127,7 @@ def test_what_is_old_goes_and_what_is_ours_stays(kept: KeptState) -> None:
         assert [(run.id, run.wrote) for run in found.runs] == [("first", 3), ("second", 2), ("spent", 1)]
         assert (found.attempts, found.plans, found.stay) == (1, 1, [])
         assert prune(state) == ["first", "second", "spent"]
-        assert state.faults("hr", SEALER) == []
+        assert state.find_faults("hr", SEALER) == []
     is_what_is_left(before, dump(kept))
     with closing(kept.open()) as state:
         assert prune(state) == []
@@ -145,7 +145,7 @@ def test_killed_at_any_step_it_leaves_whole_runs_and_the_next_one_ends_it(kept: 
         with_a_past(kept)
         before, fate = dump(kept), Fate()
         with closing(database(kept.url)) as opened:
-            state = Store(MortalDatabase(fate, opened))
+            state = State(MortalDatabase(fate, opened))
             fate.begin(last)
             try:
                 prune(state)
@@ -157,7 +157,7 @@ def test_killed_at_any_step_it_leaves_whole_runs_and_the_next_one_ends_it(kept: 
         assert after["journal"] == [row for row in before["journal"] if row[0] in left]
         assert after["ownership"] == before["ownership"]
         with closing(kept.open()) as state:
-            assert state.faults("hr", SEALER) == []
+            assert state.find_faults("hr", SEALER) == []
             prune(state)
         is_what_is_left(before, dump(kept))
     assert last > 3 * 4, "it did not die at each of its steps"
@@ -184,9 +184,9 @@ def test_a_state_whose_whole_past_was_pruned_is_not_taken_for_a_lost_one(kept: K
         age(kept, "older", "newer")
         assert prune(state) == ["older"]
         memory = state.memory(HERE, "hr")
-        assert not memory.blank()
-        assert not memory.new()
-        assert state.memory(THERE, "hr").blank()
+        assert not memory.is_blank()
+        assert not memory.is_new()
+        assert state.memory(THERE, "hr").is_blank()
 
 
 @pytest.mark.parametrize("job", ["hr", "it"])
@@ -196,7 +196,7 @@ def test_writes_whose_outcome_nobody_knows_stay_whosever_they_are_and_all_that_c
     with closing(kept.open()) as state:
         apply(state, change(1, sets("mail", "a")), id_="before")
     with closing(database(kept.url)) as opened:
-        interrupt(Store(opened), change(2, sets("mail", "a")), id_="killed", job=job)
+        interrupt(State(opened), change(2, sets("mail", "a")), id_="killed", job=job)
     with closing(kept.open()) as state:
         apply(state, change(1, sets("mail", "b", old=("a",))), id_="after")
         apply(state, change(1, sets("mail", "c", old=("b",))), id_="last")
@@ -210,19 +210,19 @@ def test_writes_that_the_directory_took_and_does_not_show_stay_until_they_are_wr
     with closing(kept.open()) as state:
         apply(state, change(2, sets("mail", "a")), id_="before")
         changed = change(1, sets("mail", "a"))
-        with state.run(plan(changed, id_="lost"), at(HERE), SEALER) as journal:
-            journal.note([], [changed])
+        with state.record_run(plan(changed, id_="lost"), at(HERE), SEALER) as journal:
+            journal.note_writes([], [changed])
             (known,) = outcomes([changed], Result.FAILED)
-            journal.note([(changed, replace(known[1], lost=("mail",)))], [])
+            journal.note_writes([(changed, replace(known[1], lost=("mail",)))], [])
             journal.result = "part"
         for number in range(2):
             apply(state, change(2, sets("mail", "b")), id_=f"after-{number}")
         age(kept, "before", "lost", "after-0", "after-1")
-        unshown = state.memory(HERE, "hr").unshown()
+        unshown = state.memory(HERE, "hr").read_unshown()
         assert set(unshown) == {"id-00001"}
         assert "does not show them" in why(old(state))
         assert prune(state) == ["before"]
-        assert state.memory(HERE, "hr").unshown() == unshown
+        assert state.memory(HERE, "hr").read_unshown() == unshown
         apply(state, changed, id_="anew")
         apply(state, id_="last")
         age(kept, "anew", "last")
@@ -262,7 +262,7 @@ def test_an_undo_gives_values_back_to_a_job_whose_runs_are_gone_by_the_name_that
     with_a_past(kept)
     with closing(kept.open()) as state:
         prune(state)
-        state.rename("hr", "staff")
+        state.rename_job("hr", "staff")
         back = replace(change(1, sets("mail", "b", old=("c",))), digest="back")
         apply(state, back, id_="undo", job="it", kind="undo", undoes="taken")
         assert owned(state, job="staff")["id-00001"] == {"mail"}
@@ -275,13 +275,13 @@ def test_the_run_that_an_open_undo_takes_back_stays(kept: KeptState) -> None:
         apply(state, change(1, sets("mail", "b", old=("a",))), id_="second")
     back = replace(change(1, sets("mail", "a", old=("b",))), digest="back")
     with closing(database(kept.url)) as opened:
-        running = Store(opened).run(plan(back, id_="undo"), at(HERE), SEALER, kind="undo", undoes="second")
-        running.__enter__().note([], [back])
+        running = State(opened).record_run(plan(back, id_="undo"), at(HERE), SEALER, kind="undo", undoes="second")
+        running.__enter__().note_writes([], [back])
     with closing(kept.open()) as state:
         apply(state, change(2, sets("mail", "a")), id_="last")
         age(kept, "first", "second", "undo")
         assert "the outcome of writes of run undo" in why(old(state))
         assert prune(state) == ["first"]
-        (step,) = state.open_steps(HERE, "hr", SEALER)
-        state.settle(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN))])
+        (step,) = state.read_open_steps(HERE, "hr", SEALER)
+        state.settle_steps(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN))])
         assert owned(state)["id-00001"] == {"mail"}

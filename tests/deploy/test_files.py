@@ -71,7 +71,7 @@ def test_the_job_in_every_overlay_is_one(overlay: Path, tmp_path: Path) -> None:
     (texts,) = [document["data"] for document in documents(overlay) if document["kind"] == "ConfigMap"]
     path = tmp_path / "job.yaml"
     path.write_text(texts["job.yaml"])
-    assert jobs.load(path).job.state == "sqlite:////var/lib/cec-connector/state.db"
+    assert jobs.load_job(path).job.state == "sqlite:////var/lib/cec-connector/state.db"
 
 
 def test_what_an_overlay_runs_is_a_command_line_and_what_its_name_says(overlay: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_cron_job_says_in_which_zone_and_until_when_a_run_may_begin(overlay: P
         if document["kind"] == "CronJob":
             spec = document["spec"]
             ZoneInfo(spec["timeZone"])
-            Cron(spec["schedule"], spec["timeZone"]).after(datetime.now(UTC))
+            Cron(spec["schedule"], spec["timeZone"]).find_next_tick(datetime.now(UTC))
             assert spec["startingDeadlineSeconds"] > 10, "Kubernetes looks every ten seconds"
 
 
@@ -195,7 +195,7 @@ def test_the_dockerfiles_have_no_faults(path: str) -> None:
 def test_compose_takes_the_trial_and_its_job_is_one() -> None:
     call(TOOLS / "docker-compose", "-f", DEPLOY / "compose.yaml", "config", "-q")
     call(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml")
-    jobs.load(DEPLOY / "trial" / "job.yaml")
+    jobs.load_job(DEPLOY / "trial" / "job.yaml")
 
 
 def test_the_trial_s_directory_is_out_of_reach_and_its_registrar_is_where_the_tenant_says() -> None:

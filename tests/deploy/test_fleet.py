@@ -96,11 +96,11 @@ def test_the_jobs_are_good_ones_and_whatever_they_name_is_mounted(rendered: Path
     texts = one(rendered, "ConfigMap")
     for name, text in texts["data"].items():
         (tmp_path / name).write_text(text)
-    fleets.find(tmp_path)
+    fleets.find_fleet(tmp_path)
     others = set(texts["data"]) - {fleets.NAME}
     assert others
     for name in others:
-        job = jobs.load(tmp_path / name)
+        job = jobs.load_job(tmp_path / name)
         require_shared(job)
         assert job.job.serve is not None, "without it the job has no schedule"
     pod = pod_of(documents(rendered))

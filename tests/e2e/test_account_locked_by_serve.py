@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connector.serve.accounts import Account, Accounts
-from connector.settings.job import load
+from connector.serve.accounts import AccountBook, DirectoryAccount
+from connector.settings.job import load_job
 from tests.support.jobs import Part, env, file, job_file, ldap_directory, scim_directory
 from tests.support.ldif_job import Job
 from tests.support.serving import Served, serving, until
@@ -79,12 +79,12 @@ def test_six_jobs_of_one_account_make_one_attempt_for_each_wrong_password(jobs: 
         assert served.stop() == 0
 
 
-def account(folder: Path, directory: Part) -> Account:
+def account(folder: Path, directory: Part) -> DirectoryAccount:
     path = folder / "job.yaml"
     path.write_text(job_file(directory))
     for beside in ("agents.json", "mapping.yaml", "password", "other"):
         path.with_name(beside).touch()
-    return Account.of(load(path).job)
+    return DirectoryAccount.of_job(load_job(path).job)
 
 
 def ldap(*urls: str, secret: Part, **more: Any) -> Part:
@@ -142,17 +142,17 @@ def test_an_account_is_a_server_and_a_name_or_a_secret_and_a_name(
 def test_an_account_is_taken_until_its_file_changes_or_a_run_of_it_is_refused(tmp_path: Path) -> None:
     here = account(tmp_path, ldap(ONE, secret=file("password")))
     there = account(tmp_path, ldap(ONE, secret=file("other")))
-    accounts = Accounts()
+    accounts = AccountBook()
     assert not accounts.is_taken(here)
-    accounts.note_login(here, here.mark())
+    accounts.note_login(here, here.read_mark())
     assert (accounts.is_taken(here), accounts.is_taken(there)) == (True, False)
-    before = here.mark()
+    before = here.read_mark()
     (tmp_path / "password").write_text("new")
     assert not accounts.is_taken(here)
     accounts.note_login(here, before)
     assert not accounts.is_taken(here), "the run logged in with the old one"
-    accounts.note_login(here, here.mark())
-    accounts.note_refusal(there, there.mark())
+    accounts.note_login(here, here.read_mark())
+    accounts.note_refusal(there, there.read_mark())
     assert not accounts.is_taken(here)
     assert accounts.explain_waiting(here), "another attempt at this account could lock it, whichever secret it takes"
     accounts.forget_all()

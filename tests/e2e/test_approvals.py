@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.planfile import load
+from connector.planfile import load_plan
 from connector.state.store import open_state
 from tests.support.ldif_job import Job, agent
 from tests.support.serving import serving
@@ -207,7 +207,7 @@ def test_what_is_signed_is_the_file_that_was_saved(job: Job, change: Callable[[s
 def test_a_plan_of_a_version_that_did_not_note_its_file_is_made_anew(job: Job) -> None:
     job.sql("delete from documents where kind = 'saved'")
     with closing(open_state(f"sqlite:///{job.folder / 'state.db'}")) as state:
-        state.keep(load(job.folder / "plan.json"), str((job.folder / "people.ldif").resolve()))
+        state.keep_saved_plan(load_plan(job.folder / "plan.json"), str((job.folder / "people.ldif").resolve()))
     said = refused(job, "--plan", "plan.json", *both(job))
     assert "an older version saved this plan, and did not note the octets of its file. Make a new plan" in said
     job.configure(approvers=None)

@@ -40,7 +40,7 @@ from connector.errors import (
 )
 from connector.model import Secret
 from connector.net import tls
-from connector.net.http import Channel, Limits
+from connector.net.http import ExchangeLimits, HttpChannel
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.cec import CecSource
 from connector.sources.file import FileSource
@@ -676,10 +676,10 @@ def test_a_host_is_named_as_the_address_has_it_and_a_semicolon_stays_in_the_path
 
 
 def test_a_header_that_is_none_is_malformed_and_not_repeated() -> None:
-    with Channel(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), {}, Limits(5, 9, "source")) as channel:
+    with HttpChannel(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), {}, ExchangeLimits(5, 9, "source")) as channel:
         for where, said in (("http://127.0.0.1:9", {"X-Vault-Token": f"{CANARY}\u20ac"}), ("http://[::1", {})):
             with pytest.raises(MalformedError) as caught:
-                channel.exchange("GET", where, said)
+                channel.exchange_once("GET", where, said)
             assert CANARY not in repr(caught.value)
             assert caught.value.__context__ is None
 
@@ -690,9 +690,9 @@ def test_octets_behind_an_answer_are_no_answer_to_the_next_request() -> None:
 
     with (
         HttpServer([twice, said(200, b"c")]) as server,
-        Channel(tls.context(None), {}, Limits(5, 9, "source")) as channel,
+        HttpChannel(tls.open_tls_context(None), {}, ExchangeLimits(5, 9, "source")) as channel,
     ):
-        assert [channel.exchange("GET", server.url, {}).body for _ in range(2)] == [b"a", b"c"]
+        assert [channel.exchange_once("GET", server.url, {}).body for _ in range(2)] == [b"a", b"c"]
         assert server.connections == 2
 
 
@@ -704,12 +704,14 @@ def test_a_connection_that_is_used_again_has_a_bound_though_another_was_made_sin
     with (
         HttpServer([said(200, b"a"), lambda handler: faults.drip(handler.connection, pieces)]) as server,
         HttpServer([said(200, b"b")]) as elsewhere,
-        Channel(tls.context(None), {}, Limits(0.2, 9, "source", in_all=1), keeps_connections=True) as channel,
+        HttpChannel(
+            tls.open_tls_context(None), {}, ExchangeLimits(0.2, 9, "source", in_all=1), keeps_connections=True
+        ) as channel,
     ):
         for each in (server, elsewhere):
-            channel.exchange("GET", each.url, {})
+            channel.exchange_once("GET", each.url, {})
         with pytest.raises(SourceTruncatedError):
-            channel.exchange("GET", server.url, {})
+            channel.exchange_once("GET", server.url, {})
     assert server.connections == 1
     assert next(pieces, b"") == b"x"
 
@@ -717,10 +719,10 @@ def test_a_connection_that_is_used_again_has_a_bound_though_another_was_made_sin
 def test_a_bound_that_no_job_sets_names_no_setting() -> None:
     with (
         HttpServer([said(200, b"0123456789")]) as server,
-        Channel(tls.context(None), {}, Limits(5, 9, "notify", in_all=5)) as channel,
+        HttpChannel(tls.open_tls_context(None), {}, ExchangeLimits(5, 9, "notify", in_all=5)) as channel,
         pytest.raises(TruncatedError) as caught,
     ):
-        channel.exchange("GET", server.url, {})
+        channel.exchange_once("GET", server.url, {})
     assert caught.value.what == "the answer is longer than 9 octets"
 
 
@@ -765,8 +767,8 @@ def test_records_behind_an_answer_are_no_answer_to_the_next_request(
         ConnectProxy(serving(authority, "127.0.0.1") if secured else None) as proxy,
     ):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        with Channel(trusted, {}, Limits(5, 9, "source")) as channel:
-            assert [channel.exchange("GET", server.url, {}).body for _ in range(3)] == [b"a"] * 3
+        with HttpChannel(trusted, {}, ExchangeLimits(5, 9, "source")) as channel:
+            assert [channel.exchange_once("GET", server.url, {}).body for _ in range(3)] == [b"a"] * 3
 
 
 @pytest.mark.parametrize("names", ["127.0.0.1", "cec.example.test, 127.0.0.1", "*"])

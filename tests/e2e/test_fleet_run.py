@@ -12,7 +12,7 @@ from connector.apply.approval import check_approval, find_waiting
 from connector.apply.job_state import require_shared
 from connector.errors import FileError, OnHoldError, RefusedError, UnapprovedError, UsageError
 from connector.serve.run_process import FleetRun
-from connector.settings.job import load
+from connector.settings.job import load_job
 from connector.state.store import open_state
 from tests.support.fleet_steps import TICKS, Steps
 from tests.support.jobs import file
@@ -117,8 +117,8 @@ def test_killed_after_its_last_write_it_still_ends_its_tick(job: FleetJob, *, ke
     job.steps.query("update schedule set ended = 0, good = null")
     if not kept:
         with closing(open_state(job.steps.url)) as state:
-            (document,) = state.documents.every("job")
-            state.documents.keep(state.documents.read(document), octets)
+            (document,) = state.documents.read_all("job")
+            state.documents.keep_plan(state.documents.read_plan(document), octets)
     assert find_waiting(job.path) is None
     again = job.steps.apply(plan)
     assert (again.outcomes, again.result.spent) == (first.outcomes, True)
@@ -260,7 +260,7 @@ def test_a_job_on_hold_is_not_planned_for_people(job: FleetJob) -> None:
     digest = find_waiting(job.path)
     assert digest is not None
     with closing(open_state(job.steps.url)) as state:
-        state.hold("job", "somebody said so")
+        state.hold_job("job", "somebody said so")
     with pytest.raises(OnHoldError, match="somebody said so"):
         check_approval(job.path, digest.digest, ())
     assert "on hold since" in job.steps.apply(plan, code=3).err
@@ -315,7 +315,7 @@ def test_a_plan_that_was_withdrawn_is_not_approved(job: FleetJob) -> None:
 def test_a_state_in_a_file_is_refused_by_its_line(job: FleetJob) -> None:
     job.configure(state="sqlite:///state.db")
     with pytest.raises(FileError, match="a fleet needs a state that all its workers share") as raised:
-        require_shared(load(job.path))
+        require_shared(load_job(job.path))
     line = next(number for number, text in enumerate(job.read("job.yaml").splitlines(), 1) if text.startswith("state"))
     assert raised.value.where.endswith(f"job.yaml:{line}")
     found = job.steps.run(FleetRun("plan"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.net import tls
-from connector.net.http import Channel, Limits
+from connector.net.http import ExchangeLimits, HttpChannel
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.http_server import HttpServer, said
 from tests.support.jobs import cec_source, scim_directory
@@ -171,6 +171,6 @@ def test_a_connection_is_not_used_again_after_the_end_of_tls(tmp_path: Path) -> 
     authority()[0].cert_pem.write_to_path(ca)
     with (
         HttpServer(otherwise=ended_by(closed, length=False), context=server_context()) as server,
-        Channel(tls.context(ca), {}, Limits(5, 1 << 16, "source")) as channel,
+        HttpChannel(tls.open_tls_context(ca), {}, ExchangeLimits(5, 1 << 16, "source")) as channel,
     ):
-        assert [channel.exchange("GET", f"{server.url}/agents", {}).status for _ in range(2)] == [200, 200]
+        assert [channel.exchange_once("GET", f"{server.url}/agents", {}).status for _ in range(2)] == [200, 200]

@@ -20,7 +20,7 @@ import trustme
 
 from connector.directories.ldap import ber, connection
 from connector.directories.ldap.ber import Frame, MessageFramer
-from connector.directories.ldap.connection import connect
+from connector.directories.ldap.connection import connect_server
 from connector.directories.ldap.responses import BOUND, EXTENDED
 from connector.errors import (
     ConnectorError,
@@ -143,7 +143,7 @@ def settings(*urls: str, **more: Any) -> Settings:
 def fails(job: Settings, password: Secret | None = PASSWORD) -> ConnectorError:
     """What the connection failed with. Nothing of it shows the password, also not with the variables of its frames."""
     with pytest.raises(ConnectorError) as caught:
-        connect(job, password)
+        connect_server(job, password)
     fault = caught.value
     assert fault.__cause__ is None
     shown = traceback.TracebackException.from_exception(fault, capture_locals=True)
@@ -163,7 +163,7 @@ def assert_binds(frame: Frame, name: str, password: bytes) -> None:
 
 def test_a_bind_carries_name_password_and_the_password_policys_control() -> None:
     with serving(Server.welcome) as (server, url):
-        connect(settings(url), PASSWORD).close()
+        connect_server(settings(url), PASSWORD).close()
     assert_binds(server.heard[0], "cn=a", b"canary-7261")
 
 
@@ -171,13 +171,13 @@ def test_octets_of_a_password_are_sent_as_they_are() -> None:
     """SASLprep would make another one of it, or refuse it."""
     for password in (Secret("x\u00a0\u0221\x07"), Secret("x\u00a0\u0221\x07".encode())):
         with serving(Server.welcome) as (server, url):
-            connect(settings(url), password).close()
+            connect_server(settings(url), password).close()
         assert "x\u00a0\u0221\x07".encode() in server.heard[0].data
 
 
 def test_nobody_binds_as_nobody() -> None:
     with serving(Server.welcome) as (server, url):
-        connect(settings(url, bind_dn=None, password=None), None).close()
+        connect_server(settings(url, bind_dn=None, password=None), None).close()
     assert_binds(server.heard[0], "", b"")
 
 
@@ -193,7 +193,7 @@ def test_an_answer_may_come_octet_by_octet() -> None:
             server.say(bytes([octet]))
 
     with serving(act) as (_, url):
-        connect(settings(url), PASSWORD).close()
+        connect_server(settings(url), PASSWORD).close()
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_password_that_must_be_changed_is_no_success_and_one_that_expires_is_t
     with serving(act(b"\x30\x03\x81\x01\x02")) as (_, url):
         assert "the server requires a new password for cn=a (password policy)" in fails(settings(url)).what
     with serving(act(b"\x30\x05\xa0\x03\x80\x01\x3c")) as (_, url):
-        wire = connect(settings(url), PASSWORD)
+        wire = connect_server(settings(url), PASSWORD)
         assert wire.cautions == ("the password of cn=a expires in less than a day. Set a new one before that",)
         wire.close()
 
@@ -270,7 +270,7 @@ def test_after_starttls_the_bind_is_sent_in_tls(ca: Path) -> None:
         server.listen()
 
     with serving(act) as (server, url):
-        connect(settings(url, start_tls=True, ca_file=ca), PASSWORD).close()
+        connect_server(settings(url, start_tls=True, ca_file=ca), PASSWORD).close()
     asked, bind, farewell = server.heard
     assert b"1.3.6.1.4.1.1466.20037" in asked.data
     assert (bind.tag, bind.id, farewell.id) == (BIND, asked.id + 1, asked.id + 2)
@@ -387,7 +387,7 @@ def test_each_address_of_a_host_is_tried_and_then_the_next_url(monkeypatch: pyte
             return found[host]
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        wire = connect(settings(*(f"ldap://{host}:{address[1]}" for host in found)), PASSWORD)
+        wire = connect_server(settings(*(f"ldap://{host}:{address[1]}" for host in found)), PASSWORD)
     assert wire.where == f"ldap://third.example.org:{address[1]}"
     wire.close()
     assert asked == [(host, address[1]) for host in found]
@@ -438,7 +438,7 @@ def test_an_address_of_ipv6_stands_in_brackets_and_is_bare_in_its_certificate(ca
         pytest.skip("no IPv6 on loopback")
     url = f"ldaps://[::1]:{listening.getsockname()[1]}"
     with serving(act, on=listening):
-        connect(settings(url, ca_file=ca), PASSWORD).close()
+        connect_server(settings(url, ca_file=ca), PASSWORD).close()
 
 
 def test_a_local_socket_is_bound_to_as_whoever_asks(tmp_path: Path) -> None:
@@ -447,7 +447,7 @@ def test_a_local_socket_is_bound_to_as_whoever_asks(tmp_path: Path) -> None:
     listening.bind(str(path))
     listening.listen()
     with serving(Server.welcome, on=listening) as (server, _):
-        connect(settings(f"ldapi://{quote(str(path), safe='')}", sasl="external"), None).close()
+        connect_server(settings(f"ldapi://{quote(str(path), safe='')}", sasl="external"), None).close()
     assert b"EXTERNAL" in server.heard[0].data
 
 
@@ -505,7 +505,7 @@ def going_on(number: int) -> bytes:
 def test_a_bind_by_kerberos_goes_on_on_the_same_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gssapi", FakeGssapi())
     with serving(says(going_on, going_on, lambda number: result(number, BOUND))) as (server, url):
-        connect(settings(url, sasl="gssapi"), None).close()
+        connect_server(settings(url, sasl="gssapi"), None).close()
     *binds, farewell = server.heard
     assert [bind.tag for bind in binds] == [BIND] * 3
     assert [token in bind.data for token, bind in zip((b"-one", b"-two", b"\x01\0\0\0"), binds, strict=True)] == [

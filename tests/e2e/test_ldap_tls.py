@@ -15,7 +15,7 @@ import trustme
 from connector.directories.ldap.ber import MessageFramer
 from connector.directories.ldap.requests import EditKind, encode_modification, encode_modify
 from connector.directories.ldap.responses import decode_entry as decode
-from connector.directories.ldap.session import Flight, Operation
+from connector.directories.ldap.session import Operation, OperationGroup
 from connector.directories.ldap.wire import Wire
 from connector.errors import MalformedError, UnreachableError
 from tests.support.ldap_answers import MODIFIED, SEARCH, entry, page_end, result
@@ -123,7 +123,7 @@ def test_full_buffers_on_both_sides_are_no_deadlock(version: ssl.TLSVersion) -> 
 
     with wired(serve, version) as wire:
         entries = wire.search_many([SEARCH], 1, decode)
-        flight: Flight[int] = Flight(wire)
+        flight: OperationGroup[int] = OperationGroup(wire)
         for number in range(16):
             flight.send_operation(Operation(number, encode_modify("cn=a", [large])))
         assert len(list(entries)) == 16

@@ -12,7 +12,7 @@ from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.ber import Frame
 from connector.directories.ldap.requests import EditKind, encode_modification
 from connector.directories.ldap.responses import DONE, ENTRY, EXTENDED
-from connector.directories.ldap.session import Flight, Operation
+from connector.directories.ldap.session import Operation, OperationGroup
 from connector.errors import (
     DeniedError,
     ElsewhereError,
@@ -176,13 +176,13 @@ def test_a_notice_that_we_do_not_know_is_passed_over() -> None:
 
 def test_answers_that_came_before_the_farewell_count() -> None:
     with served(lambda frame: result(frame.id, MODIFIED) + NOTICE if frame.id == 2 else b"") as wire:
-        flight: Flight[str] = Flight(wire)
+        flight: OperationGroup[str] = OperationGroup(wire)
         for name in ("first", "second", "third"):
             flight.send_operation(Operation(name, requests.encode_modify("cn=a", [])))
         assert [about for about, _ in flight.receive_results()] == ["second"]
         with pytest.raises(UnreachableError, match="going down"):
             flight.receive_results()
-        assert flight.list_flying == ["first", "third"]
+        assert flight.list_unanswered == ["first", "third"]
 
 
 def test_a_server_that_is_silent_is_given_up() -> None:
@@ -215,7 +215,7 @@ def test_full_buffers_on_both_sides_are_no_deadlock() -> None:
 
     with served(answer) as wire:
         entries = wire.search_many([SEARCH], 1, responses.decode_entry)
-        flight: Flight[int] = Flight(wire)
+        flight: OperationGroup[int] = OperationGroup(wire)
         for number in range(16):
             flight.send_operation(Operation(number, requests.encode_modify("cn=a", [large])))
         assert len(list(entries)) == 16

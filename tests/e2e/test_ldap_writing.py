@@ -12,7 +12,7 @@ import pytest
 from connector.directories.common.ldap_filters import parse_filter
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.adapter import LdapDirectory, PostRead
-from connector.directories.ldap.connection import connect
+from connector.directories.ldap.connection import connect_server
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.responses import ENTRY, Response
 from connector.directories.ldap.users import UserDecoder
@@ -238,7 +238,7 @@ def test_an_answer_that_does_not_plainly_show_this_user_shows_nobody(tmp_path: P
         directory = here(proxy, 1)
         (anna,) = directory.scan()
         directory.close()
-        wire = connect(settings(proxy, 1), Secret(SYNC_PASSWORD))
+        wire = connect_server(settings(proxy, 1), Secret(SYNC_PASSWORD))
         inspection = Inspection(wire, PEOPLE)
         users = UserDecoder(inspection.schema.widen_view(VIEW), inspection)
         post_read = PostRead(inspection, users, parse_filter("(&(sn=anna)(!(employeeNumber=2)))"))

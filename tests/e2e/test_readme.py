@@ -80,8 +80,8 @@ def test_the_installation(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", commands], cwd=clone, capture_output=True, text=True, check=False, env=clean())
     assert done.returncode == 0, done.stdout + done.stderr
     where = (
-        "from connector.settings.mapping_file import locate; from pathlib import Path; "
-        "print(locate('openldap-h350', Path()))"
+        "from connector.settings.mapping_file import locate_mapping; from pathlib import Path; "
+        "print(locate_mapping('openldap-h350', Path()))"
     )
     check = [str(clone / "venv/bin/python"), "-c", where]
     found = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False, env=clean())

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from connector.serve.run_process import Result, RunRequest
+from connector.serve.run_process import RunRequest, RunResult
 from tests.support.ldap_proxy import LdapProxy
 from tests.support.plain_job import PASSWORD, UIDS, Plain
 from tests.support.program import environment
@@ -45,7 +45,7 @@ def test_a_run_that_has_written_all_of_it_has_come_to_its_end(tmp_path: Path) ->
         ) as process:
             running.append(process)
             out, _ = process.communicate(msgspec.json.encode(request, enc_hook=str), timeout=PATIENCE)
-        result = msgspec.json.decode(out, type=Result, dec_hook=lambda kind, value: kind(value))
+        result = msgspec.json.decode(out, type=RunResult, dec_hook=lambda kind, value: kind(value))
         assert job.stored() == UIDS
     assert result.summary is not None
     assert len(sent) == len(set(sent)) == len(UIDS)

@@ -18,7 +18,7 @@ import pytest
 from connector.demo.simulator import Request, Simulator
 from connector.serve.scheduled_job import ScheduledJob
 from connector.serve.service import STUCK, Service
-from connector.serve.web import Web
+from connector.serve.web import WebServer
 from tests.support.held_file import entry, held, set_gate
 from tests.support.jobs import cec_source, changed, file
 from tests.support.ldap_proxy import LdapProxy
@@ -462,7 +462,7 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
     now = [0.0]
     service = Service([job.folder / "job.yaml"], [], lambda *_: None, lambda: now[0])
-    with Web("127.0.0.1", 0, service) as web:
+    with WebServer("127.0.0.1", 0, service) as web:
         assert asked(f"http://{web.address}/healthz") == (200, "ok\n")
         now[0] = STUCK + 1
         assert asked(f"http://{web.address}/healthz") == (

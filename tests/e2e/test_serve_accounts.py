@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connector.serve.accounts import WAITING, Account, Accounts
-from connector.settings.job import load
+from connector.serve.accounts import WAITING, AccountBook, DirectoryAccount
+from connector.settings.job import load_job
 from tests.support.jobs import changed, env, file, job_file, ldap_directory
 from tests.support.ldif_job import JOB, Job
 from tests.support.receivers import SECRET, hook
@@ -82,15 +82,15 @@ def test_a_signal_lets_a_refused_account_be_tried_once_more(job: Job) -> None:
 
 
 def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None:
-    def account(name: str, variable: str) -> Account:
+    def account(name: str, variable: str) -> DirectoryAccount:
         path = tmp_path / name
         directory = ldap_directory(f"ldap://{name}.example.org", bind_dn=SYNC) | {"password": env(variable)}
         path.write_text(job_file(directory))
         for beside in ("agents.json", "mapping.yaml"):
             path.with_name(beside).touch()
-        return Account.of(load(path).job)
+        return DirectoryAccount.of_job(load_job(path).job)
 
-    accounts, live = Accounts(), account("live", "LIVE_PASSWORD")
+    accounts, live = AccountBook(), account("live", "LIVE_PASSWORD")
     accounts.note_refusal(account("trial", "TRIAL_PASSWORD"), ())
     assert accounts.explain_waiting(live) == ""
     accounts.note_refusal(live, ())
@@ -99,8 +99,8 @@ def test_accounts_of_one_name_on_two_directories_are_two(tmp_path: Path) -> None
 
 def test_after_a_day_a_refused_account_is_tried_again() -> None:
     now = [0.0]
-    accounts, account = Accounts(lambda: now[0]), Account("cn=sync")
-    accounts.note_refusal(account, account.mark())
+    accounts, account = AccountBook(lambda: now[0]), DirectoryAccount("cn=sync")
+    accounts.note_refusal(account, account.read_mark())
     now[0] = WAITING - 1
     assert "this process is restarted, or it is " in accounts.explain_waiting(account)
     now[0] = WAITING

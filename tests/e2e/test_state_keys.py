@@ -15,7 +15,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from connector.model import Secret, UserRef
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.state.journal_rows import Sealer
 from tests.support.jobs import changed, file
 from tests.support.ldif_job import Job, agent
@@ -109,8 +109,10 @@ def test_whoever_has_the_state_alone_opens_no_seal_and_recognises_no_password(jo
 
     def gives_away(key: str) -> bool:
         of = Sealer(Secret(key))
-        guessed = fingerprinter(Secret(key))(user, SECRET, Secret("canary-1"))
-        return any(of.open(user, SECRET, seal) for seal in seals) or guessed in {each["secret"] for each in noted}
+        guessed = make_fingerprinter(Secret(key))(user, SECRET, Secret("canary-1"))
+        return any(of.open_values(user, SECRET, seal) for seal in seals) or guessed in {
+            each["secret"] for each in noted
+        }
 
     assert gives_away(key_file(job).read_text().strip()), "the key itself opens it, or this test could not fail"
     assert [text for text in found if gives_away(text)] == []

@@ -43,7 +43,7 @@ def one(octets: bytes) -> None:
     assert (after and after[2:]) == whole
     if whole is not None:
         assert messages([octets[:half], octets[half:]]) == whole
-    for control in (responses.decode_page, responses.post_read):
+    for control in (responses.decode_page, responses.decode_post_read):
         with contextlib.suppress(MalformedError):
             control(octets)
     with contextlib.suppress(MalformedError):

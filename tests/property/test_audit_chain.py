@@ -18,12 +18,12 @@ from hypothesis import given, settings, strategies as st
 
 from connector.observers import audit_file
 from connector.observers.audit import AuditObserver
-from connector.observers.audit_check import Finding
+from connector.observers.audit_check import AuditFinding
 from connector.observers.audit_file import AuditFile
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.settings.operations import Audit
-from connector.state.audit_lines import Head
-from connector.state.store import Store, open_state
+from connector.state.audit_lines import ChainHead
+from connector.state.store import State, open_state
 from tests.support.audit_lines import PlainAuditor, chain_faults
 from tests.support.examples import examples
 from tests.support.logs import logged
@@ -35,11 +35,11 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # `fsync` takes no t
 
 
 @contextmanager
-def session(state: Store, path: Path, job: str = JOB) -> Iterator[AuditObserver]:
+def session(state: State, path: Path, job: str = JOB) -> Iterator[AuditObserver]:
     """One run's audit in a file."""
     broken: list[str] = []
     made = AuditObserver(Audit(file=path), job=job, run="", bound=None, stop=broken.append, code=lambda _: 0)
-    made.opens("", lambda *_: "", state.audit)
+    made.open_directory("", lambda *_: "", state.audit)
     try:
         yield made
     finally:
@@ -48,25 +48,25 @@ def session(state: Store, path: Path, job: str = JOB) -> Iterator[AuditObserver]
         raise OSError(broken[0])
 
 
-def tell(state: Store, path: Path, said: Sequence[str], job: str = JOB) -> None:
+def tell(state: State, path: Path, said: Sequence[str], job: str = JOB) -> None:
     """A session with these records."""
     with session(state, path, job) as audit:
         for each in said:
-            audit.released(each, [])
+            audit.note_release(each, [])
 
 
-def die(state: Store, path: Path, said: Sequence[str], octets: int) -> None:
+def die(state: State, path: Path, said: Sequence[str], octets: int) -> None:
     """A session that dies when the file has so many octets of its records."""
     state.audit.begin_session(JOB, PlainAuditor())
     for each in said:
-        state.audit.add_record({"time": stamp(), "event": "release", "job": JOB, "why": each})
+        state.audit.add_record({"time": format_now(), "event": "release", "job": JOB, "why": each})
     lines = "".join(f"{line.text}\n" for some in state.audit.read_lines(JOB) for line in some)
     with path.open("a") as file:
         file.write(lines[:octets])
 
 
 @contextmanager
-def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], Head]]:
+def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], ChainHead]]:
     """The lines of an audit of several sessions, some of which died, and the state's head."""
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-chain-", dir=MEMORY) as folder,
@@ -87,7 +87,7 @@ def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], Head]]:
         yield lines, state.audit.read_head(JOB)
 
 
-def found(lines: Sequence[bytes], head: Head | None = None) -> list[Finding]:
+def found(lines: Sequence[bytes], head: ChainHead | None = None) -> list[AuditFinding]:
     return chain_faults(b"".join(lines), job=JOB, head=head)
 
 
@@ -191,10 +191,10 @@ def test_a_job_never_sees_half_of_what_another_is_writing(tmp_path: Path, monkey
     assert not found(lines)
 
 
-def tell_locked(state: Store, path: Path, other: IO[str]) -> None:
+def tell_locked(state: State, path: Path, other: IO[str]) -> None:
     with session(state, path) as made:
         fcntl.flock(other, fcntl.LOCK_EX)
-        made.released("one", [])
+        made.note_release("one", [])
 
 
 def test_a_file_that_stays_locked_breaks_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
         assert group.startswith(f' id="r{number}">')
         assert len(re.findall(r'<tr id="u', group)) == kind.users
         assert set(re.findall(r'<tbody data-kind="(\d+)"', group)) == {f"{number - 1}"}
-        assert ">Show " + say.count(kind.users, "user") + f" of kind {number}<" in page
+        assert ">Show " + say.count_noun(kind.users, "user") + f" of kind {number}<" in page
     return [(markup.unescape(sentence), int(users)) for users, sentence in rows], int(looks[1]) if looks else 0
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from connector import errors
-from connector.cli.advice import tell
+from connector.cli.advice import report_fault
 from connector.directories.ldap import ber, requests, responses
 from connector.directories.ldap.responses import DONE
 from tests.support import ldap_answers
@@ -192,5 +192,5 @@ def test_an_error_is_told_in_lines_of_our_own(
 ) -> None:
     fault = kind(f"{what}{odd}", where=f"{where}{odd}")
     if not isinstance(fault, errors.FileError):  # which lists a file's faults, each in a line
-        tell(fault)
+        report_fault(fault)
         clean(capsys.readouterr().err)

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Summary
 from connector.observers.notices import make_notice
 from connector.observers.run_summary import RunSummary, SummaryObserver
-from connector.planning.comparison import Compared, Comparison, compare, drawn, since
+from connector.planning.comparison import ComparedLists, PlanComparison, compare_plans, digest_plan, find_news
 from connector.reports import comparison, csv as spreadsheet, document, html, ldif, markdown, text
-from connector.reports.document import parse
+from connector.reports.document import parse_plan
 from tests.support import report_samples
 
 SIDES = ("changes", "problems")
@@ -59,8 +59,8 @@ def _counted(some: Iterable[Any]) -> Counter[str]:
     return Counter(map(repr, some))
 
 
-def _sides(one: Plan, other: Plan) -> Iterable[tuple[Compared[Any], Sequence[Any], Sequence[Any]]]:
-    found = compare(one, other)
+def _sides(one: Plan, other: Plan) -> Iterable[tuple[ComparedLists[Any], Sequence[Any], Sequence[Any]]]:
+    found = compare_plans(one, other)
     for side in SIDES:
         yield getattr(found, side), getattr(one, side), getattr(other, side)
 
@@ -76,7 +76,7 @@ def test_new_same_and_changed_are_the_new_plan_and_gone_same_and_changed_the_old
 
 @given(plan=plans)
 def test_a_plan_and_itself_differ_in_nothing(plan: Plan) -> None:
-    again = parse("".join(document.render(plan)).encode())
+    again = parse_plan("".join(document.render(plan)).encode())
     shuffled = replace(plan, changes=plan.changes[::-1], problems=plan.problems[::-1])
     for other in (plan, again, shuffled):
         for found, _, after in _sides(plan, other):
@@ -93,8 +93,8 @@ def test_a_comparison_the_other_way_round_is_its_mirror(old: Plan, new: Plan) ->
 
 @given(old=plans, new=plans)
 def test_every_number_is_the_same_wherever_it_is_said(old: Plan, new: Plan) -> None:
-    found = compare(old, new)
-    marked = replace(new, notes=replace(new.notes, since=since(drawn(old), new)))
+    found = compare_plans(old, new)
+    marked = replace(new, notes=replace(new.notes, since=find_news(digest_plan(old), new)))
     for side in SIDES:
         _in_diff(old, new, found, side)
     sides = zip(SIDES, ("", "_problems"), strict=True)
@@ -111,26 +111,28 @@ def test_every_number_is_the_same_wherever_it_is_said(old: Plan, new: Plan) -> N
         _marks(marked, mark, said[mark], said[f"{mark}_problems"])
 
 
-def _numbers(found: Compared[Any]) -> dict[str, int]:
+def _numbers(found: ComparedLists[Any]) -> dict[str, int]:
     return {"new": len(found.new), "gone": len(found.gone), "changed": len(found.changed), "same": found.same}
 
 
-def _sentence(found: Compared[Any]) -> str:
+def _sentence(found: ComparedLists[Any]) -> str:
     return ", ".join(f"{number} {'the same' if name == 'same' else name}" for name, number in _numbers(found).items())
 
 
-def _in_diff(old: Plan, new: Plan, found: Comparison, side: str) -> None:
+def _in_diff(old: Plan, new: Plan, found: PlanComparison, side: str) -> None:
     numbers = _numbers(getattr(found, side))
-    assert f"\n{side.capitalize()}: {_sentence(getattr(found, side))}.\n" in "".join(comparison.render(old, new, found))
-    told = json.loads("".join(comparison.document(old, new, found)))[side]
+    assert f"\n{side.capitalize()}: {_sentence(getattr(found, side))}.\n" in "".join(
+        comparison.render_text(old, new, found)
+    )
+    told = json.loads("".join(comparison.render_document(old, new, found)))[side]
     assert {name: each if name == "same" else len(each) for name, each in told.items()} == numbers
 
 
 def _notice(plan: Plan, said: dict[str, int]) -> str:
     summaries: list[RunSummary] = []
     observer = SummaryObserver("job", "run-1", "plan", summaries.append, lambda _: 1)
-    observer.planned(plan)
-    observer.finished(None, 0)
+    observer.take_plan(plan)
+    observer.end_run(None, 0)
     told = make_notice(summaries[0], ["pending"], Path("/job.yaml"), None)
     assert told.body["since"] == said
     return told.text

@@ -96,7 +96,7 @@ def ticks_of_cron(cron: Cron, begin: datetime, end: datetime) -> list[datetime]:
     def following() -> Iterator[datetime]:
         tick = begin
         while True:
-            tick = cron.after(tick)
+            tick = cron.find_next_tick(tick)
             yield tick
 
     return list(takewhile(lambda tick: tick <= end, following()))
@@ -144,10 +144,10 @@ def test_any_line_has_the_ticks_of_the_clock_on_the_wall_and_the_latest_is_the_l
     since = begin + data.draw(st.integers(0, 59 * 60)) * MINUTE
     after = [tick for tick in expected if tick > since]
     if after:
-        assert cron.after(since) == after[0]
+        assert cron.find_next_tick(since) == after[0]
     now = since + data.draw(st.timedeltas(timedelta(0), end - since))
-    assert cron.latest(since, now) == max((tick for tick in after if tick <= now), default=None)
-    assert cron.latest(begin, now) == max((tick for tick in expected if tick <= now), default=None)
+    assert cron.find_latest_tick(since, now) == max((tick for tick in after if tick <= now), default=None)
+    assert cron.find_latest_tick(begin, now) == max((tick for tick in expected if tick <= now), default=None)
 
 
 @pytest.mark.slow

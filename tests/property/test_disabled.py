@@ -63,7 +63,7 @@ def test_past_the_filter_our_values_of_disabled_users_alone_are_cleared(world: W
         if fates[id_] == "stays" or new == old:
             continue
         assert (fates[id_], world.mapping.disabled) == ("disabled", "clear")
-        assert dn.covers(name, dn.rdns(BASE))
+        assert dn.is_below(name, dn.split_rdns(BASE))
         for attribute in old.keys() | new.keys():
             taken = set(old.get(attribute, ())) - set(new.get(attribute, ()))
             assert set(new.get(attribute, ())) <= set(old.get(attribute, ()))
@@ -148,7 +148,7 @@ def test_a_clear_whose_program_died_is_settled_by_reading_the_disabled_user() ->
     world.connect = living
     apply(world)
     with world.context() as context:
-        assert context.state.open_steps(context.reader.describe().identity, world.job, context.sealer) == []
+        assert context.state.read_open_steps(context.reader.describe().identity, world.job, context.sealer) == []
     assert plan(world).changes == ()
     assert "cecWorkNo" not in world.store.snapshot()["id-0"][1]
 

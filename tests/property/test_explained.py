@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from connector.apply.sync import apply_run, make_plan
 from connector.directories.port import Reader
 from connector.errors import UsageError
-from connector.explain.explainer import explain
-from connector.matching.people import Pin
+from connector.explain.explainer import explain_name
+from connector.matching.people import AgentPin
 from connector.model import (
     ID,
     UNKNOWN_SECRET,
@@ -20,14 +20,14 @@ from connector.model import (
     AgentRef,
     AttributeInfo,
     Equality,
-    Invalid,
+    InvalidRecord,
     Key,
     Secret,
     Tenant,
     User,
     View,
 )
-from connector.model.equality import alike
+from connector.model.equality import are_alike
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.planning.explanation import Explanation
@@ -52,7 +52,9 @@ def world(*accounts: str, users: Iterable[str] = (), away: Iterable[str] = ()) -
 
 def explained(of: World, name: str, beyond: Reader | None = None) -> list[Explanation]:
     with of.context() as context:
-        return list(explain(replace(context, beyond=None if beyond is None else lambda: beyond), name).explanations)
+        return list(
+            explain_name(replace(context, beyond=None if beyond is None else lambda: beyond), name).explanations
+        )
 
 
 def one(of: World, name: str, beyond: Reader | None = None) -> Explanation:
@@ -115,7 +117,7 @@ def test_whom_another_agent_claims_is_near_nobody() -> None:
 
 def test_every_record_of_that_name_is_explained_those_that_cannot_be_read_too() -> None:
     of = world("ann", "bob", users=["ann", "bob"])
-    unread = [Invalid(7, "workNo is a list", None, "ann"), Invalid(8, "sipAccount is a list", 0, "x")]
+    unread = [InvalidRecord(7, "workNo is a list", None, "ann"), InvalidRecord(8, "sipAccount is a list", 0, "x")]
     of.tenant = Tenant([*of.tenant.agents, Agent(9, "ann"), Agent(1)], invalid=unread)
     of.mapping = replace(of.mapping, stale="report")
 
@@ -305,7 +307,7 @@ class Loose(MemoryDirectory):
         found = {user.id: user for user in super().find(asked)}
         for user in self.scan():
             held = ((value, each) for name, value in asked for each in user.values.get(name, ()))
-            if any(alike(Equality.CASE_IGNORE, [value], [each]) for value, each in held):
+            if any(are_alike(Equality.CASE_IGNORE, [value], [each]) for value, each in held):
                 found[user.id] = user
         yield from found.values()
 
@@ -431,7 +433,7 @@ def test_a_line_for_all_whose_group_is_held_back_is_told_of_these_alone() -> Non
 
 def test_why_an_agent_matches_is_told_in_a_sentence() -> None:
     of = world("ann", "bob", users=["ann", "carl"])
-    of.pins = (Pin("bob", user="id-carl"),)
+    of.pins = (AgentPin("bob", user="id-carl"),)
     assert one(of, "ann").why == "rule 1 found the user; no other agent claims it"
     assert one(of, "bob").why == "a pin found the user; no other agent claims it"
     of.tenant = Tenant([*of.tenant.agents, Agent(9)])

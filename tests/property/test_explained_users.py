@@ -11,9 +11,9 @@ from connector.apply.sync import apply_run, make_plan
 from connector.directories.common.entries import Entry
 from connector.directories.port import Reader
 from connector.errors import UsageError
-from connector.explain.explainer import explain
+from connector.explain.explainer import explain_name
 from connector.matching.people import ExcludeList
-from connector.model import UNIDENTIFIED, Agent, Invalid, Key, Tenant, User
+from connector.model import UNIDENTIFIED, Agent, InvalidRecord, Key, Tenant, User
 from connector.model.mapping import MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.explanation import Explanation
@@ -50,7 +50,9 @@ def left(*stay: str, stale: Stale = "clear") -> World:
 def told(of: World, name: str, beyond: Reader | None = None) -> list[Explanation]:
     with of.context() as context:
         return list(
-            explain(replace(context, beyond=None if beyond is None else lambda: beyond), f"user:{name}").explanations
+            explain_name(
+                replace(context, beyond=None if beyond is None else lambda: beyond), f"user:{name}"
+            ).explanations
         )
 
 
@@ -85,7 +87,7 @@ def test_a_user_of_ours_is_found_by_its_name_too_and_others_are_not_told() -> No
 def test_why_a_user_of_ours_keeps_its_values_is_told() -> None:
     assert one(left("ann", stale="report"), "id-cid").why == f"{OURS}: its values are kept, since `stale` is report"
     unsure = left("ann")
-    unsure.tenant = replace(unsure.tenant, invalid=[Invalid(7, "no")])
+    unsure.tenant = replace(unsure.tenant, invalid=[InvalidRecord(7, "no")])
     assert one(unsure, "id-cid").why == f"{OURS}; {UNSURE}"
     spared = left("ann")
     spared.exclude = ExcludeList(users=frozenset({"id-cid"}))

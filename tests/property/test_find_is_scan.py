@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from connector.apply.sync import apply_run, dry_run
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, LimitError
-from connector.explain.explainer import explain
+from connector.explain.explainer import explain_name
 from connector.model import (
     ID,
     NAME,
@@ -66,7 +66,7 @@ class Habits:
 
     def equal(self, rule: Equality, one: Held, other: Held) -> bool:
         key = equality.likenesses_of(rule) if self.lax else equality.keys_of(rule)
-        return key(equality.plain(one)) == key(equality.plain(other))
+        return key(equality.reveal_value(one)) == key(equality.reveal_value(other))
 
     def finds(self, name: str, user: User) -> bool:
         return name not in self.deaf + self.bare + self.blind and user.id not in self.lost
@@ -298,7 +298,7 @@ def test_an_agent_is_explained_as_it_is_planned_whatever_look_ups_find(world: Wo
     said: dict[str, int] = {}
     for agent in world.tenant.agents:
         with world.context() as context:
-            (explained,) = explain(context, str(agent.work_no)).explanations
+            (explained,) = explain_name(context, str(agent.work_no)).explanations
         assert explained.change == changes.get(explained.agent)
         said[explained.verdict] = said.get(explained.verdict, 0) + 1
     for verdict in ("matched", "unmatched", "ambiguous", "contested"):

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.apply.sync import apply_run, dry_run
-from connector.explain.explainer import explain
-from connector.model import Agent, Description, Holds, Invalid, Outcome, Plan, Question, Result, Tenant
-from connector.model.limits import Pace
+from connector.explain.explainer import explain_name
+from connector.model import Agent, Description, Holds, InvalidRecord, Outcome, Plan, Question, Result, Tenant
+from connector.model.limits import ApplyPace
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -220,7 +220,7 @@ def test_nobody_is_planned_for_again_and_again(users: list[tuple[bool, bool, boo
     seats = ["1" if held else None for held, _, _ in users]
     veiled, mute = ({f"id-{n:02}" for n, each in enumerate(users) if each[place]} for place in (1, 2))
     of = world(*seats, veiled=veiled, mute=mute)
-    of.pace = Pace(ramp=())  # a write that cannot be read back confirms no step
+    of.pace = ApplyPace(ramp=())  # a write that cannot be read back confirms no step
     with of.context() as context:
         run = apply_run(context, quiet)
     assert all(outcome.result is not Result.CONFLICT for outcome in run.outcomes or ())
@@ -259,10 +259,12 @@ def test_also_of_an_attribute_that_is_ours_in_part_whoever_hides_a_value_is_held
 
 def test_each_record_that_cannot_be_read_is_explained_by_all_that_is_known_of_it() -> None:
     of = world("1")
-    of.tenant = Tenant(of.tenant.agents, [Invalid(3, "accountCode is a list", 1012), Invalid(4, "no", None, "u0")])
+    of.tenant = Tenant(
+        of.tenant.agents, [InvalidRecord(3, "accountCode is a list", 1012), InvalidRecord(4, "no", None, "u0")]
+    )
     with of.context() as context:
-        (one,) = explain(context, "1012").explanations
-        first, second = explain(context, "u0").explanations
+        (one,) = explain_name(context, "1012").explanations
+        first, second = explain_name(context, "u0").explanations
     assert (one.verdict, one.why) == ("invalid", "record 3: accountCode is a list")
     assert (first.verdict, second.verdict, second.why) == ("matched", "invalid", "record 4: no")
 

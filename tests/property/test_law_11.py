@@ -259,4 +259,4 @@ def test_11_an_undo_puts_an_identity_back_whole_or_leaves_it(
             if any(was[name] != now[name] for name in was):
                 event("an identity is put back")
                 assert all(now[name] == old[name] for name in now.keys() - touched), (old, was, now)
-        mortal.world.state.release("law")
+        mortal.world.state.release_job("law")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 
-from connector.apply.sync import Run, apply_run, apply_undo
+from connector.apply.sync import FinishedRun, apply_run, apply_undo
 from connector.model import Change, Outcome, Plan, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
@@ -122,7 +122,7 @@ class Fixture:
     def agents(self) -> dict[int, Any]:
         return {int((agent.account_code or "")[1:]): agent for agent in self.world.tenant.agents}
 
-    def apply(self) -> Run:
+    def apply(self) -> FinishedRun:
         """An apply; each matched user's identity is whole afterwards, or untouched."""
         self.touched.clear()
         before = self.seen()
@@ -141,12 +141,12 @@ class Fixture:
         event("held back together" if "together" in kinds else "nothing held back together")
         return run
 
-    def undo(self, run: Run, old: list[AbstractMapping[str, frozenset[str]]]) -> None:
+    def undo(self, run: FinishedRun, old: list[AbstractMapping[str, frozenset[str]]]) -> None:
         """Take the last run back; each identity is as it was before that run, or untouched."""
         before = self.seen()
         with self.world.back(run.plan.id) as context:
             apply_undo(context, quiet)
-        self.world.state.release(self.world.job)
+        self.world.state.release_job(self.world.job)
         after = self.seen()
         for user in range(USERS):
             spared = {name for whose, name in self.touched if whose == user}

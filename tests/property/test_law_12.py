@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run
+from connector.apply.sync import FinishedRun, apply_run
 from connector.directories.port import Directory
 from connector.directories.scim.protocol import Answer, Request
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
-from connector.model.limits import Pace
+from connector.model.limits import ApplyPace
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from tests.support import scim_provider as scim
@@ -63,7 +63,7 @@ class Fixture:
 
     ground: Ground
     how: Result
-    pace: Pace
+    pace: ApplyPace
     refused: frozenset[int] = frozenset()
     tried: list[int] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Fixture:
     def employ(self, seats: Iterable[int]) -> None:
         self.world.tenant = Tenant([Agent(seat, f"u{n}", f"1{seat}") for n, seat in enumerate(seats)])
 
-    def apply(self) -> Run:
+    def apply(self) -> FinishedRun:
         self.tried.clear()
         with self.world.context() as context:
             return apply_run(context, lambda plan, outcomes: None)
@@ -120,14 +120,14 @@ def get_on(fixture: Fixture, data: st.DataObject) -> None:
 
 
 paces = st.builds(
-    Pace, st.sampled_from([(), (1,), (2, 3), (1, 1, 1)]), st.integers(1, 3)
+    ApplyPace, st.sampled_from([(), (1,), (2, 3), (1, 1, 1)]), st.integers(1, 3)
 )  # fmt: skip
 ways = st.sampled_from([Result.FAILED, Result.FAILED, Result.CONFLICT])
 
 
 @settings(suppress_health_check=CHECKS, max_examples=examples(150))
 @given(ways, paces, st.data())
-def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject) -> None:
+def test_12_all_others_are_written(how: Result, pace: ApplyPace, data: st.DataObject) -> None:
     get_on(Fixture(MemoryGround(), how, pace), data)
 
 
@@ -135,7 +135,7 @@ def test_12_all_others_are_written(how: Result, pace: Pace, data: st.DataObject)
 def test_12_all_others_are_written_on_a_file_or_a_server(served: DirectoryFixture | ScimServer, ground: Ground) -> None:
     @settings(suppress_health_check=CHECKS, max_examples=few(served, 6))
     @given(ways, paces, st.data())
-    def law(how: Result, pace: Pace, data: st.DataObject) -> None:
+    def law(how: Result, pace: ApplyPace, data: st.DataObject) -> None:
         get_on(Fixture(ground, how, pace), data)
 
     law()
@@ -184,7 +184,7 @@ WAYS = {
 @settings(suppress_health_check=CHECKS, max_examples=examples(60), deadline=None)
 @given(st.sampled_from([*WAYS, "lists"]), paces, st.data())
 def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
-    way: str, pace: Pace, data: st.DataObject
+    way: str, pace: ApplyPace, data: st.DataObject
 ) -> None:
     ground = ProviderGround(way)
     fixture = Fixture(ground, Result.FAILED, pace)
@@ -198,7 +198,7 @@ def test_12_no_refusal_of_a_scim_server_changes_how_others_are_written(
 
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(most: int) -> None:
-    fixture = Fixture(MemoryGround(), Result.FAILED, Pace((), most), frozenset(range(5)))
+    fixture = Fixture(MemoryGround(), Result.FAILED, ApplyPace((), most), frozenset(range(5)))
     fixture.ground.begin(USERS)
     fixture.employ(everybody)
     while len(fixture.apply().plan.changes) > len(fixture.refused):
@@ -211,7 +211,7 @@ def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(mo
         lines = [problem.why for problem in run.plan.problems if problem.kind == "refused"]
         assert len(lines) == 5
         assert all("`exclude`" in why for why in lines)
-        assert run.ending.in_part
+        assert run.count_ending.in_part
     assert {turns.count(user) for user in fixture.refused} == {most}
     said = [problem.why for problem in fixture.apply().plan.problems if problem.kind == "refused"]
     assert any(f"refused {most + 1} runs running (refused)" in why for why in said), said
@@ -222,7 +222,7 @@ def test_12_of_those_refused_before_a_few_are_tried_in_a_run_and_each_in_turn(mo
 
 
 def test_12_what_earlier_runs_were_refused_is_in_no_digest() -> None:
-    fixture = Fixture(MemoryGround(), Result.FAILED, Pace((1,), 8), frozenset({0}))
+    fixture = Fixture(MemoryGround(), Result.FAILED, ApplyPace((1,), 8), frozenset({0}))
     fixture.ground.begin(1)
     fixture.employ([0])
     first, second, third = (fixture.apply().plan for _ in range(3))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from connector.apply.approval import Review
-from connector.apply.sync import Run
+from connector.apply.sync import FinishedRun
 from connector.errors import RefusedError
 from connector.model import Agent, Plan, Tenant
 from tests.property.test_runs import world as small
@@ -25,8 +25,8 @@ deaths = st.lists(st.integers(1, 60), min_size=1, max_size=4)
 
 
 def until_it_ends(
-    run: Callable[[int | None], Run], deaths: list[int], between: Callable[[], None] = lambda: None
-) -> Run:
+    run: Callable[[int | None], FinishedRun], deaths: list[int], between: Callable[[], None] = lambda: None
+) -> FinishedRun:
     """Begin a run again and again, as often as it dies."""
     for last in deaths:
         try:
@@ -97,11 +97,11 @@ def test_a_reviewed_run_that_goes_on_tells_nothing_twice(world: World, data: st.
     mortal = mortal_of(world, data)
     plan = mortal.save()
 
-    def resumed(last: int | None) -> Run:
+    def resumed(last: int | None) -> FinishedRun:
         try:
             return audit.apply(last, review=Review(plan))
         except RefusedError:
-            return Run(plan, refused=False)
+            return FinishedRun(plan, refused=False)
 
     with audited(mortal) as audit:
         until_it_ends(resumed, deaths)

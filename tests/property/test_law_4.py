@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.errors import RefusedError
 from connector.model import AttributeChange, Change, Plan, Result, Secret, UserRef, Value
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from tests.support.mortal import DeathError, Mortal
 from tests.support.worlds import BASE, World, busy_tenants, busy_worlds
 
@@ -65,7 +65,7 @@ def _is_part_of(change: Change, before: Values, after: Values, mortal: Mortal) -
 
 
 def _is_the_secret(user: UserRef, each: AttributeChange, now: tuple[Value, ...], mortal: Mortal) -> None:
-    print_ = fingerprinter(mortal.world.key)
+    print_ = make_fingerprinter(mortal.world.key)
     assert [print_(user, each.name, Secret(value)) for value in now] == ([each.fingerprint] if each.fingerprint else [])
 
 

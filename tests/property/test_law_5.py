@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from connector.apply.sync import Run
+from connector.apply.sync import FinishedRun
 from connector.errors import RefusedError
 from connector.model import Agent, Plan, Secret, Tenant, Value
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from connector.state.journal_rows import Sealer
 from tests.support.memory import MemoryStore
 from tests.support.mortal import DeathError, Mortal
@@ -23,7 +23,7 @@ law = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_t
 AGAIN = "written again"
 
 
-def until_it_ends(mortal: Mortal, run: Callable[[int | None], Run], deaths: list[int]) -> Run:
+def until_it_ends(mortal: Mortal, run: Callable[[int | None], FinishedRun], deaths: list[int]) -> FinishedRun:
     """Begin a run again and again, as often as it dies."""
     for last in deaths:
         try:
@@ -57,15 +57,15 @@ def _sets(entry: tuple[str, dict[str, tuple[Value, ...]]]) -> tuple[str, dict[st
     return entry[0], {name: set(values) for name, values in entry[1].items()}
 
 
-def reviewed_until_it_ends(mortal: Mortal, plan: Plan, deaths: list[int]) -> Run:
+def reviewed_until_it_ends(mortal: Mortal, plan: Plan, deaths: list[int]) -> FinishedRun:
     """The same under a plan that is spent by then, if its last death came after all of it."""
 
-    def resumed(last: int | None) -> Run:
+    def resumed(last: int | None) -> FinishedRun:
         try:
             return mortal.apply(plan, last)
         except RefusedError:
             assert mortal.database.rows("select result from runs where id = ?", plan.id) == [("done",)]
-            return Run(plan, refused=False)
+            return FinishedRun(plan, refused=False)
 
     return until_it_ends(mortal, resumed, deaths)
 
@@ -84,7 +84,7 @@ def test_an_apply_that_died_is_made_good_by_the_next(world: World, data: st.Data
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
     undisturbed.apply()
     run = until_it_ends(mortal, lambda last: mortal.apply(last=last), deaths)
-    assert not run.ending.in_part
+    assert not run.count_ending.in_part
     made_good(mortal, undisturbed)
     assert mortal.apply().plan.changes == ()
 
@@ -143,7 +143,7 @@ def test_a_reviewed_apply_that_died_goes_on_under_its_plan(
     before = {id_ for (id_,) in mortal.database.rows("select id from runs")}
     plan = mortal.save()
     run = reviewed_until_it_ends(mortal, plan, deaths)
-    assert not run.ending.in_part
+    assert not run.count_ending.in_part
     made_good(mortal, undisturbed)
     assert {id_ for (id_,) in mortal.database.rows("select id from runs")} - before == {plan.id}
     with pytest.raises(RefusedError, match="spent"):
@@ -176,7 +176,7 @@ def test_a_reviewed_apply_that_died_over_a_password_that_nothing_tells_of_ends_u
         mortal.apply()
         mortal.world.tenant = later
         run = reviewed_until_it_ends(mortal, mortal.save(), [death, second])
-        assert not run.ending.in_part
+        assert not run.count_ending.in_part
         made_good(mortal, undisturbed)
         assert old or not any(AGAIN in line for line in mortal.said), "the object class tells"
 
@@ -194,28 +194,28 @@ def test_an_undo_that_died_is_made_good_by_the_next(
         mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
     plans = mortal.save(), undisturbed.save()
 
-    def resumed(last: int | None) -> Run:
+    def resumed(last: int | None) -> FinishedRun:
         try:
             return mortal.apply(plans[0], last)
         except RefusedError:
-            return Run(plans[0], refused=False)
+            return FinishedRun(plans[0], refused=False)
 
     until_it_ends(mortal, resumed, before)
     undisturbed.apply(plans[1])
     undisturbed.undo(plans[1].id)
     run = until_it_ends(mortal, lambda last: mortal.undo(plans[0].id, last), deaths)
-    assert not run.ending.in_part
-    held = undisturbed.world.state.held("law")
-    assert (mortal.world.state.held("law") is None) is (held is None)
+    assert not run.count_ending.in_part
+    held = undisturbed.world.state.read_hold("law")
+    assert (mortal.world.state.read_hold("law") is None) is (held is None)
     made_good(mortal, undisturbed)
 
 
 def prune(mortal: Mortal, last: int) -> None:
     """Take out all that nothing needs any more, perhaps not to the end."""
     mortal.fate.begin(last)
-    pruning = mortal.world.state.pruning("law", stamp(), audited=False)
+    pruning = mortal.world.state.make_pruning("law", format_now(), audited=False)
     try:
-        list(pruning.take_out(pruning.old()))
+        list(pruning.take_out(pruning.find_old()))
     except DeathError:
         mortal.said.append("died")
 
@@ -239,7 +239,7 @@ def test_pruning_that_died_between_runs_that_died_changes_nothing_that_they_writ
         prune(mortal, last)
         assert _same(mortal, undisturbed)
     assert mortal.apply().plan.changes == ()
-    assert mortal.world.state.faults("law", Sealer(world.key)) == []
+    assert mortal.world.state.find_faults("law", Sealer(world.key)) == []
     mortal.world.tenant = undisturbed.world.tenant = data.draw(busy_tenants(len(world.store.entries)))
     runs = mortal.apply().plan.id, undisturbed.apply().plan.id
     prune(mortal, 10_000)
@@ -282,6 +282,6 @@ def test_a_plan_that_was_taken_back_is_not_applied_again(world: World, last: int
         if not mortal.database.rows("select id from runs"):
             return
     mortal.undo(plan.id)
-    mortal.world.state.release("law")
+    mortal.world.state.release_job("law")
     with pytest.raises(RefusedError, match="undone by run"):
         mortal.apply(plan)

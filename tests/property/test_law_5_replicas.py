@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from connector.apply.sync import Run
+from connector.apply.sync import FinishedRun
 from connector.errors import RefusedError
 from connector.model import OBJECT_CLASS, Agent, Plan, Result, Tenant
 from tests.support.examples import examples
@@ -42,7 +42,7 @@ def lagging(world: World, data: st.DataObject, *, first: bool) -> Replicas:
 
 
 def disturbed(
-    replicas: Replicas, data: st.DataObject, run: Callable[[int | None], Run], deaths: list[int | None]
+    replicas: Replicas, data: st.DataObject, run: Callable[[int | None], FinishedRun], deaths: list[int | None]
 ) -> None:
     """Each run is served by either server, which has heard some of what the other was told."""
     users = sorted(replicas.world.store.entries)
@@ -122,12 +122,12 @@ def test_nothing_of_ours_is_lost_as_ours(world: World, data: st.DataObject, deat
     assert not replicas.journal(None)
 
 
-def resumed(replicas: Replicas, plan: Plan, last: int | None = None) -> Run:
+def resumed(replicas: Replicas, plan: Plan, last: int | None = None) -> FinishedRun:
     """An apply of a reviewed plan, which is refused once the plan was spent."""
     try:
         return replicas.apply(plan, last)
     except RefusedError:
-        return Run(plan, refused=False)
+        return FinishedRun(plan, refused=False)
 
 
 @pytest.mark.slow

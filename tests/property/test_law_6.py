@@ -28,12 +28,12 @@ from msgspec.structs import replace
 import connector
 from connector.apply.sync import apply_run, make_plan
 from connector.errors import FileError
-from connector.explain.explainer import explain
+from connector.explain.explainer import explain_name
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.brief import Show
-from connector.reports import SUFFIXES, renderer, text
+from connector.planning.brief import ShownNames
+from connector.reports import SUFFIXES, find_renderer, text
 from tests.support import memory
 from tests.support.memory import MemoryStore
 from tests.support.worlds import BASE, CANARY, SEATS, World
@@ -60,7 +60,7 @@ def world() -> World:
 def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
     """All that a command line would print."""
     for suffix in SUFFIXES:
-        assert CANARY not in "".join(renderer(suffix)(plan, outcomes))
+        assert CANARY not in "".join(find_renderer(suffix)(plan, outcomes))
     assert CANARY not in "".join(text.render(plan, outcomes))
 
 
@@ -246,12 +246,12 @@ def test_an_attribute_that_held_passwords_is_shown_by_no_later_mapping(
     match = BY_UID if use != "matched" else (MatchRule(Template.parse("{accountCode}"), named),)
     of.mapping = Mapping(match, (clear if use == "written" else SEAT,))
     with of.context() as context:
-        shows = Show((named,), asked=True) if use == "shown" else Show(("cn", named))
+        shows = ShownNames((named,), asked=True) if use == "shown" else ShownNames(("cn", named))
         asking = replace(context, rules=replace(context.rules, show=shows), names=of.beyond)
         if use == "alone":
             show_without_users(make_plan(asking).plan)
             return
-        for ask in (lambda: make_plan(asking), lambda: explain(asking, "u1")):
+        for ask in (lambda: make_plan(asking), lambda: explain_name(asking, "u1")):
             with pytest.raises(FileError) as refused:
                 ask()
             assert CANARY not in str(refused.value)
@@ -260,4 +260,4 @@ def test_an_attribute_that_held_passwords_is_shown_by_no_later_mapping(
 def show_without_users(plan: Plan) -> None:
     """All that a command line would print of a plan; an account of this tenant is spelt like a password."""
     for suffix in SUFFIXES:
-        assert f"{CANARY}-t" not in "".join(renderer(suffix)(plan, None))
+        assert f"{CANARY}-t" not in "".join(find_renderer(suffix)(plan, None))

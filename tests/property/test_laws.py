@@ -11,15 +11,28 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.apply.dry_runs import Show
-from connector.apply.sync import Run, apply_run, dry_run, make_plan
+from connector.apply.sync import FinishedRun, apply_run, dry_run, make_plan
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.matching.people import ExcludeList
-from connector.model import Agent, Invalid, Key, Outcome, Plan, Result, Secret, Tenant, User, dn, equality, patterns
+from connector.model import (
+    Agent,
+    InvalidRecord,
+    Key,
+    Outcome,
+    Plan,
+    Result,
+    Secret,
+    Tenant,
+    User,
+    dn,
+    equality,
+    patterns,
+)
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.reports import csv, document, html, ldif, markdown, text
 from connector.state.sqlite import Sqlite
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, CANARY, FILTER, SEATS, World, later, worlds
 
@@ -34,7 +47,7 @@ def show(world: World) -> Show:
     return shown
 
 
-def apply(world: World) -> Run:
+def apply(world: World) -> FinishedRun:
     with world.context() as context:
         return apply_run(context, show(world))
 
@@ -119,7 +132,11 @@ def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: Wo
     assert before.keys() == after.keys()
     for id_, (name, old) in before.items():
         new = after[id_][1]
-        if id_ not in changed or not dn.covers(name, dn.rdns(BASE)) or "inetOrgPerson" not in old["objectClass"]:
+        if (
+            id_ not in changed
+            or not dn.is_below(name, dn.split_rdns(BASE))
+            or "inetOrgPerson" not in old["objectClass"]
+        ):
             assert new == old
             continue
         for attribute in old.keys() | new.keys():
@@ -130,7 +147,7 @@ def test_2_hands_off_whatever_the_tenant_the_directory_and_the_mapping(world: Wo
             elif attribute not in owns:
                 assert now == was
             elif (pattern := owns[attribute]) is not None:
-                ours = patterns.owns(pattern)
+                ours = patterns.is_owned(pattern)
                 assert [v for v in now if not ours(v)] == [v for v in was if not ours(v)]
 
 
@@ -183,10 +200,10 @@ def test_a_unique_value_is_never_given_to_a_second_user(world: World, data: st.D
     def holders(attribute: str) -> dict[object, int]:
         held: dict[object, int] = {}
         for name, values in world.store.snapshot().values():
-            if not dn.covers(name, dn.rdns(BASE)) or "account" in values["objectClass"]:
+            if not dn.is_below(name, dn.split_rdns(BASE)) or "account" in values["objectClass"]:
                 continue  # what is outside base and filter is neither read nor written
             for value in values.get(attribute, ()):
-                key = equality.key(world.store.schema.info(attribute).equality, value)
+                key = equality.equality_key(world.store.schema.info(attribute).equality, value)
                 held[key] = held.get(key, 0) + 1
         return held
 
@@ -267,7 +284,7 @@ def test_3_an_empty_or_failed_source_changes_nothing(world: World, empty: bool) 
 @given(worlds())
 def test_6_silence_no_password_is_in_any_report_plan_state_or_repr(world: World) -> None:
     with closing(Sqlite(None)) as database:
-        world.state = Store(database)
+        world.state = State(database)
         run = apply(world)
         dump = "".join(map(str, everything_kept(database)))
     everything = "".join([*world.shown, dump, repr(run), repr(world.tenant), f"{world.tenant}"])
@@ -280,7 +297,7 @@ def test_6_silence_no_password_is_in_any_report_plan_state_or_repr(world: World)
 def test_7_a_bad_record_is_one_line_and_changes_nothing_else(world: World, record: int, why: str) -> None:
     assume(world.mapping.stale == "report")
     before = plan(world)
-    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, Invalid(record, why)])
+    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, InvalidRecord(record, why)])
     after = plan(world)
     assert after.changes == before.changes
     assert after.summary.invalid == before.summary.invalid + 1

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
 from connector.apply.sync import apply_run, make_plan
-from connector.explain.explainer import explain
+from connector.explain.explainer import explain_name
 from connector.model import Agent, Plan, Problem, Tenant
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
@@ -23,7 +23,7 @@ def explanations(world: World) -> tuple[Plan, list[Explanation]]:
     with world.context() as context:
         plan = make_plan(context).plan
         names = {name for agent in world.tenant.agents for name in (agent.account_code, str(agent.work_no)) if name}
-        return plan, [explained for name in sorted(names) for explained in explain(context, name).explanations]
+        return plan, [explained for name in sorted(names) for explained in explain_name(context, name).explanations]
 
 
 def bare(problem: Problem) -> Problem:

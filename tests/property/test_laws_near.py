@@ -28,7 +28,7 @@ def test_whoever_is_near_is_within_reach_and_is_nobodys(world: World) -> None:
     for problem in drawn.problems:
         assert problem.near == () or problem.kind == "unmatched"
         for near in problem.near:
-            assert dn.covers(near.user, dn.rdns(BASE))
+            assert dn.is_below(near.user, dn.split_rdns(BASE))
             assert near.user not in changed
 
 

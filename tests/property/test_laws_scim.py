@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, make_plan
+from connector.apply.sync import FinishedRun, apply_run, make_plan
 from connector.directories.scim.protocol import Answer, Request
 from connector.directories.scim.transport import HttpTransport
 from connector.errors import IncompleteRead, UnreachableError
-from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant
+from connector.model import Agent, Change, InvalidRecord, Outcome, Plan, Result, Secret, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.reports import document, text
@@ -55,7 +55,7 @@ def by_id(server: ScimServer) -> dict[str, dict[str, Any]]:
     return {str(user["id"]): view_of(user) for user in server.all()}
 
 
-def apply(world: World, server: ScimServer) -> Run:
+def apply(world: World, server: ScimServer) -> FinishedRun:
     def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         world.shown.extend("".join(renderer.render(plan, outcomes)) for renderer in (text, document))
 
@@ -156,7 +156,7 @@ def test_7_a_bad_record_is_one_line_and_changes_nothing_else(
     world = begin(server, data)
     world.mapping = replace(world.mapping, stale="report")
     before = plan(world, server)
-    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, Invalid(record, "workNo is a list")])
+    world.tenant = replace(world.tenant, invalid=[*world.tenant.invalid, InvalidRecord(record, "workNo is a list")])
     after = plan(world, server)
     assert after.changes == before.changes
     assert after.summary.invalid == before.summary.invalid + 1

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, make_plan
+from connector.apply.sync import FinishedRun, apply_run, make_plan
 from connector.directories.ldap.adapter import LdapDirectory
 from connector.model import Result, Secret, View
 from connector.model.mapping import Mapping as AttributeMapping
@@ -195,7 +195,7 @@ def test_where_everything_changes_what_is_not_ours_does_not(
 
 
 @contextmanager
-def applied(server: LdapServer, world: World) -> Iterator[Callable[[], Run]]:
+def applied(server: LdapServer, world: World) -> Iterator[Callable[[], FinishedRun]]:
     """Applies of the world to the server, each followed by a plan that has nothing left to do."""
     job, password = job_of(server)
     opened: list[LdapDirectory] = []
@@ -204,7 +204,7 @@ def applied(server: LdapServer, world: World) -> Iterator[Callable[[], Run]]:
         opened.append(LdapDirectory(job, password, view))
         return opened[-1]
 
-    def apply() -> Run:
+    def apply() -> FinishedRun:
         with world.context() as context:
             run = apply_run(context, lambda plan, outcomes: None)
             assert run.outcomes is not None

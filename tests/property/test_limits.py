@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.model import Agent, Outcome, Plan, Secret, Tenant
-from connector.model.limits import CLEAR_SHARE, CLEAR_USERS, Limit, Limits, Pace
+from connector.model.limits import CLEAR_SHARE, CLEAR_USERS, ApplyPace, Limit, Limits
 from connector.model.mapping import AttributeRule, Grace, Mapping, MatchRule
 from connector.model.templates import Template
 from tests.support.memory import MemoryStore
@@ -40,7 +40,7 @@ def plan(of: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(of: World) -> Run:
+def apply(of: World) -> FinishedRun:
     with of.context() as context:
         return apply_run(context, quiet)
 
@@ -95,7 +95,7 @@ def test_nothing_else_is_a_limit(given: str | int) -> None:
 def test_where_a_job_says_nothing_holds_what_its_documentation_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text("utf-8")
     said = dict(re.findall(r"^\| `(\w+)` \|.*\| (?:`(.*)`|as `update`|none) \|$", page, re.MULTILINE))
-    limits, pace = Limits(), Pace()
+    limits, pace = Limits(), ApplyPace()
     for name in ("update", "agents_drop", "matched_drop", "state"):
         assert getattr(limits, name) == Limit.parse(said[name]), name
     assert (limits.clear, CLEAR_USERS, str(CLEAR_SHARE)) == (None, Limit(10), "20%")
@@ -249,4 +249,4 @@ def test_why_a_plan_is_refused_is_a_sentence_with_its_numbers() -> None:
 def test_what_is_left_of_a_grace_is_told_until_it_is_over(
     grace: Grace, waited: timedelta, runs: int, left: str
 ) -> None:
-    assert grace.left(waited, runs) == left
+    assert grace.describe_left(waited, runs) == left

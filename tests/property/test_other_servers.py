@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from connector.apply.approval import Review
 from connector.apply.sync import apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
-from connector.model import Agent, Change, Description, Outcome, Part, Plan, Result, Secret, Tenant, View
+from connector.model import Agent, Change, Description, Outcome, Plan, Result, Secret, Tenant, View, WritePart
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.state.store import open_state
@@ -100,14 +100,14 @@ def test_a_value_that_is_not_there_yet_does_not_say_that_it_was_taken_away(tmp_p
     with world.context() as context:
         apply_run(context, lambda plan, outcomes: None)
     entry = world.store.entries["id-0"]
-    (run, *_) = reversed(world.state.history.runs(world.job))
+    (run, *_) = reversed(world.state.history.list_runs(world.job))
     assert run.outcomes == {"written": 1}
     at(world, "one", deaf=True)
     with world.back(run.id) as back:
         apply_undo(back, lambda plan, outcomes: None)
     lag(world)
     at(world, "two")
-    world.state.release(world.job)
+    world.state.release_job(world.job)
     world.tenant = Tenant([Agent(8, "u1")])
     with world.context() as context:
         apply_run(context, lambda plan, outcomes: None)
@@ -122,7 +122,7 @@ def test_what_is_written_at_another_server_under_the_same_plan_is_written(tmp_pa
     with world.context() as context:
         again = apply_run(context, lambda plan, outcomes: None, review=Review(plan))
     assert [outcome.result for outcome in again.outcomes or ()] == [Result.WRITTEN]
-    assert world.state.history.runs(world.job)[-1].outcomes == {"written": 1}
+    assert world.state.history.list_runs(world.job)[-1].outcomes == {"written": 1}
     assert planned(world).problems == ()
 
 
@@ -507,7 +507,7 @@ def test_a_seat_that_a_plan_went_on_to_release_alone_is_known_to_be_released(ser
     replicas.perhaps(partial(replicas.apply, plan))
     replicas.serve(server)
     released = releases_alone(replicas, partial(replicas.apply, plan))
-    (step,) = (each for each in replicas.steps(plan.id) if each.change.part is Part.RELEASE)
+    (step,) = (each for each in replicas.steps(plan.id) if each.change.part is WritePart.RELEASE)
     assert step.outcome is Result.WRITTEN
     replicas.until_quiet(lambda: replicas.undo(plan.id))
     assert seats(replicas)[released] == before[released]
@@ -517,7 +517,7 @@ def test_a_seat_that_one_run_released_alone_proves_no_write_of_the_killed_run_be
     replicas = swapped()
     replicas.meddle = dies
     replicas.perhaps(replicas.apply)
-    killed = replicas.world.state.history.runs(replicas.world.job)[0].id
+    killed = replicas.world.state.history.list_runs(replicas.world.job)[0].id
     releases_alone(replicas, replicas.apply)
     assert [step.outcome for step in replicas.steps(killed)] == [Result.SKIPPED]
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, event, given, settings, strategies as st
 
 from connector.model import Agent, Problem
 from connector.model.mapping import Stale
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from tests.support.directory_fixtures import DirectoryFixture
 from tests.support.examples import examples
 from tests.support.grounds import SEAT, Ground, MemoryGround, ground_of
@@ -98,7 +98,7 @@ def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
             world.put(user, name, put)
         elif step == "prune":
             prune(world, job, data)
-        elif runs := [run.id for run in world.state.history.runs(job.name) if run.kind == "apply"]:
+        elif runs := [run.id for run in world.state.history.list_runs(job.name) if run.kind == "apply"]:
             world.undo(job, data.draw(st.sampled_from(runs)))
     assert not world.ledger.broken
     event(f"{len(world.jobs)} jobs, {'some' if world.ledger.owner else 'nothing'} written")
@@ -106,9 +106,9 @@ def keep_to_what_is_theirs(world: Shared, data: st.DataObject) -> None:
 
 def prune(world: Shared, job: Job, data: st.DataObject) -> None:
     """Take out runs of the job; as of any run, all that ended before it are old."""
-    ends = [run.started for run in world.state.history.runs(job.name)]
-    pruning = world.state.pruning(job.name, data.draw(st.sampled_from([stamp(), *ends])), audited=False)
-    event(f"{len([run.id for run in pruning.take_out(pruning.old())])} runs pruned")
+    ends = [run.started for run in world.state.history.list_runs(job.name)]
+    pruning = world.state.make_pruning(job.name, data.draw(st.sampled_from([format_now(), *ends])), audited=False)
+    event(f"{len([run.id for run in pruning.take_out(pruning.find_old())])} runs pruned")
 
 
 def find_their_own(world: Shared, data: st.DataObject) -> None:

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from connector.apply.approval import Review
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.model import Agent, Description, Outcome, Plan, Result, Secret, Tenant
 from connector.model.limits import Limit
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.reports import document
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.memory import Entries, MemoryDirectory, MemoryStore
 from tests.support.mortal import Fate, MortalDatabase
 from tests.support.worlds import BASE, FILTER, NO_LIMITS, World
@@ -57,7 +57,7 @@ def agents(*seats: int, password: str | None = "new") -> Tenant:
 
 def world(store: MemoryStore, rule: AttributeRule = SECRET, *, whole: bool = False) -> World:
     count = len(store.entries)
-    state = Store(MortalDatabase(Fate()))  # one that says it is kept, as saved plans want
+    state = State(MortalDatabase(Fate()))  # one that says it is kept, as saved plans want
     made = World(agents(*range(count)), store, Mapping(LOOKS, (SEAT, rule), CLASSES), state=state)
     if whole:
         made.connect = lambda view: Whole(store, view, base=BASE, filter=FILTER)
@@ -69,7 +69,7 @@ def plan(of: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(of: World, reviewed: Plan | None = None, accept: str | None = None) -> Run:
+def apply(of: World, reviewed: Plan | None = None, accept: str | None = None) -> FinishedRun:
     with of.context() as context:
         return apply_run(context, quiet, review=Review(reviewed), accept=accept)
 
@@ -78,7 +78,7 @@ def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
     with of.context() as context:
         drawn = dry_run(context, quiet, save=True).plan
-    return document.parse("".join(document.render(drawn)).encode())
+    return document.parse_plan("".join(document.render(drawn)).encode())
 
 
 def named(drawn: Plan) -> dict[str, list[str]]:
@@ -90,7 +90,7 @@ def both(*names: str) -> dict[str, list[str]]:
     return {"id-0": [*names], "id-1": [*names]}
 
 
-def results(run: Run) -> dict[str, tuple[Result, str]]:
+def results(run: FinishedRun) -> dict[str, tuple[Result, str]]:
     return {outcome.user.id: (outcome.result, outcome.why) for outcome in run.outcomes or ()}
 
 
@@ -159,7 +159,7 @@ def test_one_of_which_nothing_is_known_is_set_and_known_from_then_on_by_this_sta
     assert named(plan(of)) == {"id-0": ["cecWorkNo", PASSWORD]}
     apply(of)
     assert plan(of).changes == ()
-    other = World(of.tenant, of.store, of.mapping, state=Store(MortalDatabase(Fate())))
+    other = World(of.tenant, of.store, of.mapping, state=State(MortalDatabase(Fate())))
     assert named(plan(other)) == {"id-0": [PASSWORD]}
 
 

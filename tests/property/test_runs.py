@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, dry_run, dry_undo
+from connector.apply.sync import FinishedRun, apply_run, dry_run, dry_undo
 from connector.errors import OutputError, UsageError
 from connector.model import Agent, Change, Fingerprint, Outcome, Plan, Result, Tenant
 from connector.model.limits import Limit
@@ -47,7 +47,7 @@ class Shown:
         self.calls.append((plan.id, None if outcomes is None else len(outcomes)))
 
 
-def apply(of: World, shown: Shown | None = None, accept: str | None = None) -> Run:
+def apply(of: World, shown: Shown | None = None, accept: str | None = None) -> FinishedRun:
     with of.context() as context:
         return apply_run(context, shown or Shown(), accept=accept)
 
@@ -71,7 +71,7 @@ def test_a_plan_is_shown_before_it_is_applied_and_again_with_what_became_of_it()
     run = apply(of, shown)
     assert shown.calls == [(run.plan.id, None), (run.plan.id, 3)]
     assert not run.refused
-    assert not run.ending.in_part
+    assert not run.count_ending.in_part
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.plan.created), "to the second, in UTC"
     assert numbers(of) == {"id-0": "0", "id-1": "1", "id-2": "2"}
 
@@ -83,7 +83,7 @@ def test_a_refused_plan_is_shown_and_nothing_of_the_run_is_kept() -> None:
     assert (run.refused, run.outcomes) == (True, None)
     assert shown.calls == [(run.plan.id, None)]
     assert numbers(of) == {}
-    assert of.state.history.runs("law") == []
+    assert of.state.history.list_runs("law") == []
     of.identity = "another"
     assert apply(of).refused, "nor where its agents came from"
     assert apply(of, accept="sha256:another").refused
@@ -110,15 +110,15 @@ class Hearing(Observer):
         self.told: list[str] = []
         self._owes = owes
 
-    def opens(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
+    def open_directory(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
         self.told.append(f"opens {directory}")
         if self._owes:
             raise OutputError("the audit cannot be written")
 
-    def planned(self, plan: Plan) -> None:
+    def take_plan(self, plan: Plan) -> None:
         self.told.append(f"planned {len(plan.changes)}")
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.told.append(f"{outcome.result.value} {change.user.id}")
 
 
@@ -147,7 +147,7 @@ def test_a_dry_run_opens_nothing_and_writes_nothing() -> None:
     with of.context() as context:
         dry_run(replace(context, observer=hearing), Shown())
     assert hearing.told == ["planned 3"]
-    assert (numbers(of), of.state.history.runs("law")) == ({}, [])
+    assert (numbers(of), of.state.history.list_runs("law")) == ({}, [])
 
 
 def test_a_run_of_another_directory_is_not_taken_back_here() -> None:
@@ -177,11 +177,11 @@ def test_a_run_that_writes_nothing_takes_nothing_over_from_a_job_that_no_longer_
 def test_what_a_run_came_to_is_done_or_in_part_and_what_was_left_out_on_purpose_does_not_count() -> None:
     refs = [change.user for change in plan(world()).changes]
     outcomes = [Outcome(ref, result) for ref, result in zip(refs, (Result.WRITTEN, Result.UNCHANGED), strict=False)]
-    done = Run(plan(world()), refused=False, outcomes=outcomes)
-    assert not done.ending.in_part
+    done = FinishedRun(plan(world()), refused=False, outcomes=outcomes)
+    assert not done.count_ending.in_part
     for result in (Result.CONFLICT, Result.FAILED, Result.SKIPPED):
         part = replace(done, outcomes=[*outcomes, Outcome(refs[2], result)])
-        assert part.ending.in_part
+        assert part.count_ending.in_part
     left = [*outcomes, Outcome(refs[2], Result.SKIPPED, "left out (--only)", aside=True)]
-    assert not replace(done, outcomes=left).ending.in_part
-    assert replace(done, audit_error="the audit is full").ending.in_part
+    assert not replace(done, outcomes=left).count_ending.in_part
+    assert replace(done, audit_error="the audit is full").count_ending.in_part

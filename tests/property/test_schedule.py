@@ -58,8 +58,8 @@ def test_ticks_go_up_and_each_run_begins_between_its_tick_and_the_next(
     for tick, now in islice(runs(timetable, start, start, start + length), 60):
         assert before_ is None or tick > before_
         assert tick <= now <= tick + timedelta(seconds=timetable.jitter)
-        assert now < timetable.rule.after(tick)
-        assert tick == timetable.rule.after(before_ or start), "a tick was left out"
+        assert now < timetable.rule.find_next_tick(tick)
+        assert tick == timetable.rule.find_next_tick(before_ or start), "a tick was left out"
         before_ = tick
 
 
@@ -91,11 +91,11 @@ def test_whatever_was_missed_is_caught_up_by_one_run(timetable: Timetable, last:
     now = last + away
     due = find_next_run(timetable, last, now)
     if due.begins > now:  # at most the run of the latest tick is still to come, or nothing was missed
-        assert due.begins <= timetable.begin(timetable.rule.after(now))
+        assert due.begins <= timetable.find_begin(timetable.rule.find_next_tick(now))
         now = due.begins
         due = find_next_run(timetable, last, now)
     assert due.begins <= now
-    assert last < due.tick <= now < timetable.rule.after(due.tick)
+    assert last < due.tick <= now < timetable.rule.find_next_tick(due.tick)
     assert find_next_run(timetable, due.tick, now).begins > now
 
 
@@ -111,14 +111,14 @@ def test_a_clock_that_is_set_back_a_little_never_runs_a_tick_again(
 def test_a_clock_that_was_far_ahead_does_not_keep_a_job_from_its_next_run(
     timetable: Timetable, now: datetime, ahead: timedelta
 ) -> None:
-    last, due = believe_tick(now + ahead, now), timetable.rule.after(now)
-    assert next(runs(timetable, last, now, timetable.begin(due))) == (due, timetable.begin(due))
+    last, due = believe_tick(now + ahead, now), timetable.rule.find_next_tick(now)
+    assert next(runs(timetable, last, now, timetable.find_begin(due))) == (due, timetable.find_begin(due))
 
 
 @given(timetables, times)
 def test_what_did_not_come_to_its_end_is_due_again(timetable: Timetable, tick: datetime) -> None:
-    real = timetable.rule.after(tick)
-    began = timetable.begin(real)
+    real = timetable.rule.find_next_tick(tick)
+    began = timetable.find_begin(real)
     assert find_next_run(timetable, timetable.rule.before(real), began) == NextRun(began, real)
 
 
@@ -126,7 +126,7 @@ def test_what_did_not_come_to_its_end_is_due_again(timetable: Timetable, tick: d
 def test_a_job_that_never_ran_waits_for_its_time_or_begins_its_interval(timetable: Timetable, now: datetime) -> None:
     last = timetable.rule.before(now)
     if isinstance(timetable.rule, Every):
-        assert find_next_run(timetable, last, timetable.begin(now)) == NextRun(timetable.begin(now), now)
+        assert find_next_run(timetable, last, timetable.find_begin(now)) == NextRun(timetable.find_begin(now), now)
     else:
         assert find_next_run(timetable, last, now).begins >= now
 
@@ -134,8 +134,8 @@ def test_a_job_that_never_ran_waits_for_its_time_or_begins_its_interval(timetabl
 @given(rules, times)
 def test_a_good_run_is_too_old_when_three_more_should_have_begun(rule: Every | Cron, good: datetime) -> None:
     timetable = Timetable(rule)
-    second = rule.after(rule.after(good))
-    third = rule.after(second)
+    second = rule.find_next_tick(rule.find_next_tick(good))
+    third = rule.find_next_tick(second)
     assert not is_too_old(timetable, good, third - timedelta(seconds=1), None)
     assert is_too_old(timetable, good, third, None)
     assert is_too_old(timetable, good, good + timedelta(seconds=61), 60)
@@ -144,7 +144,7 @@ def test_a_good_run_is_too_old_when_three_more_should_have_begun(rule: Every | C
 
 def test_runs_are_scattered_the_same_way_each_time_and_otherwise_for_others() -> None:
     tick = datetime(2026, 11, 25, 6, 15, tzinfo=UTC)
-    begins = {Timetable(Cron("15 6 * * *"), 600, seed).begin(tick) for seed in map(str, range(50))}
+    begins = {Timetable(Cron("15 6 * * *"), 600, seed).find_begin(tick) for seed in map(str, range(50))}
     assert len(begins) == 50
-    assert begins == {Timetable(Cron("15 6 * * *"), 600, seed).begin(tick) for seed in map(str, range(50))}
+    assert begins == {Timetable(Cron("15 6 * * *"), 600, seed).find_begin(tick) for seed in map(str, range(50))}
     assert max(begins) - min(begins) > timedelta(minutes=8)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.model import Agent, Change, Description, Key, Outcome, Plan, Result, Secret, Tenant, User, Value
 from connector.model.mapping import AttributeRule, MatchRule, WhenAbsent
 from connector.model.templates import Template
@@ -31,7 +31,7 @@ def plan(world: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(world: World) -> Run:
+def apply(world: World) -> FinishedRun:
     with world.context() as context:
         return apply_run(context, quiet)
 

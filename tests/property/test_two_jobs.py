@@ -11,11 +11,11 @@ from itertools import islice
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, apply_undo, dry_run
+from connector.apply.sync import FinishedRun, apply_run, apply_undo, dry_run
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.runtime.clock import stamp
+from connector.runtime.clock import format_now
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError
 from tests.support.worlds import BASE, FILTER, World, passing_state
@@ -34,7 +34,7 @@ def plan(of: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(of: World) -> Run:
+def apply(of: World) -> FinishedRun:
     with of.context() as context:
         return apply_run(context, quiet)
 
@@ -105,11 +105,11 @@ def test_an_undo_returns_a_value_to_the_job_that_wrote_it_also_where_that_run_wa
     taken = apply(it).plan.id
     if pruned:
         apply(hr)  # the last run stays
-        pruning = hr.state.pruning("hr", stamp(), audited=False)
-        assert len(list(pruning.take_out(pruning.old()))) == 2
+        pruning = hr.state.make_pruning("hr", format_now(), audited=False)
+        assert len(list(pruning.take_out(pruning.find_old()))) == 2
     with it.back(taken) as context:
         assert len(apply_undo(context, quiet).plan.changes) == 3
-    it.state.release("it")
+    it.state.release_job("it")
     assert [hr.store.snapshot()[f"id-{n}"][1]["employeeNumber"] for n in range(3)] == [("10",), ("11",), ("12",)]
     hr.mapping = replace(hr.mapping, stale="clear")
     hr.tenant = Tenant(hr.tenant.agents[1:])

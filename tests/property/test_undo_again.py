@@ -19,7 +19,7 @@ from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.observers.observer import Observers
 from connector.state.database import Transaction
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, SEATS, World
@@ -56,7 +56,7 @@ def put(mortal: Mortal, number: int, **values: Sequence[Value]) -> None:
 
 def runs(mortal: Mortal) -> list[str]:
     """The runs of the job, the last one first."""
-    return [run.id for run in mortal.world.state.history.runs("law")]
+    return [run.id for run in mortal.world.state.history.list_runs("law")]
 
 
 def noted(mortal: Mortal, run: str) -> dict[str, str | None]:
@@ -137,9 +137,9 @@ def test_a_run_that_takes_more_back_than_allowed_holds_the_job_once_that_is_acce
     mortal.world.limits = Limits(Limit(0), Limit(0), None, Limit(0))
     refused = mortal.undo(run)
     assert refused.refused
-    assert mortal.world.state.held("law") is None
+    assert mortal.world.state.read_hold("law") is None
     assert not mortal.undo(run, accept=refused.plan.digest).refused
-    assert mortal.world.state.held("law") is not None
+    assert mortal.world.state.read_hold("law") is not None
     assert "cecWorkNo" not in held(mortal, 0)
 
 
@@ -173,7 +173,7 @@ def test_an_undo_after_a_resumed_run_puts_back_what_was_there_when_it_was_writte
         else:
             expected[number] = f"meanwhile-{number}".encode()
             put(mortal, number, **{PASSWORD: [expected[number]]})
-    assert not mortal.apply(plan).ending.in_part
+    assert not mortal.apply(plan).count_ending.in_part
     assert {held(mortal, number)[PASSWORD] for number in range(2)} == {(b"new",)}
     mortal.undo(plan.id)
     assert {number: held(mortal, number)[PASSWORD] for number in range(2)} == {
@@ -771,7 +771,7 @@ class Hearing(Observers):
         super().__init__()
         self.told: list[tuple[str, str | None, Result]] = []
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.told.append((change.user.id, run, outcome.result))
 
 
@@ -909,7 +909,7 @@ class Lossy(MemoryDirectory):
 def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_any_more() -> None:
     """The run says so of what it wrote itself, and ends in good order."""
     database = Full(Fate())
-    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=State(database))
     directory = Lossy(world.store, world.mapping.view(), base=BASE, filter=FILTER)
     directory.sent = []
     world.connect = lambda view: directory
@@ -934,7 +934,7 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
 def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been(transaction: int) -> None:
     """Either it ends with an error, or it says that it is not remembered; what was written is told in any case."""
     database = Full(Fate())
-    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=Store(database))
+    world = World(Tenant([Agent(70, "u0", "7")]), bare(2), SEATS, state=State(database))
     database.fails = transaction
     said: list[Sequence[Outcome]] = []
     with world.context() as context:

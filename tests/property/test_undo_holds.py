@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from connector.apply.sync import Run, apply_run, apply_undo
+from connector.apply.sync import FinishedRun, apply_run, apply_undo
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -47,7 +47,7 @@ def users(**values: list[str]) -> MemoryStore:
     })  # fmt: skip
 
 
-def undone(world: World, way: Alone) -> Run:
+def undone(world: World, way: Alone) -> FinishedRun:
     """Apply, and take that back in this way."""
     with world.context() as context:
         run = apply_run(context, lambda plan, outcomes: None)
@@ -75,7 +75,7 @@ def test_a_part_of_which_somebody_puts_there_again_at_once() -> None:
 
     undone(world, way)
     assert not any("employeenumber" in entry.values for entry in store.entries.values()), "it was taken back"
-    assert world.state.held(world.job)
+    assert world.state.read_hold(world.job)
 
 
 @pytest.mark.parametrize("result", [Result.FAILED, Result.CONFLICT])
@@ -91,10 +91,10 @@ def test_a_value_that_was_let_go_of_for_somebody_who_does_not_get_it(result: Res
 
     undone(world, way)
     assert sum("employeenumber" in entry.values for entry in store.entries.values()) == 1, "one has let go"
-    assert world.state.held(world.job)
+    assert world.state.read_hold(world.job)
 
 
 def test_nothing() -> None:
     world = job(users(), SEAT)
     undone(world, lambda inner, change: iter([Outcome(change.user, Result.FAILED, "refused")]))
-    assert not world.state.held(world.job)
+    assert not world.state.read_hold(world.job)

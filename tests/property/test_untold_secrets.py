@@ -74,7 +74,7 @@ def test_it_is_told_of_a_leaver_as_long_as_it_may_be_there() -> None:
         assert job.stale() == 1
     job.says("first")
     job.apply()
-    assert job.world.state.history.runs("law")[-1].outcomes == {"failed": 1}, "written again, so that one is over"
+    assert job.world.state.history.list_runs("law")[-1].outcomes == {"failed": 1}, "written again, so that one is over"
     assert job.stale() == 0
 
 
@@ -88,7 +88,10 @@ def test_it_is_cleared_as_ours_is(stale: Stale) -> None:
         job.apply()
     assert job.held() is None
     assert job.stale() == 0
-    assert {outcome for run in job.world.state.history.runs("law") for outcome in run.outcomes} <= {"written", "failed"}
+    assert {outcome for run in job.world.state.history.list_runs("law") for outcome in run.outcomes} <= {
+        "written",
+        "failed",
+    }
 
 
 def test_it_is_said_of_no_other_write_that_it_may_be_the_second() -> None:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.errors import UsageError
-from connector.matching.people import ExcludeList, Pin
+from connector.matching.people import AgentPin, ExcludeList
 from connector.model import (
     Agent,
     Change,
     Description,
-    Invalid,
+    InvalidRecord,
     Key,
     Outcome,
     Plan,
@@ -44,7 +44,7 @@ def plan(world: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(world: World, only: Collection[str] = ()) -> Run:
+def apply(world: World, only: Collection[str] = ()) -> FinishedRun:
     with world.context() as context:
         return apply_run(context, quiet, only)
 
@@ -281,7 +281,7 @@ def test_who_is_stale_is_counted_by_runs_about_everybody_alone() -> None:
 def test_runs_that_could_not_look_for_everybody_count_for_nobody() -> None:
     world = leavers()
     world.mapping = replace(world.mapping, stale=Grace(1, "runs"))
-    world.tenant = replace(world.tenant, invalid=[Invalid(9, "workNo is a list")])
+    world.tenant = replace(world.tenant, invalid=[InvalidRecord(9, "workNo is a list")])
     for _ in range(3):
         assert not cleared(apply(world).plan)
     world.tenant = replace(world.tenant, invalid=[])
@@ -335,14 +335,14 @@ def test_where_records_or_pins_contradict_each_other_nobody_is_cleared() -> None
     assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
     assert len([line for line in told_of_the_stale(drawn) if "shares one with another record" in line]) == 2
     world.tenant = Tenant([*agents, replace(agents[0], account_code="u3")])
-    world.pins = (Pin(None, 99, user="id-2"),)
+    world.pins = (AgentPin(None, 99, user="id-2"),)
     drawn = plan(world)
     assert (cleared(drawn), drawn.summary.contested) == (set(), 2), "its own seat may be that of the pin"
     assert any("pins that contradict each other or the records" in caution for caution in drawn.cautions)
     world.pins = ()
     world.tenant = Tenant([*agents, Agent(99, "u2")])
     assert cleared(plan(world)) == {"id-3"}
-    world.pins = (Pin("u2", None, user="id-0"),)
+    world.pins = (AgentPin("u2", None, user="id-0"),)
     drawn = plan(world)
     assert (cleared(drawn), drawn.summary.contested) == (set(), 2)
 

@@ -10,13 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from connector.apply.approval import Review
-from connector.apply.sync import Run, apply_run, apply_undo, dry_run
-from connector.explain.explainer import explain
+from connector.apply.sync import FinishedRun, apply_run, apply_undo, dry_run
+from connector.explain.explainer import explain_name
 from connector.model import Agent, Change, Description, Objection, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.reports import document
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.mortal import DeathError, Fate, Mortal, MortalDatabase
 from tests.support.worlds import BASE, FILTER, World
@@ -53,7 +53,7 @@ def person(seat: int, **values: Any) -> dict[str, list[Any]]:
 def world(*people: dict[str, list[Any]], rules: Iterable[AttributeRule] = RULES.values(), **options: Any) -> World:
     entries = {f"id-{n}": (f"uid=u{n},{BASE}", {"uid": [f"u{n}"], **values}) for n, values in enumerate(people)}
     store = MemoryStore(entries, **options)
-    state = Store(MortalDatabase(Fate()))  # one that says it is kept, as saved plans want
+    state = State(MortalDatabase(Fate()))  # one that says it is kept, as saved plans want
     return World(Tenant([]), store, Mapping(LOOKS, (SEAT, *rules), CLASSES), state=state)
 
 
@@ -69,15 +69,15 @@ def plan(of: World) -> Plan:
         return dry_run(context, quiet).plan
 
 
-def apply(of: World, reviewed: Plan | None = None) -> Run:
+def apply(of: World, reviewed: Plan | None = None) -> FinishedRun:
     with of.context() as context:
         return apply_run(context, quiet, review=Review(reviewed))
 
 
-def undo(of: World, run: Run) -> Plan:
+def undo(of: World, run: FinishedRun) -> Plan:
     with of.back(run.plan.id) as context:
         plan = apply_undo(context, quiet).plan
-    of.state.release(of.job)
+    of.state.release_job(of.job)
     return plan
 
 
@@ -204,7 +204,7 @@ def test_each_value_of_a_list_is_held_by_one_user_at_a_time() -> None:
     told = lines(plan(of), "reassigned")
     assert [name for _, name, _ in told] == [ADDRESS]
     with of.context() as context:
-        (explained,) = explain(context, "u0").explanations
+        (explained,) = explain_name(context, "u0").explanations
     assert {each.name: each.outcome for each in explained.attributes}[ADDRESS] == "refused"
 
 
@@ -249,7 +249,7 @@ def test_an_attribute_that_nobody_may_read_holds_everybodys_group_and_is_told_on
     assert told[:1] == together(NUMBER, ADDRESS, PASSWORD, holder=REGISTRAR)
     assert [kind for kind, _, _ in told] == ["together", "unreadable"]
     with of.context() as context:
-        (explained,) = explain(context, "u1").explanations
+        (explained,) = explain_name(context, "u1").explanations
     assert {each.name: each.why for each in explained.attributes if each.name == NUMBER} == {
         NUMBER: f"held back with {REGISTRAR}"
     }
@@ -426,7 +426,7 @@ def test_groups_of_ones_own_and_attributes_that_stand_alone() -> None:
 def test_one_agents_explanation_says_what_holds_an_attribute_back() -> None:
     of = tenant(world(person(0), person(1)), "1", "1")
     with of.context() as context:
-        (explained,) = explain(context, "u0").explanations
+        (explained,) = explain_name(context, "u0").explanations
     told = {each.name: (each.outcome, each.why) for each in explained.attributes}
     assert told[PASSWORD] == ("refused", WITH_NUMBER)
 
@@ -438,7 +438,7 @@ def saved(of: World) -> Plan:
     """A plan as a reviewer has it."""
     with of.context() as context:
         drawn = dry_run(context, quiet, save=True).plan
-    return document.parse("".join(document.render(drawn)).encode())
+    return document.parse_plan("".join(document.render(drawn)).encode())
 
 
 @pytest.mark.parametrize("then", [{NUMBER: ["2"]}, {ADDRESS: ["sip:9@example.org"]}])

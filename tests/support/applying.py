@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector.apply.engine import Applied, WriteOrder, WriteTarget, write_changes
-from connector.apply.ledger import Journal
+from connector.apply.engine import WriteOrder, WriteResult, WriteTarget, write_changes
+from connector.apply.ledger import WriteJournal
 from connector.directories.port import Directory
 from connector.model import Change, Description
-from connector.model.limits import Pace
+from connector.model.limits import ApplyPace
 from connector.observers.observer import Observer
-from connector.runtime.stopping import Settling, Stop
+from connector.runtime.stopping import SettleTime, StopRequest
 
 
 def apply(
     changes: Sequence[Change],
     directory: Directory,
     description: Description,
-    journal: Journal,
+    journal: WriteJournal,
     observer: Observer,
     *,
-    pace: Pace = Pace(),  # noqa: B008  # a frozen value
-    stop: Stop | None = None,
-    settling: Settling | None = None,
+    pace: ApplyPace = ApplyPace(),  # noqa: B008  # a frozen value
+    stop: StopRequest | None = None,
+    settling: SettleTime | None = None,
     **known: Any,
-) -> Applied:
+) -> WriteResult:
     """`known`: the other fields of the order."""
     target = WriteTarget(directory, description, journal, observer)
     return write_changes(WriteOrder(changes, **known), target, pace, stop=stop, settling=settling)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from connector.model import Change, Outcome
-from connector.observers.audit_check import AuditCheck, Finding, KeptAudit
-from connector.runtime.clock import stamp
-from connector.state.audit_lines import Head, Record
+from connector.observers.audit_check import AuditCheck, AuditFinding, KeptAudit
+from connector.runtime.clock import format_now
+from connector.state.audit_lines import ChainHead, Record
 
 
 def records(octets: bytes) -> Iterator[dict[str, Any]]:
@@ -25,14 +25,14 @@ def records(octets: bytes) -> Iterator[dict[str, Any]]:
             assert line.count(b'"time"') <= 1, "something was added to half a line"
 
 
-def chain_faults(*files: bytes, job: str, head: Head | None = None, syslog: bool = False) -> list[Finding]:
+def chain_faults(*files: bytes, job: str, head: ChainHead | None = None, syslog: bool = False) -> list[AuditFinding]:
     """What is wrong with a job's chain in an audit, the oldest file first; `head`: the last one, by the state."""
     check = AuditCheck(syslog=syslog)
     for octets in files:
         check.begin_file()
         for number, line in enumerate(BytesIO(octets), 1):
             check.check_line(str(number), line)
-    return check.finish(KeptAudit(job, head, head, {}) if head else None)
+    return check.list_findings(KeptAudit(job, head, head, {}) if head else None)
 
 
 def keep_again(state: Path, texts: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ class PlainAuditor:
         self._secure = secure
 
     def make_write_record(self, run: str, change: Change, outcome: Outcome) -> Record:
-        return {"time": stamp(), "job": "hr", "run": run, "user": {"id": change.user.id}, "result": outcome.result}
+        return {"time": format_now(), "job": "hr", "run": run, "user": {"id": change.user.id}, "result": outcome.result}
 
     def deliver_lines(self) -> None:
         """Nothing is delivered."""

@@ -24,8 +24,8 @@ from typing import Any
 
 from connector.cli.main import main as command_line
 from connector.directories.ldap import inspection
-from connector.directories.ldap.session import Stream
-from connector.net.http import Answer, Channel
+from connector.directories.ldap.session import OctetStream
+from connector.net.http import HttpAnswer, HttpChannel
 from connector.observers.audit_file import AuditFile
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
@@ -68,7 +68,7 @@ class Fate:
 
 def wrap(fate: Fate) -> None:
     """A moment before each transaction, one before its commit and one after; one around whatever is sent or comes."""
-    exchange = Channel.exchange
+    exchange = HttpChannel.exchange_once
 
     def mortal(writing: Callable[[Any], AbstractContextManager[Any]]) -> Callable[[Any], AbstractContextManager[Any]]:
         @contextmanager
@@ -81,7 +81,7 @@ def wrap(fate: Fate) -> None:
 
         return mortal_writing
 
-    def mortal_exchange(self: Channel, *request: Any, **more: Any) -> Answer:
+    def mortal_exchange(self: HttpChannel, *request: Any, **more: Any) -> HttpAnswer:
         fate.reach("wire")
         answer = exchange(self, *request, **more)
         fate.reach("wire")
@@ -102,7 +102,7 @@ def wrap(fate: Fate) -> None:
     databases: tuple[Any, ...] = (Sqlite, PostgreSQL)
     for database in databases:
         database.writing = mortal(database.writing)
-    Channel.exchange = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
+    HttpChannel.exchange_once = mortal_exchange  # type: ignore[method-assign]  # in the process that dies
 
 
 def wrap_streams(fate: Fate) -> None:
@@ -111,19 +111,24 @@ def wrap_streams(fate: Fate) -> None:
     Of what comes, `answer` counts only that in which a write is said to be done: so many octets of others come before,
     in as many pieces as the machine likes.
     """
-    queue, close, flush, receive = Stream.queue_octets, Stream.close, Stream.flush_queue, Stream.receive_octets
-    waiting: set[Stream] = set()
+    queue, close, flush, receive = (
+        OctetStream.queue_octets,
+        OctetStream.close,
+        OctetStream.flush_queue,
+        OctetStream.receive_octets,
+    )
+    waiting: set[OctetStream] = set()
 
-    def mortal_queue(self: Stream, data: bytes) -> None:
+    def mortal_queue(self: OctetStream, data: bytes) -> None:
         queue(self, data)
         waiting.add(self)
 
-    def mortal_close(self: Stream, farewell: bytes = b"") -> None:
+    def mortal_close(self: OctetStream, farewell: bytes = b"") -> None:
         if farewell:
             waiting.add(self)
         close(self, farewell)
 
-    def mortal_flush(self: Stream) -> None:
+    def mortal_flush(self: OctetStream) -> None:
         if self not in waiting:
             flush(self)
             return
@@ -132,17 +137,17 @@ def wrap_streams(fate: Fate) -> None:
         flush(self)
         fate.reach("wire")
 
-    def mortal_receive(self: Stream) -> bytes:
+    def mortal_receive(self: OctetStream) -> bytes:
         octets = receive(self)
         fate.reach("wire")
         if _WRITTEN in octets:
             fate.reach("answer")
         return octets
 
-    Stream.queue_octets = mortal_queue  # type: ignore[method-assign]  # in the process that dies
-    Stream.close = mortal_close  # type: ignore[method-assign]  # in the process that dies
-    Stream.flush_queue = mortal_flush  # type: ignore[method-assign]  # in the process that dies
-    Stream.receive_octets = mortal_receive  # type: ignore[method-assign]  # in the process that dies
+    OctetStream.queue_octets = mortal_queue  # type: ignore[method-assign]  # in the process that dies
+    OctetStream.close = mortal_close  # type: ignore[method-assign]  # in the process that dies
+    OctetStream.flush_queue = mortal_flush  # type: ignore[method-assign]  # in the process that dies
+    OctetStream.receive_octets = mortal_receive  # type: ignore[method-assign]  # in the process that dies
 
 
 def child(request: dict[str, Any], fate: Fate) -> None:

@@ -22,8 +22,8 @@ from typing import Any, Self
 from msgspec import Struct
 
 from connector.model import AttributeChange, Change, Fingerprint, Secret, UserRef
-from connector.model.digests import fingerprinter
-from connector.state.journal_rows import Sealer, Step
+from connector.model.digests import make_fingerprinter
+from connector.state.journal_rows import JournalStep, Sealer
 from connector.state.store import open_state
 from tests.support.audit_lines import chain_faults, records as records_of
 from tests.support.jobs import Part, file, job_file, ldap_directory
@@ -204,11 +204,11 @@ class World(ABC):
     def entries(self) -> Any:
         """Every user, by name, with all that there is to be seen."""
 
-    def journalled(self) -> list[Step]:
+    def journalled(self) -> list[JournalStep]:
         """Every step of every run, the oldest run first."""
         with closing(open_state(self._state)) as state:
             sealer = Sealer(self._key())
-            return [step for run in reversed(self.runs()) for step in state.steps(run, "job", sealer)[1]]
+            return [step for run in reversed(self.runs()) for step in state.read_steps_of_run(run, "job", sealer)[1]]
 
     def told_once(self) -> None:
         """Hold the audit to the journal (law 13): each write is there once; more were replaced since."""
@@ -228,7 +228,7 @@ class World(ABC):
 
     def fingerprint(self) -> Fingerprint:
         """What the state knows secrets by."""
-        return fingerprinter(self._key())
+        return make_fingerprinter(self._key())
 
     def _key(self) -> Secret:
         """The job's, or the one that the program has made beside its state."""

@@ -13,7 +13,7 @@ from connector.directories.ldap.adapter import LdapDirectory
 from connector.directories.ldif.adapter import LdifDirectory
 from connector.directories.port import Directory
 from connector.model import Change, Equality, Secret, View
-from connector.planning.order import parted
+from connector.planning.order import split_classes
 from connector.settings.fields import SecretRef
 from connector.settings.ldap import LdapDirectory as LdapSettings, LdifDirectory as LdifSettings
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -65,7 +65,7 @@ class DirectoryFixture(Protocol):
 
 def parts(directory: Directory, change: Change) -> Sequence[Change]:
     """The change as this directory has to be written."""
-    return parted(change) if directory.describe().writing.classes_first else [change]
+    return split_classes(change) if directory.describe().writing.classes_first else [change]
 
 
 def octets(value: str | bytes) -> bytes:

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from connector.apply.composition import accept
+from connector.apply.composition import accept_job
 from connector.observers.run_summary import Kind
-from connector.serve.run_process import FleetRun, Result, RunRequest
+from connector.serve.run_process import FleetRun, RunRequest, RunResult
 from tests.support.postgres import Postgres
 from tests.support.program import WARNINGS, environment
 from tests.support.serving import PATIENCE
@@ -30,7 +30,7 @@ class Answer(msgspec.Struct):
     """What a process came to: its exit code, its result, what it logged."""
 
     code: int
-    result: Result
+    result: RunResult
     err: str
 
     @property
@@ -57,7 +57,7 @@ class Steps:
 
     def request(self, fleet: FleetRun, tick: datetime = TICKS[0], **texts: str) -> RunRequest:
         """`texts`: files of the job as they shall be, by their names without the suffix."""
-        accepted = accept(self.job).texts
+        accepted = accept_job(self.job).texts
         changed = {path: texts.get(path.stem, text) for path, text in accepted.items()}
         return RunRequest(self.job, changed, tick, datetime.now(UTC) + timedelta(days=365), self.kind, fleet=fleet)
 
@@ -86,13 +86,13 @@ class Steps:
         out, err = process.communicate(timeout=PATIENCE)
         assert b"canary" not in out + err
         assert b"Traceback" not in err, err.decode()
-        return Answer(process.returncode, msgspec.json.decode(out, type=Result, dec_hook=_as), err.decode())
+        return Answer(process.returncode, msgspec.json.decode(out, type=RunResult, dec_hook=_as), err.decode())
 
     def run(self, fleet: FleetRun, tick: datetime = TICKS[0], **texts: str) -> Answer:
         with self.asked(self.request(fleet, tick, **texts)) as process:
             return self.answer(process)
 
-    def plan(self, tick: datetime = TICKS[0], *, code: int = 0) -> Result:
+    def plan(self, tick: datetime = TICKS[0], *, code: int = 0) -> RunResult:
         found = self.run(FleetRun("plan"), tick)
         assert found.code == code, found.err
         return found.result

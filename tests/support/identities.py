@@ -126,7 +126,7 @@ class Writing:
         found = {}
         for name, pattern in self.owns.items():
             new = self.made(name, agent, tenant) if agent else []
-            ours = (each for each in values.get(name, ()) if pattern is None or patterns.owns(pattern)(each))
+            ours = (each for each in values.get(name, ()) if pattern is None or patterns.is_owned(pattern)(each))
             found[name] = frozenset((*ours, *(each for each in values.get(name, ()) if each in new)))
         return found
 

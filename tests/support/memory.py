@@ -39,7 +39,7 @@ from connector.model import (
     Value,
     View,
 )
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 
 Entries = Mapping[str, tuple[str, Mapping[str, Sequence[Value]]]]
 """id → (DN, values by attribute)."""
@@ -82,7 +82,7 @@ class MemoryStore:
             for name, some in values.items()
             if some
         }
-        return Entry(id_, dn, rdns(dn), stored)
+        return Entry(id_, dn, split_rdns(dn), stored)
 
     def put(self, id_: str, dn: str, values: Mapping[str, Sequence[Value]]) -> None:
         """Set an entry whole, as another program would."""
@@ -180,7 +180,7 @@ class MemoryDirectory(EntryReader):
         if not wanted and all(each.seen for each in change.attributes):  # a server does not tell what is hidden
             return Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         self.store.writes += 1
-        self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.rdns, values)
+        self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.split_rdns, values)
         answer = next(iter(self.read([change.user])), None) if self.store.shows else None
         return Outcome(change.user, Result.WRITTEN, shown=answer, answered=True)
 

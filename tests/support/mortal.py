@@ -12,15 +12,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from connector.apply.approval import Review
-from connector.apply.sync import Run, apply_run, apply_undo, dry_run
+from connector.apply.sync import FinishedRun, apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Change, Description, Outcome, Plan, Result, Value, View
-from connector.model.limits import Pace
+from connector.model.limits import ApplyPace
 from connector.reports import document
 from connector.state.database import Database, Transaction
-from connector.state.journal_rows import Sealer, Step
+from connector.state.journal_rows import JournalStep, Sealer
 from connector.state.sqlite import Sqlite
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World, closed_with_the_test
 
@@ -159,7 +159,7 @@ class Mortal:
         self.said: list[str] = []
         self.world = World(
             world.tenant, copied(world.store), world.mapping, world.pins, world.exclude, world.limits,
-            state=Store(self.database), connect=self._connect, pace=Pace((1, 2), 1000),
+            state=State(self.database), connect=self._connect, pace=ApplyPace((1, 2), 1000),
         )  # fmt: skip
 
     def _connect(self, view: View) -> Directory:
@@ -175,7 +175,7 @@ class Mortal:
         if isinstance(outcomes, list):
             self.said += [outcome.why for outcome in outcomes]
 
-    def apply(self, reviewed: Plan | None = None, last: int | None = None) -> Run:
+    def apply(self, reviewed: Plan | None = None, last: int | None = None) -> FinishedRun:
         """An apply, perhaps its last."""
         self.fate.begin(last)
         with self.world.context() as context:
@@ -185,9 +185,9 @@ class Mortal:
         """A plan as a reviewer has it: what comes back from its document."""
         with self.world.context() as context:
             plan = dry_run(context, self._show, save=True).plan
-        return document.parse("".join(document.render(plan)).encode())
+        return document.parse_plan("".join(document.render(plan)).encode())
 
-    def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> Run:
+    def undo(self, run: str, last: int | None = None, *, accept: str | None = None) -> FinishedRun:
         """Take a run back, perhaps not to the end."""
         self.fate.begin(last)
         with self.world.back(run) as context:
@@ -198,9 +198,9 @@ class Mortal:
         rows = self.database.rows("select user_id, digest, outcome from journal")
         return Counter((user, digest) for user, digest, became in rows if became == outcome)
 
-    def steps(self, run: str) -> Sequence[Step]:
+    def steps(self, run: str) -> Sequence[JournalStep]:
         """What the journal has of a run."""
-        return self.world.state.steps(run, self.world.job, Sealer(self.world.key))[1]
+        return self.world.state.read_steps_of_run(run, self.world.job, Sealer(self.world.key))[1]
 
     def owned(self) -> list[tuple[Any, ...]]:
         """What is remembered as ours: users and attributes, and how often in a row the same was written."""

@@ -15,12 +15,12 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from connector.apply.context import ApplyContext, ApplyUndoContext
-from connector.apply.sync import Run, apply_run, apply_undo
-from connector.model import Ending, Plan
+from connector.apply.sync import FinishedRun, apply_run, apply_undo
+from connector.model import Plan, RunEnding
 from connector.observers import audit
-from connector.observers.audit_check import Finding
+from connector.observers.audit_check import AuditFinding
 from connector.observers.audit_file import AuditFile
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.settings.operations import Audit
 from connector.state.audit_lines import AuditLine, AuditLines
 from tests.support.audit_lines import chain_faults, records
@@ -53,9 +53,9 @@ class Wire:
 class Dying(audit.AuditObserver):
     """One that says nothing any more after its death."""
 
-    def closes(self, plan: Plan | None, ending: Ending | None, fault: BaseException | None = None) -> None:
+    def close_directory(self, plan: Plan | None, ending: RunEnding | None, fault: BaseException | None = None) -> None:
         if not isinstance(fault, DeathError):
-            super().closes(plan, ending, fault)
+            super().close_directory(plan, ending, fault)
 
 
 class Audited:
@@ -75,13 +75,13 @@ class Audited:
         self._durable = 0
         self.rotated: list[Path] = []
 
-    def apply(self, last: int | None = None, **options: Any) -> Run:
+    def apply(self, last: int | None = None, **options: Any) -> FinishedRun:
         """An apply, perhaps its last."""
         self._mortal.fate.begin(last)
         with self._mortal.world.context() as context, self._watched(context) as watched:
             return apply_run(watched, lambda plan, outcomes: None, **options)
 
-    def undo(self, run: str, last: int | None = None) -> Run:
+    def undo(self, run: str, last: int | None = None) -> FinishedRun:
         """Take a run back, perhaps not to the end."""
         self._mortal.fate.begin(last)
         with self._mortal.world.back(run) as context, self._watched(context) as watched:
@@ -102,7 +102,7 @@ class Audited:
         path = self.path if self._places != "syslog" else None
         url = "tcp://receiver" if self._places != "file" else None
         settings = Audit(file=path, syslog=url, allow_plaintext=url is not None)
-        stop = Stop().end
+        stop = StopRequest().end_run
         observer = Dying(settings, job=context.job, run=context.plan_id, bound=None, stop=stop, code=lambda _: 0)
         self._durable = self.path.stat().st_size if self.path.exists() else 0
         try:
@@ -136,9 +136,9 @@ class Audited:
                 super().append_octets(octets[half:])
                 fate.reach()
 
-            def sync(self) -> None:
+            def sync_to_disk(self) -> None:
                 fate.reach()
-                super().sync()
+                super().sync_to_disk()
                 owner._durable = owner.path.stat().st_size
 
         self._opened.append(Mortally(path))
@@ -168,7 +168,7 @@ class Audited:
         found = [record for line in self.texts(*paths) for record in records(line.encode())]
         return [record for record in found if record["event"] == "write"]
 
-    def faults(self) -> list[Finding]:
+    def faults(self) -> list[AuditFinding]:
         """What is wrong with the job's chain, in its files and then in the state, by what the state knows."""
         job = self._mortal.world.job
         head = AuditLines(self._mortal.database).read_head(job)

@@ -8,7 +8,7 @@ from itertools import count
 
 from hypothesis import note, strategies as st
 
-from connector.apply.sync import Run, apply_run, apply_undo
+from connector.apply.sync import FinishedRun, apply_run, apply_undo
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -135,7 +135,7 @@ class People:
         with self.world.context() as context:
             self._end(apply_run(context, quiet))
 
-    def _end(self, run: Run) -> None:
+    def _end(self, run: FinishedRun) -> None:
         lost = {each.user.id for each in run.outcomes or () if each.result is not Result.WRITTEN}
         for place, values in self.before.items():
             self.last[place] |= values if place[0] in lost else frozenset()
@@ -143,13 +143,13 @@ class People:
 
     def runs(self) -> list[str]:
         """The applies so far."""
-        return [run.id for run in self.world.state.history.runs(self.world.job) if run.kind == "apply"]
+        return [run.id for run in self.world.state.history.list_runs(self.world.job) if run.kind == "apply"]
 
     def undo(self, run: str) -> None:
         self.undoing = True
         with self.world.back(run) as context:
             self._end(apply_undo(context, quiet))
-        self.world.state.release(self.world.job)
+        self.world.state.release_job(self.world.job)
         self.undoing = False
 
 

@@ -27,7 +27,7 @@ from connector.model import (
     User,
     View,
 )
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.model.limits import Limit, Limits
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping, MatchRule
 from connector.model.templates import Template
@@ -166,7 +166,7 @@ def _plan(directory: LdapDirectory, mapping: AttributeMapping, tenant: Tenant) -
         key = Secret("the key of a table")
         dry = PlanContext(
             job="table", rules=JobRules(mapping=mapping, limits=_NO_LIMITS), source=Source(), reader=directory,
-            read="auto", state=state, fingerprint=fingerprinter(key), sealer=Sealer(key), observer=Observers(),
+            read="auto", state=state, fingerprint=make_fingerprinter(key), sealer=Sealer(key), observer=Observers(),
         )  # fmt: skip
         try:
             return make_plan(dry).plan

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from connector.apply.sync import Run
+from connector.apply.sync import FinishedRun
 from connector.directories.common.entries import Entry
 from connector.directories.port import Directory
 from connector.model import OBJECT_CLASS, Change, Description, Held, View
@@ -80,7 +80,7 @@ class Replicas(Mortal):
         entry = self.stores[early].entries[id_]
         others = {each: some for each, some in entry.values.items() if each != name}
         values = others | ({name: list(known)} if known else {})
-        self.stores[early].entries[id_] = Entry(entry.id, entry.name, entry.rdns, values)
+        self.stores[early].entries[id_] = Entry(entry.id, entry.name, entry.split_rdns, values)
         for server in SERVERS:
             self.stamps[server, id_, name, value] = max(times)
 
@@ -88,7 +88,7 @@ class Replicas(Mortal):
         """All has arrived."""
         self.arrive(list(self.stores[SERVERS[0]].entries))
 
-    def until_quiet(self, run: Callable[[], Run]) -> None:
+    def until_quiet(self, run: Callable[[], FinishedRun]) -> None:
         """Both servers are asked in turn, each after all has arrived, until there is nothing more to do."""
         left, before = self.journal(None), None
         while left != before:
@@ -101,7 +101,7 @@ class Replicas(Mortal):
             left = self.journal(None)
         self.converge()
 
-    def perhaps(self, run: Callable[[], Run]) -> None:
+    def perhaps(self, run: Callable[[], FinishedRun]) -> None:
         """A run that may die."""
         try:
             run()

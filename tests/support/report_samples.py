@@ -10,7 +10,7 @@ from connector.model import (
     AttributeChange,
     Change,
     Form,
-    Near,
+    NearMiss,
     Outcome,
     Plan,
     PlanNotes,
@@ -22,7 +22,7 @@ from connector.model import (
     UserRef,
 )
 from connector.model.digests import digest_of_change, digest_of_plan
-from connector.planning.kinds import overviewed
+from connector.planning.kinds import add_overview
 
 CANARY = "c4n4ry-Pa55word"
 
@@ -53,7 +53,7 @@ def drawn(plan: Plan) -> Plan:
     """The plan with its digests, as drawing leaves it."""
     changes = tuple(replace(change, digest=digest_of_change(change)) for change in plan.changes)
     whole = replace(plan, changes=changes)
-    return overviewed(replace(whole, digest=digest_of_plan(whole)))
+    return add_overview(replace(whole, digest=digest_of_plan(whole)))
 
 
 def user(number: int, name: str = "") -> UserRef:
@@ -61,8 +61,8 @@ def user(number: int, name: str = "") -> UserRef:
 
 
 NEAR = (
-    Near("uid=nobdy,ou=people,dc=example,dc=org", "mail", "nobdy@example.org", "one edit"),
-    Near("uid=x,ou=people,dc=example,dc=org", "mail", "=nobody@example.net", "domain"),
+    NearMiss("uid=nobdy,ou=people,dc=example,dc=org", "mail", "nobdy@example.org", "one edit"),
+    NearMiss("uid=x,ou=people,dc=example,dc=org", "mail", "=nobody@example.net", "domain"),
 )
 
 
@@ -149,7 +149,8 @@ def hostile() -> Plan:
         for number, text in enumerate(HOSTILE)
     )
     problems = tuple(
-        Problem("value", text, AgentRef(1, text), (text, text), 1, text, near=(Near(*(text,) * 4),)) for text in HOSTILE
+        Problem("value", text, AgentRef(1, text), (text, text), 1, text, near=(NearMiss(*(text,) * 4),))
+        for text in HOSTILE
     )
     problems += tuple(Problem(text, text) for text in HOSTILE)
     refusals = tuple(Refusal(text, 0, 1, text) for text in HOSTILE)
@@ -217,7 +218,7 @@ problems = st.builds(
     st.none() | number,
     st.none() | text,
     st.none() | number,
-    st.lists(st.builds(Near, text, text, text, text), max_size=2).map(tuple),
+    st.lists(st.builds(NearMiss, text, text, text, text), max_size=2).map(tuple),
 )
 plans = st.builds(
     Plan,

@@ -12,9 +12,9 @@ from connector.apply.sync import apply_run, apply_undo, dry_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Plan, Result, Tenant, UserRef, Value, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, Stale, WhenAbsent
-from connector.model.patterns import owns
+from connector.model.patterns import is_owned
 from connector.model.templates import Template
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.disturbed import Disturbed
 from tests.support.grounds import ROOM, SEAT, TITLE, Ground, Held
 from tests.support.memory import MemoryStore
@@ -71,7 +71,7 @@ class Ledger:
         Where a part of a change was found, that part is ours.
         """
         note(f"ended: {[(outcome.user.id, outcome.result.value, outcome.lost) for outcome in outcomes]}")
-        failed = {each.user.id: each.lost for each in outcomes if not (each.result is Result.WRITTEN or each.open)}
+        failed = {each.user.id: each.lost for each in outcomes if not (each.result is Result.WRITTEN or each.is_open)}
 
         def lost(id_: str, slot: str) -> bool:
             return id_ in failed and (not failed[id_] or any(slot.startswith(f"{name} ") for name in failed[id_]))
@@ -90,7 +90,7 @@ class Ledger:
         for each in change.attributes:
             if each.name == "objectClass":
                 continue
-            ours = owns(each.pattern or "*")
+            ours = is_owned(each.pattern or "*")
             was, now = (frozenset(filter(ours, held[each.name])) for held in (before, after))
             place = change.user.id, slot(each.name, each.pattern)
             if before[each.name] - was != after[each.name] - now:
@@ -126,7 +126,7 @@ class Watched(Disturbed):
         user = shared.ground.users[change.user.id]
         before = shared.ground.held(user)
         for outcome in super().alone(change):
-            if outcome.result is Result.WRITTEN or outcome.open:
+            if outcome.result is Result.WRITTEN or outcome.is_open:
                 known = replace(change, user=UserRef(f"id-{user}", change.user.name))
                 shared.ledger.see(self._job.name, self._kind, known, before, shared.ground.held(user))
             yield outcome
@@ -166,7 +166,7 @@ class Shared:
 
     ground: Ground
     jobs: dict[str, Job]
-    state: Store = field(default_factory=passing_state)
+    state: State = field(default_factory=passing_state)
     ledger: Ledger = field(default_factory=Ledger)
     disturb: Callable[[], None] = lambda: None  # a default, of which a name would say no more
 
@@ -209,7 +209,7 @@ class Shared:
         with self.world(job, "undo").back(run) as context:
             taken = apply_undo(context, quiet)
         self.ledger.end(self._known(taken.outcomes))
-        self.state.release(job.name)
+        self.state.release_job(job.name)
         return taken.plan
 
     def put(self, user: int, name: str, values: list[str]) -> None:

@@ -23,7 +23,7 @@ from connector.state.database import Database
 from connector.state.journal_rows import Sealer
 from connector.state.postgresql import PostgreSQL
 from connector.state.sqlite import Sqlite
-from connector.state.store import Store, open_state
+from connector.state.store import State, open_state
 
 HERE = "ldap:11111111-1111-1111-1111-111111111111"
 THERE = "ldap:22222222-2222-2222-2222-222222222222"
@@ -48,7 +48,7 @@ class KeptState:
         self.url = url
         self.execute = execute
 
-    def open(self) -> Store:
+    def open(self) -> State:
         return open_state(self.url)
 
 
@@ -83,7 +83,7 @@ def outcomes(changes: Sequence[Change], result: Result = Result.WRITTEN) -> list
 
 
 def apply(
-    state: Store,
+    state: State,
     *changes: Change,
     id_: str = "run-1",
     result: Result = Result.WRITTEN,
@@ -98,21 +98,23 @@ def apply(
 ) -> None:
     """A run that wrote all of these changes, or failed to."""
     drawn = plan(*changes, id_=id_, job=job, agents=agents, matched=matched)
-    with state.run(drawn, at(directory), sealer, kind=kind, undoes=undoes if kind == "undo" else None) as journal:
-        journal.note([], changes)
-        journal.note(outcomes(changes, result), [])()
+    with state.record_run(
+        drawn, at(directory), sealer, kind=kind, undoes=undoes if kind == "undo" else None
+    ) as journal:
+        journal.note_writes([], changes)
+        journal.note_writes(outcomes(changes, result), [])()
         journal.result = ended
 
 
-def interrupt(state: Store, *changes: Change, id_: str = "run-1", directory: str = HERE, job: str = "hr") -> None:
+def interrupt(state: State, *changes: Change, id_: str = "run-1", directory: str = HERE, job: str = "hr") -> None:
     """A run that was killed after it had noted what it was about to write."""
-    running = state.run(plan(*changes, id_=id_, job=job), at(directory), SEALER)
-    running.__enter__().note([], changes)  # and its end never comes
+    running = state.record_run(plan(*changes, id_=id_, job=job), at(directory), SEALER)
+    running.__enter__().note_writes([], changes)  # and its end never comes
 
 
-def owned(state: Store, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
+def owned(state: State, directory: str = HERE, job: str = "hr") -> dict[str, set[str]]:
     found = {}
-    for ref, attributes in state.memory(directory, job).owned():
+    for ref, attributes in state.memory(directory, job).read_owned():
         if ours := {name for name, each in attributes.items() if not each.restored}:
             found[ref.id] = ours
     return found

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 
 from connector.apply.context import ApplyContext, ApplyUndoContext, JobPlace, JobRules
 from connector.directories.port import Directory
-from connector.matching.people import ExcludeList, Pin
-from connector.model import Agent, Invalid, Secret, Tenant, View
-from connector.model.digests import fingerprinter
-from connector.model.limits import Limit, Limits, Pace
+from connector.matching.people import AgentPin, ExcludeList
+from connector.model import Agent, InvalidRecord, Secret, Tenant, View
+from connector.model.digests import make_fingerprinter
+from connector.model.limits import ApplyPace, Limit, Limits
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, Stale
 from connector.model.templates import Template
 from connector.observers.observer import Observers
 from connector.state.journal_rows import Sealer
-from connector.state.store import Store, open_state
+from connector.state.store import State, open_state
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 BASE = "ou=people,dc=example,dc=org"
@@ -48,7 +48,7 @@ agents = st.builds(
     numbers.map(str) | st.none(),
     st.none() | numbers.map(_passwords),
 )
-invalids = st.builds(Invalid, st.integers(1, 99), st.just("workNo is null"))
+invalids = st.builds(InvalidRecord, st.integers(1, 99), st.just("workNo is null"))
 
 
 orderly = st.lists(agents, min_size=1, max_size=9, unique_by=(lambda a: a.work_no, lambda a: a.account_code))
@@ -180,7 +180,7 @@ def close_states() -> None:
         _opened.pop().close()
 
 
-def passing_state() -> Store:
+def passing_state() -> State:
     """A state in memory, for one test."""
     return closed_with_the_test(open_state(None))
 
@@ -192,14 +192,14 @@ class World:
     tenant: Tenant
     store: MemoryStore
     mapping: Mapping
-    pins: tuple[Pin, ...] = ()
+    pins: tuple[AgentPin, ...] = ()
     exclude: ExcludeList = field(default_factory=ExcludeList)
     limits: Limits = NO_LIMITS
-    state: Store = field(default_factory=passing_state)
+    state: State = field(default_factory=passing_state)
     shown: list[str] = field(default_factory=list)
     source: Callable[[], Tenant] | None = None
     connect: Callable[[View], Directory] | None = None
-    pace: Pace = field(default_factory=Pace)
+    pace: ApplyPace = field(default_factory=ApplyPace)
     job: str = "law"
     identity: str = "a tenant"
     key: Secret = field(default_factory=lambda: Secret("the key of a law"), repr=False)
@@ -220,7 +220,7 @@ class World:
         rules = JobRules(mapping=self.mapping, limits=self.limits, pace=self.pace, exclude=self.exclude, pins=self.pins)
         yield ApplyContext(
             job=self.job, rules=rules, place=JobPlace(tenant=self.identity), source=self, reader=directory,
-            directory=directory, read="auto", state=self.state, fingerprint=fingerprinter(self.key),
+            directory=directory, read="auto", state=self.state, fingerprint=make_fingerprinter(self.key),
             sealer=Sealer(self.key), observer=Observers(), beyond=self.beyond,
         )  # fmt: skip
 
@@ -247,7 +247,7 @@ def worlds(draw: st.DrawFn, hidden: bool = True) -> World:
     pins = draw(
         st.lists(
             st.builds(
-                Pin, names, st.none() | st.integers(0, 2), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])
+                AgentPin, names, st.none() | st.integers(0, 2), st.sampled_from(["id-0", "id-1", f"cn=Entry 2,{BASE}"])
             ),
             max_size=1,
         )

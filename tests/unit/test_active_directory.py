@@ -14,7 +14,7 @@ from connector.directories.ldap.dialect import ACTIVE_DIRECTORY, OPENLDAP
 from connector.directories.ldap.responses import Response, explain_refused_bind
 from connector.directories.ldap.wire import part_of
 from connector.model import Equality, Syntax
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 
 
 def attribute(name: str, syntax: str, om: str, **other: str) -> dict[str, list[str]]:
@@ -153,7 +153,7 @@ ROOT = {
     ],
 )
 def test_partitions_without_users_are_known_by_their_names(uri: str, passed: bool) -> None:
-    assert (part_of(uri) in set(map(rdns, active_directory.list_unpeopled(ROOT)))) is passed
+    assert (part_of(uri) in set(map(split_rdns, active_directory.list_unpeopled(ROOT)))) is passed
 
 
 def test_a_second_value_is_told_from_other_constraints() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from connector.apply.sync import apply_run, dry_run
 from connector.model import Agent, Secret, Tenant
 from connector.model.limits import Limit
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.state.journal_rows import Sealer
 from connector.state.store import open_state
 from tests.support.memory import MemoryStore
@@ -24,7 +24,7 @@ def world() -> World:
     return World(Tenant([Agent(n, f"u{n}", str(n), Secret(f"canary-{n}")) for n in range(3)]), store, SEATS)
 
 
-def apply(of: World, stop: Stop | None = None) -> int:
+def apply(of: World, stop: StopRequest | None = None) -> int:
     with of.context() as context:
         return len(apply_run(context, lambda plan, outcomes: None, stop=stop).plan.changes)
 
@@ -34,12 +34,12 @@ def test_a_run_that_was_stopped_has_not_told_everything_anew() -> None:
     assert apply(one) == 3
     assert apply(one) == 0
     one.key = Secret("another key")
-    stop = Stop()
-    stop.end("asked to stop")
+    stop = StopRequest()
+    stop.end_run("asked to stop")
     assert apply(one, stop) == 3
-    assert not one.state.knows(one.job, Sealer(one.key))
+    assert not one.state.knows_key(one.job, Sealer(one.key))
     assert apply(one) == 3
-    assert one.state.knows(one.job, Sealer(one.key))
+    assert one.state.knows_key(one.job, Sealer(one.key))
     assert apply(one) == 0
 
 

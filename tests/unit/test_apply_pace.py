@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.engine import Applied
+from connector.apply.engine import WriteResult
 from connector.errors import StateError
 from connector.model import AttributeChange, Change, Description, Outcome, Refused, Result, Secret, User, UserRef, View
-from connector.model.limits import Pace
+from connector.model.limits import ApplyPace
 from connector.observers.observer import Observers
-from connector.runtime.stopping import Settling, Stop
+from connector.runtime.stopping import SettleTime, StopRequest
 from tests.support.applying import apply
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -30,11 +30,11 @@ class Noting:
         self.intended: list[str] = []
         self.left: list[tuple[str, Outcome]] = []
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+    def note_writes(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
         self.settled += [(change.user.id, outcome) for change, outcome in settled]
         self.intended += [change.user.id for change in intended]
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         self.left += [(change.user.id, outcome) for change, outcome in left]
 
 
@@ -45,7 +45,7 @@ class Hearing(Observers):
         super().__init__()
         self.told: list[Outcome] = []
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.told.append(outcome)
 
 
@@ -112,13 +112,13 @@ def applied(
     ramp: tuple[int, ...] = (),
     most: int = 100,
     left: Sequence[tuple[Change, Outcome]] = (),
-    stop: Stop | None = None,
+    stop: StopRequest | None = None,
     refused: Mapping[str, Refused] | None = None,
-) -> tuple[Applied, Hearing, Noting]:
+) -> tuple[WriteResult, Hearing, Noting]:
     """An apply, of which each user is told once, and that is noted as it is told."""
     hearing, noting = Hearing(), Noting()
     done = apply(
-        changes, directory, directory.describe(), noting, hearing, pace=Pace(ramp, most), left=left, stop=stop,
+        changes, directory, directory.describe(), noting, hearing, pace=ApplyPace(ramp, most), left=left, stop=stop,
         refused=refused or {},
     )  # fmt: skip
     told = [outcome.user.id for outcome in hearing.told]
@@ -129,7 +129,7 @@ def applied(
     return done, hearing, noting
 
 
-def by_result(done: Applied) -> dict[str, list[str]]:
+def by_result(done: WriteResult) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for outcome in done.outcomes:
         found.setdefault(outcome.result.value, []).append(outcome.user.id)
@@ -282,13 +282,13 @@ def test_a_directory_that_sends_no_more_ends_it_and_its_own_words_are_told() -> 
 
 
 def test_asked_to_stop_it_tells_all_that_are_left_why() -> None:
-    stop = Stop()
+    stop = StopRequest()
 
     class Asking(Strange):
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             for outcome in super().write(changes):
                 if outcome.user.id == "id5":
-                    stop.end("asked to stop")
+                    stop.end_run("asked to stop")
                 yield outcome
 
     done, _, _ = applied(Asking(people(30), {}), [seat(n) for n in range(30)], ramp=(2,), stop=stop)
@@ -318,21 +318,21 @@ def test_a_journal_that_has_failed_is_left_alone_and_nothing_more_is_written(not
     """So many notes can be taken; those of whom nothing is noted any more are told all the same."""
 
     class Full(Noting):
-        def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+        def note_writes(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
             nonlocal notes
             assert notes >= 0 or not intended, "something more is about to be written"
             notes -= 1
             if notes < 0:
                 raise StateError("the disk is full")
-            super().note(settled, intended)
+            super().note_writes(settled, intended)
 
-        def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+        def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
             assert notes >= 0, "the journal has failed"
-            super().leave(left)
+            super().note_unwritten(left)
 
     directory, hearing, full = Strange(people(30), {}), Hearing(), Full()
     changes = [seat(0, new="1", after=[1]), seat(1, new="0", after=[0]), *(seat(n) for n in range(2, 30))]
-    done = apply(changes, directory, directory.describe(), full, hearing, pace=Pace((1, 2), 100))
+    done = apply(changes, directory, directory.describe(), full, hearing, pace=ApplyPace((1, 2), 100))
     assert done.stopped == "nothing is written without the journal: the disk is full"
     assert [outcome.user.id for outcome in done.outcomes] == ids(*range(30))
     assert set(directory.done) <= set(full.intended)
@@ -360,13 +360,13 @@ def test_who_could_not_let_go_is_told_of_once_and_by_its_own_reason() -> None:
 @pytest.mark.parametrize("last", ["id0", "id1"])
 def test_who_has_let_go_when_it_ends_is_told_that_the_next_run_sets_the_rest(last: str) -> None:
     """Two swap; somebody asks to stop when the first has let go, or when the other has its seat."""
-    stop = Stop()
+    stop = StopRequest()
 
     class Asking(Strange):
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             for outcome in super().write(changes):
                 if outcome.user.id == last:
-                    stop.end("asked to stop")
+                    stop.end_run("asked to stop")
                 yield outcome
 
     directory = Asking(people(2), {})
@@ -517,7 +517,7 @@ def test_all_rounds_of_a_batch_wait_together_however_many_they_are() -> None:
     directory = Singly(people(1, classes=("inetOrgPerson", "SIPIdentity")))
     more = AttributeChange("uid", ("u0",), ("v0",))
     changes = [replace(secret(0), attributes=(*secret(0).attributes, more))]
-    settling = Settling(5, clock=lambda: directory.now, sleep=directory.sleep)
+    settling = SettleTime(5, clock=lambda: directory.now, sleep=directory.sleep)
     done = apply(changes, directory, directory.describe(), Noting(), Hearing(), settling=settling)
     assert directory.now == pytest.approx(5)
     assert by_result(done) == {"failed": ["id0"]}
@@ -532,8 +532,8 @@ def test_each_batch_may_wait_and_its_rounds_wait_together(rounds: bool, waited: 
     changes = [seat(n) for n in range(2)]
     if rounds:
         changes = [replace(changes[0], attributes=(added, *changes[0].attributes))]
-    settling = Settling(5, clock=lambda: directory.now, sleep=directory.sleep)
-    noting, pace = Noting(), Pace((), 100)
+    settling = SettleTime(5, clock=lambda: directory.now, sleep=directory.sleep)
+    noting, pace = Noting(), ApplyPace((), 100)
     done = apply(changes, directory, directory.describe(), noting, Hearing(), pace=pace, settling=settling)
     assert directory.now == pytest.approx(waited)
     assert by_result(done) == {result: [change.user.id for change in changes]}

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.ledger import State, Write
+from connector.apply.ledger import Write, WriteState
 from connector.errors import StateError, UnreachableError
-from connector.model import AttributeChange, Change, Description, Outcome, Part, Result, User, UserRef, View
-from connector.model.limits import Pace
+from connector.model import AttributeChange, Change, Description, Outcome, Result, User, UserRef, View, WritePart
+from connector.model.limits import ApplyPace
 from connector.observers.observer import Observers
-from connector.planning.order import steps
-from connector.runtime.stopping import Stop
+from connector.planning.order import order_steps
+from connector.runtime.stopping import StopRequest
 from tests.support.applying import apply
 from tests.support.memory import MemoryDirectory, MemoryStore
 
@@ -30,11 +30,11 @@ class Noting:
     def __init__(self) -> None:
         self.notes: list[tuple[str, Change, Outcome | None]] = []
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+    def note_writes(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
         self.notes += [("settle", *each) for each in settled]
         self.notes += [("intend", change, None) for change in intended]
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         self.notes += [("leave", *each) for each in left]
 
 
@@ -90,13 +90,13 @@ def test_a_conflict_names_the_attributes_that_differ_once_nothing_more_is_writte
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_where_a_conflict_cannot_be_read_or_the_run_is_stopped_nothing_more_is_said_of_it(*, stopped: bool) -> None:
-    stop = Stop()
+    stop = StopRequest()
 
     class Last(Raced):
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             yield from (replace(outcome, differs=()) for outcome in super().write(changes))
             if stopped:
-                stop.end("asked")
+                stop.end_run("asked")
 
         def read(self, users: Iterable[UserRef], *, disabled: bool = False) -> Iterator[User]:
             if not stopped and (users := list(users)):
@@ -109,26 +109,26 @@ def test_where_a_conflict_cannot_be_read_or_the_run_is_stopped_nothing_more_is_s
         replace(directory.describe(), writing=replace(directory.describe().writing, batch=1)),
         [changes_seat(0), changes_seat(1)],
     )
-    outcome, _ = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 9), stop=stop).outcomes
+    outcome, _ = apply(changes, directory, described, Noting(), Observers(), pace=ApplyPace((), 9), stop=stop).outcomes
     assert (outcome.result, outcome.differs) == (Result.CONFLICT, ())
 
 
 @pytest.mark.parametrize(
     "states",
     [
-        [State.NOTED, State.SENT, State.ANSWERED, State.CONFIRMED],
-        [State.NOTED, State.SENT, State.CONFLICT],
-        [State.NOTED, State.OPEN],
-        [State.SKIPPED],
+        [WriteState.NOTED, WriteState.SENT, WriteState.ANSWERED, WriteState.CONFIRMED],
+        [WriteState.NOTED, WriteState.SENT, WriteState.CONFLICT],
+        [WriteState.NOTED, WriteState.OPEN],
+        [WriteState.SKIPPED],
     ],
 )
-def test_a_write_goes_through_its_states_in_their_order_and_skips_none_that_counts(states: list[State]) -> None:
+def test_a_write_goes_through_its_states_in_their_order_and_skips_none_that_counts(states: list[WriteState]) -> None:
     write = Write(moves(0, "0", "1", 1))
     for state in states:
-        for wrong in {State.PLANNED, write.state} - {state}:
+        for wrong in {WriteState.PLANNED, write.state} - {state}:
             with pytest.raises(ValueError, match=f"a write that is {write.state.value} does not become {wrong.value}"):
-                write.become(wrong)
-        write.become(state)
+                write.move_to(wrong)
+        write.move_to(state)
 
 
 class RefusingTheRest(MemoryDirectory):
@@ -136,7 +136,7 @@ class RefusingTheRest(MemoryDirectory):
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         for change in changes:
-            late = change.user.id == "id0" and change.part is Part.REST
+            late = change.user.id == "id0" and change.part is WritePart.REST
             yield Outcome(change.user, Result.FAILED, "no") if late else next(iter(super().write([change])))
 
 
@@ -156,7 +156,7 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
     )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
     assert done.outcomes[0].why == "no", "that the old value was released is told by itself"
-    assert [[change.user.id for change in step] for step in steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
+    assert [[change.user.id for change in step] for step in order_steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
 
 def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> None:
@@ -166,7 +166,7 @@ def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> Non
 
     directory = RefusingTheRest(people("0", "1", "2"), VIEW)
     described = replace(directory.describe(), writing=replace(directory.describe().writing, batch=1))
-    done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 1))
+    done = apply(changes, directory, described, Noting(), Observers(), pace=ApplyPace((), 1))
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.SKIPPED]
     assert done.outcomes[2].why == "not sent: 1 writes failed (max_failures)"
 
@@ -193,9 +193,9 @@ def test_a_run_that_ends_at_once_says_of_whom_a_part_was_written() -> None:
 
 
 def test_once_all_is_written_nobody_stops_anything() -> None:
-    directory, stop = MemoryDirectory(people("0"), VIEW), Stop()
+    directory, stop = MemoryDirectory(people("0"), VIEW), StopRequest()
     apply([changes_seat(0)], directory, directory.describe(), Noting(), Observers(), stop=stop)
-    stop.ask("too late")
+    stop.ask_to_stop("too late")
     assert stop.why is None
 
 
@@ -228,7 +228,7 @@ def test_what_may_have_been_written_stays_open_in_the_journal_and_ends_the_writi
         Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, (AttributeChange(SEAT, (str(n),), (f"1{n}",)),), "d")
         for n in range(4)
     ]
-    done = apply(changes, directory, directory.describe(), journal, Observers(), pace=Pace((3,), 100))
+    done = apply(changes, directory, directory.describe(), journal, Observers(), pace=ApplyPace((3,), 100))
     unknown = [outcome.user.id for outcome in done.outcomes if outcome.unknown]
     assert unknown == [f"id{after}"], "an answer of success is written, though nothing can be read back"
     assert {outcome.result for outcome in done.outcomes if outcome.unknown} == {Result.FAILED}
@@ -262,7 +262,7 @@ def test_where_nothing_can_be_read_back_any_more_nothing_more_is_written() -> No
     directory = Cut(people("0", "1", "2"), VIEW)
     directory.after = -1
     changes = [changes_seat(n) for n in range(3)]
-    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((1,), 100))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=ApplyPace((1,), 100))
     assert [outcome.result for outcome in done.outcomes] == [Result.WRITTEN, Result.SKIPPED, Result.SKIPPED]
     assert done.stopped
     assert "gone" in done.stopped
@@ -302,7 +302,7 @@ class Hearing(Observers):
         self.outcomes: list[Outcome] = []
         self.attributes: dict[str, list[str]] = {}
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.outcomes.append(outcome)
         self.attributes[change.user.id] = [each.name for each in change.attributes]
 
@@ -364,7 +364,7 @@ def test_of_whom_nothing_more_was_sent_it_is_said_once_that_its_object_classes_w
     class Leaving(Strict):
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             for change in changes:
-                if change.part is Part.REST:
+                if change.part is WritePart.REST:
                     yield Outcome(change.user, Result.SKIPPED, "not sent (gone)")
                     return
                 yield from super().write([change])
@@ -382,7 +382,7 @@ def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
     described = replace(directory.describe(), writing=replace(directory.describe().writing, batch=1))
-    done = apply(changes, directory, described, Noting(), Observers(), pace=Pace((), 8))
+    done = apply(changes, directory, described, Noting(), Observers(), pace=ApplyPace((), 8))
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [(Result.FAILED, "no"), (Result.WRITTEN, "")]
     assert directory.calls == 3, "twice for one user, and once for the other"
 
@@ -391,7 +391,7 @@ def test_of_object_classes_that_were_there_already_it_is_known() -> None:
     class Had(Strict):
         def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
             for change in changes:
-                result = Result.UNCHANGED if change.part is Part.CLASSES else Result.WRITTEN
+                result = Result.UNCHANGED if change.part is WritePart.CLASSES else Result.WRITTEN
                 yield Outcome(change.user, result, "it was there")
 
     directory = Had(people("0"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
@@ -406,7 +406,7 @@ def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_wr
     directory.refused = "id1"
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(3)]
-    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((), 1))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=ApplyPace((), 1))
     not_sent = "not sent: 1 writes failed (max_failures)"
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [
         (Result.SKIPPED, f"{not_sent} (its object classes were added)"),
@@ -422,7 +422,7 @@ class Showing(MemoryDirectory):
     floods = 0
     refuses: frozenset[str] = frozenset()
     classes_first = False
-    stop = Stop()
+    stop = StopRequest()
     stops_after = -1
 
     def describe(self) -> Description:
@@ -435,7 +435,7 @@ class Showing(MemoryDirectory):
         for change in changes:
             self.stops_after -= 1
             if not self.stops_after:
-                self.stop.end("asked to stop")
+                self.stop.end_run("asked to stop")
             if change.user.id in self.refuses:
                 answers.append(Outcome(change.user, Result.FAILED, "no"))
             else:
@@ -455,12 +455,12 @@ class Failing(Noting):
         self._left = notes
         self._written = written
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
+    def note_writes(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change] = ()) -> None:
         if not self._left:
             raise StateError("the disk is full")
         self._left -= 1
         assert self._written().isdisjoint(change.user.id for change in intended), "written, and noted afterwards"
-        super().note(settled, intended)
+        super().note_writes(settled, intended)
 
     def intended(self) -> set[str]:
         return {change.user.id for note, change, _ in self.notes if note == "intend"}
@@ -477,19 +477,21 @@ def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_tha
     store = people(*map(str, range(count)))
     directory = Showing(store, VIEW)
     directory.shows, directory.refuses = shows, frozenset(f"id{n}" for n in refused)
-    directory.classes_first, directory.stop, directory.stops_after = classes_first, Stop(), stops_after
+    directory.classes_first, directory.stop, directory.stops_after = classes_first, StopRequest(), stops_after
 
     def written() -> set[str]:
         return {id_ for id_, (_, held) in store.snapshot().items() if str(held[SEAT][0]).startswith("new")}
 
     journal, heard = Failing(notes, written), Hearing()
     changes = [changes_seat(n, classes=classes_first and n % 3 > 0) for n in range(count)]
-    done = apply(changes, directory, directory.describe(), journal, heard, pace=Pace(ramp, most), stop=directory.stop)
+    done = apply(
+        changes, directory, directory.describe(), journal, heard, pace=ApplyPace(ramp, most), stop=directory.stop
+    )
     assert [outcome.user.id for outcome in done.outcomes] == [change.user.id for change in changes]
     assert sorted(heard.outcomes, key=lambda outcome: int(outcome.user.id[2:])) == done.outcomes
     assert written() <= journal.intended()
     noted = {change.user.id: outcome for note, change, outcome in journal.notes
-             if note != "intend" and change.part is not Part.CLASSES}  # fmt: skip
+             if note != "intend" and change.part is not WritePart.CLASSES}  # fmt: skip
     alone = " (its object classes were added)"
     for outcome in done.outcomes:
         if outcome.user.id in noted:
@@ -522,7 +524,7 @@ def test_a_directory_that_shows_what_it_wrote_is_waited_for_after_the_ramp_and_o
         directory.describe(),
         journal,
         Observers(),
-        pace=Pace((2, 3), 1),
+        pace=ApplyPace((2, 3), 1),
     )
     assert {outcome.result for outcome in done.outcomes} == {Result.WRITTEN}
     assert directory.floods == floods
@@ -548,6 +550,6 @@ def test_readers_who_see_something_else_than_the_answers_show_end_the_writing_af
 
     directory = Lying(people(*map(str, range(200))), VIEW)
     changes = [changes_seat(n) for n in range(200)]
-    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=Pace((), 8))
+    done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=ApplyPace((), 8))
     assert {outcome.result for outcome in done.outcomes[:8]} == {Result.FAILED}
     assert {outcome.result for outcome in done.outcomes[8:]} == {Result.SKIPPED}

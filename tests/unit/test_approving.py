@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, Signed
-from connector.apply.sync import Run, apply_run, dry_run
+from connector.apply.approval import Review, SignedFile
+from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.approval.approvers import Approvers
 from connector.approval.signers import PublicKey, read_allowed_signers
 from connector.errors import UnapprovedError
@@ -124,10 +124,12 @@ def saved(of: World, who: Approvers) -> bytes:
     return "".join(document.render(plan)).encode()
 
 
-def apply(of: World, who: Approvers, plan: bytes = b"", pens: Sequence[Pen] = (), accept: str | None = None) -> Run:
-    signed = Signed(plan, [(str(number), each.sign(plan)) for number, each in enumerate(pens)])
+def apply(
+    of: World, who: Approvers, plan: bytes = b"", pens: Sequence[Pen] = (), accept: str | None = None
+) -> FinishedRun:
+    signed = SignedFile(plan, [(str(number), each.sign(plan)) for number, each in enumerate(pens)])
     with of.context() as context:
-        reviewed = document.parse(plan) if plan else None
+        reviewed = document.parse_plan(plan) if plan else None
         return apply_run(
             replace(context, rules=replace(context.rules, approvers=who)),
             silent,
@@ -148,7 +150,7 @@ def test_nothing_beyond_what_is_free_is_written_without_enough_people(
     of, who = world(), approvers(needed, Limits(Limit(free), Limit(0), Limit(0)))
     plan = saved(of, who)
     good = len(pens) == len(set(pens)) and STRANGER not in pens and len(pens) >= needed and not accepts and planned
-    accept = document.parse(plan).digest if accepts else None
+    accept = document.parse_plan(plan).digest if accepts else None
     try:
         run = apply(of, who, plan if planned else b"", pens if planned else (), accept)
     except UnapprovedError:
@@ -189,5 +191,5 @@ def test_a_percentage_that_is_free_is_of_matched_users() -> None:
 def test_a_run_that_was_approved_is_kept_with_its_approvals() -> None:
     of, who = world(), approvers()
     apply(of, who, saved(of, who), [CARLA, ANNA])
-    ((kept,),) = ([each.approvals for each in of.state.history.runs(of.job)],)
+    ((kept,),) = ([each.approvals for each in of.state.history.list_runs(of.job)],)
     assert [(each.who, each.key) for each in kept] == [("anna", ANNA.fingerprint), ("carla", CARLA.fingerprint)]

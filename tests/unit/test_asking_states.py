@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.apply.job_state import last_tick
+from connector.apply.job_state import read_last_tick
 from connector.errors import StateError
 from connector.serve.scheduled_job import BackgroundCall
 from connector.settings import job as jobs
@@ -20,7 +20,7 @@ def test_a_state_whose_path_cannot_be_followed_is_away(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("")
     job.configure(state="sqlite:///folder/state.db")
     with pytest.raises(StateError):
-        last_tick(jobs.load(tmp_path / "job.yaml"))
+        read_last_tick(jobs.load_job(tmp_path / "job.yaml"))
 
 
 def test_any_fault_of_the_system_is_an_answer_that_failed() -> None:
@@ -32,4 +32,4 @@ def test_any_fault_of_the_system_is_an_answer_that_failed() -> None:
     assert ended.wait(10)
     assert (call.is_open, call.is_awaited) == (False, False)
     with pytest.raises(StateError, match="Permission denied"):
-        call.answer()
+        call.take_answer()

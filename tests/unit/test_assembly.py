@@ -18,10 +18,10 @@ from connector.model import (
     UserRef,
     problem_kinds,
 )
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.model.mapping import Mapping
-from connector.planning.assembly import Contents, assemble, count_changes
-from connector.planning.brief import Brief
+from connector.planning.assembly import PlanContents, assemble_plan, count_changes
+from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues
 from tests.support.worlds import NO_LIMITS, passing_state
 
@@ -72,25 +72,25 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
         Problem("unmatched", "u", agent=ann),
         Problem("unheard of", "a"),
     ]
-    brief = Brief(
+    brief = PlanBrief(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("test", "test", {}),
-        memory=passing_state().memory("test", "job"), fingerprint=fingerprinter(Secret("key")), job="job",
+        memory=passing_state().memory("test", "job"), fingerprint=make_fingerprinter(Secret("key")), job="job",
         plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     for order in list(permutations(expected))[:: 40320 // 97]:
         shared = order[0]  # by several users
-        plan = assemble(brief, Contents((), [*order, shared], Summary(), (), ()), OtherValues())
+        plan = assemble_plan(brief, PlanContents((), [*order, shared], Summary(), (), ()), OtherValues())
         assert list(plan.problems) == expected
 
 
 def test_problems_are_told_by_kind_and_a_kind_that_nobody_knows_comes_last() -> None:
     problems = [Problem("odd", "d"), Problem("unmatched", "c"), Problem("invalid", "a"), Problem("unmatched", "b")]
-    found = problem_kinds.grouped(problems)
+    found = problem_kinds.group_problems(problems)
     assert {kind: [each.why for each in some] for kind, some in found.items()} == {
         "invalid": ["a"], "unmatched": ["c", "b"], "odd": ["d"],
     }  # fmt: skip
     assert list(found) == ["invalid", "unmatched", "odd"]
-    places = [problem_kinds.place(kind) for kind in (*problem_kinds.KINDS, "odd")]
+    places = [problem_kinds.kind_rank(kind) for kind in (*problem_kinds.KINDS, "odd")]
     assert places == list(range(len(places)))
-    assert problem_kinds.explain("odd") == "Each line gives the reason."
-    assert problem_kinds.explain("pin") == "A line of the pins file cannot be followed. Correct it."
+    assert problem_kinds.explain_kind("odd") == "Each line gives the reason."
+    assert problem_kinds.explain_kind("pin") == "A line of the pins file cannot be followed. Correct it."

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from connector.matching.candidates import Candidates
 from connector.matching.matches import MOST_NAMES, Matches, settle_matches
-from connector.matching.people import Pin
-from connector.matching.roster import Roster
+from connector.matching.people import AgentPin
+from connector.matching.roster import AgentRoster
 from connector.model import Agent, AttributeInfo, Description, Equality, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 
 MAPPING = Mapping(
     match=(
@@ -36,15 +36,15 @@ def user(name: str, **values: str | tuple[str, ...]) -> User:
 class Case(Struct):
     agents: list[Agent]
     users: list[User]
-    pins: list[Pin] = []
+    pins: list[AgentPin] = []
 
     def settle(self) -> Matches:
         tenant = Tenant(self.agents)
         candidates = Candidates(
-            Roster(tenant, MAPPING, self.pins, DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION).draft
+            AgentRoster(tenant, MAPPING, self.pins, DESCRIPTION), UserComparer(tenant, MAPPING, DESCRIPTION).draft_user
         )
         for each in self.users:
-            candidates.add(each)
+            candidates.add_user(each)
         return settle_matches(candidates, tenant)
 
 
@@ -114,7 +114,7 @@ def test_seats_without_an_account_match_nobody_and_are_counted() -> None:
 
 
 def test_a_pin_decides_before_every_rule_and_is_one_to_one_as_well() -> None:
-    pinned = Pin(account_code="ann", user="UID=bob, DC=example")
+    pinned = AgentPin(account_code="ann", user="UID=bob, DC=example")
     users = [user("ann"), user("bob")]
     assert pairs(Case([Agent(1, "ann")], users, [pinned]).settle()) == {(0, 0, "id-bob")}
     both = Case([Agent(1, "ann"), Agent(2, "bob")], users, [pinned]).settle()
@@ -134,10 +134,10 @@ def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_nam
             Tenant([Agent(1, "ann")]),
             replace(DESCRIPTION, naming=replace(DESCRIPTION.naming, names=names)),
         )
-        roster = Roster(tenant, MAPPING, [Pin("ann", user=user_)], description)
-        candidates = Candidates(roster, Differ(tenant, MAPPING, description).draft)
+        roster = AgentRoster(tenant, MAPPING, [AgentPin("ann", user=user_)], description)
+        candidates = Candidates(roster, UserComparer(tenant, MAPPING, description).draft_user)
         for each in (ann, bob):
-            candidates.add(each)
+            candidates.add_user(each)
         assert [claim.id for claim in settle_matches(candidates, tenant).matched] == ([found] if found else []), (
             names,
             user_,
@@ -146,13 +146,15 @@ def test_a_pin_names_a_user_by_its_id_or_by_its_name_as_the_directory_spells_nam
 
 def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_seat() -> None:
     users = [user("ann"), user("bob"), user("cid")]
-    by_seat = Pin(work_no=1, user="id-bob")
+    by_seat = AgentPin(work_no=1, user="id-bob")
     assert pairs(Case([Agent(1, "ann"), Agent(2, "cid")], users, [by_seat]).settle()) == {
         (0, 0, "id-bob"), (1, 1, "id-cid"),
     }  # fmt: skip
-    assert pairs(Case([Agent(1, "ann")], users, [by_seat, Pin("ann", user="id-cid")]).settle()) == {(0, 0, "id-cid")}
-    assert pairs(Case([Agent(1, "ann")], users, [Pin("ann", 1, user="id-cid")]).settle()) == {(0, 0, "id-cid")}
-    moved = Case([Agent(2, "ann")], users, [by_seat, Pin("ann", 1, user="id-cid")]).settle()
+    assert pairs(Case([Agent(1, "ann")], users, [by_seat, AgentPin("ann", user="id-cid")]).settle()) == {
+        (0, 0, "id-cid")
+    }
+    assert pairs(Case([Agent(1, "ann")], users, [AgentPin("ann", 1, user="id-cid")]).settle()) == {(0, 0, "id-cid")}
+    moved = Case([Agent(2, "ann")], users, [by_seat, AgentPin("ann", 1, user="id-cid")]).settle()
     assert pairs(moved) == set()
     assert "with another workNo" in moved.unmatched[0].why
     assert moved.unsure
@@ -162,13 +164,13 @@ def test_a_pin_of_an_account_goes_before_one_of_its_seat_and_holds_for_no_other_
 @pytest.mark.parametrize("id_", ["", "None", "nobody", " "])
 def test_an_agent_that_is_pinned_to_nobody_is_not_the_user_of_any_id(id_: str) -> None:
     users = [User(id_, "uid=odd,dc=example", {"uid": ("odd",)})]
-    verdicts = Case([Agent(2, "ann")], users, [Pin("ann", 1, user="id-cid")]).settle()
+    verdicts = Case([Agent(2, "ann")], users, [AgentPin("ann", 1, user="id-cid")]).settle()
     assert pairs(verdicts) == set()
     assert "with another workNo" in verdicts.unmatched[0].why
 
 
 def test_a_pin_to_nobody_leaves_the_agent_unmatched_rather_than_to_the_rules() -> None:
-    verdicts = Case([Agent(1, "ann")], [user("ann")], [Pin(work_no=1, user="id-gone")]).settle()
+    verdicts = Case([Agent(1, "ann")], [user("ann")], [AgentPin(work_no=1, user="id-gone")]).settle()
     assert pairs(verdicts) == set()
     assert [(problem.kind, problem.rule) for problem in verdicts.unmatched.values()] == [("unmatched", 0)]
 
@@ -193,34 +195,36 @@ def test_a_thousand_agents_on_one_user_are_a_thousand_short_lines() -> None:
 def test_a_later_rule_looks_up_only_agents_whom_no_earlier_one_has_found() -> None:
     agents = [Agent(1, "ann", "7-00"), Agent(2, "bob", "8"), Agent(3), Agent(4, "dan"), Agent(5, "eve", "9")]
     tenant = Tenant(agents)
-    roster = Roster(tenant, MAPPING, [Pin(account_code="eve", user="id-ann")], DESCRIPTION)
-    candidates = Candidates(roster, Differ(tenant, MAPPING, DESCRIPTION).draft)
+    roster = AgentRoster(tenant, MAPPING, [AgentPin(account_code="eve", user="id-ann")], DESCRIPTION)
+    candidates = Candidates(roster, UserComparer(tenant, MAPPING, DESCRIPTION).draft_user)
     assert len(roster) == 4
     asked = []
-    for attribute, value in candidates.wanted():
+    for attribute, value in candidates.list_wanted_keys():
         asked.append((attribute, value))
         if (attribute, value) == ("uid", "ann"):
-            candidates.add(user("ann"))
+            candidates.add_user(user("ann"))
         if (attribute, value) == ("mail", "bob@example.org"):
-            candidates.add(user("x", mail="bob@example.org", telephoneNumber="700"))
+            candidates.add_user(user("x", mail="bob@example.org", telephoneNumber="700"))
     assert asked == [
         ("@id", "id-ann"),
         ("uid", "ann"), ("uid", "bob"), ("uid", "dan"),
         ("mail", "bob@example.org"), ("mail", "dan@example.org"),
     ]  # fmt: skip
-    assert candidates.found() == 3, "ann, bob, and eve, who is pinned to ann"
+    assert candidates.count_found() == 3, "ann, bob, and eve, who is pinned to ann"
 
 
 def test_whoever_was_found_by_the_way_is_looked_up_by_that_rule_all_the_same_for_there_may_be_another() -> None:
     tenant = Tenant([Agent(1, "ann"), Agent(2, "bob")])
-    candidates = Candidates(Roster(tenant, MAPPING, (), DESCRIPTION), Differ(tenant, MAPPING, DESCRIPTION).draft)
+    candidates = Candidates(
+        AgentRoster(tenant, MAPPING, (), DESCRIPTION), UserComparer(tenant, MAPPING, DESCRIPTION).draft_user
+    )
     asked = []
-    for attribute, value in candidates.wanted():
+    for attribute, value in candidates.list_wanted_keys():
         asked.append((attribute, value))
         if value == "ann":
-            candidates.add(user("ann", uid=("ann", "bob")))
+            candidates.add_user(user("ann", uid=("ann", "bob")))
         if value == "bob":
-            candidates.add(user("bob"))
+            candidates.add_user(user("bob"))
     assert asked == [("uid", "ann"), ("uid", "bob")]
     assert [problem.rule for problem in settle_matches(candidates, tenant).ambiguous.values()] == [1]
 

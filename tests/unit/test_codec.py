@@ -188,7 +188,9 @@ def test_several_beliefs_are_asserted_together(one: Filter, other: Filter) -> No
 
 @given(IDS, st.lists(NAMES, max_size=4).map(tuple))
 def test_ldap3_reads_our_request_for_a_post_read(number: int, attributes: tuple[str, ...]) -> None:
-    octets = requests.encode_message(number, requests.encode_modify("cn=x", []), [requests.post_read(attributes)])
+    octets = requests.encode_message(
+        number, requests.encode_modify("cn=x", []), [requests.post_read_control(attributes)]
+    )
     ((oid, critical, value),) = by_ldap3(octets)[3]
     assert (oid, critical) == (requests.POST_READ, False)
     found, rest = decoder.decode(value, asn1Spec=rfc4511.AttributeSelection())
@@ -303,7 +305,7 @@ def test_we_read_an_entry_in_a_post_read_control(name: str, attributes: list[tup
     listed = [(kind.encode(), values) for kind, values in attributes]
     (frame,) = MessageFramer().feed_octets(entry_message(*listed, name=name.encode()))
     value = ber.encode_tlv(responses.ENTRY, frame.data[frame.start : frame.stop])
-    assert responses.decode_entry(responses.post_read(value)) == ResultEntry(name.encode(), listed)
+    assert responses.decode_entry(responses.decode_post_read(value)) == ResultEntry(name.encode(), listed)
 
 
 @given(st.integers(0, (1 << 63) - 1))
@@ -347,7 +349,7 @@ def total(octets: bytes) -> None:
     with contextlib.suppress(MalformedError):
         for frame in MessageFramer().feed_octets(octets):
             decode(frame)
-    for control in (responses.decode_page, responses.post_read):
+    for control in (responses.decode_page, responses.decode_post_read):
         with contextlib.suppress(MalformedError):
             control(octets)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from connector.model import AgentRef, Change, Near, Plan, Problem, Summary, UserRef
-from connector.planning.comparison import compare, drawn, since
+from connector.model import AgentRef, Change, NearMiss, Plan, Problem, Summary, UserRef
+from connector.planning.comparison import compare_plans, digest_plan, find_news
 
 ANN = AgentRef(1, "ann")
 PROBLEM = Problem("unmatched", "no user", ANN, ("uid=a", "uid=b"), 1, "mail")
@@ -27,7 +27,7 @@ def plan(*lines: Change | Problem) -> Plan:
 
 def test_changes_are_compared_by_their_users_and_digests() -> None:
     kept, was, now = change("kept"), change("ann", "old"), change("ann", "new")
-    found = compare(plan(kept, was, change("left")), plan(change("come"), now, kept)).changes
+    found = compare_plans(plan(kept, was, change("left")), plan(change("come"), now, kept)).changes
     assert (list(found.new), list(found.gone), list(found.changed), found.same) == (
         [change("come")], [change("left")], [(was, now)], 1,
     )  # fmt: skip
@@ -39,7 +39,7 @@ NOBODYS = replace(PROBLEM, agent=None, record=3)
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        (PROBLEM, replace(PROBLEM, near=(Near("uid=x", "mail", "x", "case"),)), "same"),
+        (PROBLEM, replace(PROBLEM, near=(NearMiss("uid=x", "mail", "x", "case"),)), "same"),
         (PROBLEM, replace(PROBLEM, users=("uid=b", "uid=a")), "same"),
         (PROBLEM, replace(PROBLEM, record=7), "same"),
         (PROBLEM, replace(PROBLEM, why="no agent"), "changed"),
@@ -60,7 +60,7 @@ NOBODYS = replace(PROBLEM, agent=None, record=3)
 )
 def test_problems_are_compared_by_whom_and_what_they_are_about(old: Problem, new: Problem, told: str) -> None:
     """The same in a plan and in what is kept of one."""
-    found, later = compare(plan(old), plan(new)).problems, since(drawn(plan(old)), plan(new))
+    found, later = compare_plans(plan(old), plan(new)).problems, find_news(digest_plan(plan(old)), plan(new))
     expected = {"same": (0, 0, 0, 1), "changed": (0, 0, 1, 0), "another": (1, 1, 0, 0)}[told]
     assert (len(found.new), len(found.gone), len(found.changed), found.same) == expected
     assert (
@@ -70,14 +70,14 @@ def test_problems_are_compared_by_whom_and_what_they_are_about(old: Problem, new
 
 def test_of_problems_about_the_same_those_that_are_equal_go_together_then_the_others_in_their_order() -> None:
     one, two, three = (replace(PROBLEM, why=why) for why in ("one", "two", "three"))
-    found = compare(plan(one, two, three), plan(three, replace(PROBLEM, why="new"))).problems
+    found = compare_plans(plan(one, two, three), plan(three, replace(PROBLEM, why="new"))).problems
     assert (found.same, list(found.changed), list(found.gone)) == (1, [(one, replace(PROBLEM, why="new"))], [two])
-    assert list(compare(plan(one), plan(one, one)).problems.new) == [one]
+    assert list(compare_plans(plan(one), plan(one, one)).problems.new) == [one]
 
 
 def test_what_is_kept_of_a_plan_can_be_stored_as_text() -> None:
     """A name may hold what is no character; what a problem says is kept as a digest."""
-    kept = drawn(plan(change("\udcff"), replace(PROBLEM, why="\udcff")))
+    kept = digest_plan(plan(change("\udcff"), replace(PROBLEM, why="\udcff")))
     assert list(kept.changes) == [("\ufffd", "d")]
     assert (kept.plan, kept.created) == ("id", "2030-01-31T12:00:00Z")
     for about, content in kept.problems:
@@ -89,7 +89,7 @@ def test_users_are_compared_in_no_order_whatever_order_a_process_gives_a_set() -
     pairs = combinations([f"uid={number}" for number in range(100)], 2)
     one, other = next(each for each in pairs if list(frozenset(each)) != list(frozenset(each[::-1])))
     old, new = (plan(replace(PROBLEM, users=users)) for users in ((one, other), (other, one)))
-    assert drawn(old).problems == drawn(new).problems
+    assert digest_plan(old).problems == digest_plan(new).problems
 
 
 changes = st.lists(
@@ -105,7 +105,7 @@ plans = st.builds(lambda some, others: plan(*some, *others), changes, problems)
 
 @given(old=plans, new=plans)
 def test_what_is_kept_of_a_plan_compares_as_the_plan_itself(old: Plan, new: Plan) -> None:
-    found, later = compare(old, new), since(drawn(old), new)
+    found, later = compare_plans(old, new), find_news(digest_plan(old), new)
     assert (later.plan, later.created) == (old.id, old.created)
     assert later.new == tuple(each.user.id for each in found.changes.new)
     assert later.changed == tuple(each.user.id for _, each in found.changes.changed)

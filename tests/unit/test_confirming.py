@@ -8,11 +8,11 @@ import pytest
 
 from connector.matching.candidates import Candidates, confirm_alike
 from connector.matching.matches import settle_matches
-from connector.matching.roster import Roster
+from connector.matching.roster import AgentRoster
 from connector.model import Agent, AttributeInfo, Description, Key, ReadRules, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from tests.support.asked import answering
 
 MAPPING = Mapping(
@@ -33,9 +33,11 @@ def asked(
 ) -> tuple[list[set[Key]], dict[int, str]]:
     """What was looked up, round by round, and whom each agent has then, on a directory that finds ids by keys."""
     tenant, description = Tenant(agents), Description("test", "test", INFOS, reading=ReadRules(decides=decides))
-    candidates = Candidates(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description).draft)
+    candidates = Candidates(
+        AgentRoster(tenant, MAPPING, (), description), UserComparer(tenant, MAPPING, description).draft_user
+    )
     for each in users:
-        candidates.add(each)
+        candidates.add_user(each)
 
     def answer(keys: list[Key]) -> list[User]:
         found = {id_ for key in keys for id_ in finds(key)}
@@ -58,11 +60,13 @@ def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> No
 
 def test_a_doubt_that_was_told_is_forgotten_and_one_that_comes_twice_is_told_once() -> None:
     tenant, description = Tenant([Agent(1, "ann")]), Description("test", "test", INFOS)
-    candidates = Candidates(Roster(tenant, MAPPING, (), description), Differ(tenant, MAPPING, description).draft)
+    candidates = Candidates(
+        AgentRoster(tenant, MAPPING, (), description), UserComparer(tenant, MAPPING, description).draft_user
+    )
     for _ in range(2):
-        candidates.add(user("a", uid="ann"))
-    assert [(doubt.agent, doubt.user.id) for doubt in candidates.doubts()] == [(0, "a")]
-    assert candidates.doubts() == []
+        candidates.add_user(user("a", uid="ann"))
+    assert [(doubt.agent, doubt.user.id) for doubt in candidates.take_doubts()] == [(0, "a")]
+    assert candidates.take_doubts() == []
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -26,14 +26,14 @@ from connector.model import (
     User,
     WriteRules,
 )
-from connector.model.digests import fingerprinter
-from connector.model.equality import digest
+from connector.model.digests import make_fingerprinter
+from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
 
-PRINT: Final = fingerprinter(Secret("key"))
+PRINT: Final = make_fingerprinter(Secret("key"))
 INFOS: Final = {
     "uid": AttributeInfo("uid"),
     "mail": AttributeInfo("mail"),
@@ -54,10 +54,10 @@ ANN: Final = Agent(1, "ann", "1", Secret("new"))
 NOBODY: Final = Agent(1, "ann")
 
 
-def differ(name: str, when_absent: WhenAbsent = "keep", *, adopt: bool = False) -> Differ:
+def differ(name: str, when_absent: WhenAbsent = "keep", *, adopt: bool = False) -> UserComparer:
     rule = replace(RULES[name], when_absent=when_absent, adopt=adopt)
     mapping = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (rule,))
-    return Differ(Tenant([]), mapping, Description("test", "test", INFOS))
+    return UserComparer(Tenant([]), mapping, Description("test", "test", INFOS))
 
 
 def user(name: str, *held: Held) -> User:
@@ -90,7 +90,7 @@ def user(name: str, *held: Held) -> User:
 def test_what_is_planned_of_an_attribute(
     name: str, agent: Agent, held: tuple[Held, ...], when_absent: WhenAbsent, planned: Planned | None
 ) -> None:
-    draft = differ(name, when_absent).draft(agent, user(name, *held), 1)
+    draft = differ(name, when_absent).draft_user(agent, user(name, *held), 1)
     assert (draft is None) is (planned is None)
     if draft is not None:
         assert [(each.old, each.new, each.seen) for each in draft.planned] == [planned]
@@ -105,7 +105,7 @@ def test_what_is_planned_of_an_attribute(
     ],
 )
 def test_what_is_held_back_before_anything_is_asked(name: str, held: tuple[Held, ...], why: str) -> None:
-    draft = differ(name).draft(ANN, user(name, *held), 1)
+    draft = differ(name).draft_user(ANN, user(name, *held), 1)
     assert draft is not None
     assert (draft.planned, [problem.why.partition(" (")[0] for problem in draft.held]) == ((), [why])
 
@@ -114,22 +114,22 @@ def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_
     """By whatever name of the attribute the entry is named."""
     info = AttributeInfo("mail", definition=AttributeDefinition(aliases=frozenset({"mail", "rfc822mailbox"})))
     mapping = Mapping((), (replace(RULES["mail"], when_absent="clear"),))
-    found = Differ(Tenant([]), mapping, Description("t", "t", {"mail": info}))
+    found = UserComparer(Tenant([]), mapping, Description("t", "t", {"mail": info}))
     for naming in ("MAIL=1", "rfc822mailbox=2+cn=x"):
-        draft = found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("2",)}), 1)
+        draft = found.draft_user(ANN, User("id", f"{naming},dc=example", {"mail": ("2",)}), 1)
         assert draft is not None
         assert (draft.planned, [problem.why for problem in draft.held]) == (
             (),
             ["it names the entry; a naming attribute is never written"],
         )
-        assert found.draft(ANN, User("id", f"{naming},dc=example", {"mail": ("1",)}), 1) is None
-        assert found.draft(NOBODY, User("id", f"{naming},dc=example", {}), 1) is None, "nothing is to be cleared"
-    assert found.draft(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
+        assert found.draft_user(ANN, User("id", f"{naming},dc=example", {"mail": ("1",)}), 1) is None
+        assert found.draft_user(NOBODY, User("id", f"{naming},dc=example", {}), 1) is None, "nothing is to be cleared"
+    assert found.draft_user(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
 
 
 def test_attribute_by_attribute_it_is_told_what_a_template_makes_and_what_is_planned() -> None:
     mapping = Mapping((), (RULES["mail"], RULES["uri"], replace(RULES["one"], value=Template.parse("tel:{workNo}"))))
-    found = Differ(Tenant([]), mapping, Description("t", "t", INFOS))
+    found = UserComparer(Tenant([]), mapping, Description("t", "t", INFOS))
     held = User("id", "cn=x", {"mail": ("1",), "uri": ("tel:7", "sip:2")})
     told = [(rule.name, made, draft) for rule, made, draft in found.one_by_one(ANN, held)]
     assert [(name, made) for name, made, _ in told] == [("mail", ("1",)), ("uri", ("sip:1",)), ("one", (None,))]
@@ -161,9 +161,9 @@ def test_a_user_is_in_step_if_each_attribute_is_by_itself(
     agent: Agent, values: dict[str, tuple[Held, ...]], names: list[str], *, clear: bool
 ) -> None:
     rules = [replace(RULES[name], when_absent="clear" if clear else "keep") for name in names]
-    of = Differ(Tenant([]), Mapping((), tuple(rules)), Description("t", "t", INFOS))
+    of = UserComparer(Tenant([]), Mapping((), tuple(rules)), Description("t", "t", INFOS))
     held = User("id", "cn=x", {name: found for name, found in values.items() if found})
-    whole, apart = of.draft(agent, held, 1), [draft for _, _, draft in of.one_by_one(agent, held) if draft]
+    whole, apart = of.draft_user(agent, held, 1), [draft for _, _, draft in of.one_by_one(agent, held) if draft]
     assert (whole is None) == (not apart)
     if whole is not None:
         assert whole.planned == tuple(each for draft in apart for each in draft.planned)
@@ -171,11 +171,11 @@ def test_a_user_is_in_step_if_each_attribute_is_by_itself(
 
 
 def test_a_first_value_beside_those_of_others_is_planned_as_one_that_is_shown() -> None:
-    draft = differ("uri").draft(ANN, user("uri", "tel:1"), 1)
+    draft = differ("uri").draft_user(ANN, user("uri", "tel:1"), 1)
     assert draft is not None
     assert draft.shows == {"uri"}
     for held in ((), ("tel:1", "sip:2")):
-        other = differ("uri").draft(ANN, user("uri", *held), 1)
+        other = differ("uri").draft_user(ANN, user("uri", *held), 1)
         assert other is not None
         assert other.shows == frozenset()
 
@@ -192,15 +192,15 @@ def test_an_attribute_that_names_the_user_is_not_written_by_whatever_name(
     aliases: tuple[str, ...], dn: str, names: bool
 ) -> None:
     infos = {**INFOS, "mail": AttributeInfo("mail", definition=AttributeDefinition(aliases=frozenset(aliases)))}
-    of = Differ(Tenant([]), Mapping((), (RULES["mail"],)), Description("test", "test", infos))
-    draft = of.draft(ANN, User("id-1", dn, {"mail": ("2",)}), 1)
+    of = UserComparer(Tenant([]), Mapping((), (RULES["mail"],)), Description("test", "test", infos))
+    draft = of.draft_user(ANN, User("id-1", dn, {"mail": ("2",)}), 1)
     assert draft is not None
     assert (bool(draft.held), bool(draft.planned)) == (names, not names)
 
 
 def ours(*values: str, secret: str = "") -> Owned:
     print_ = PRINT(user("seen").ref, "seen", secret) if secret else None
-    return Owned("run", tuple(digest(Equality.CASE_IGNORE, value) for value in values), print_)
+    return Owned("run", tuple(digest_value(Equality.CASE_IGNORE, value) for value in values), print_)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_of_a_user_whom_nobody_claims_goes_what_this_job_wrote_or_adopts(
     name: str, held: tuple[Held, ...], owned: Owned | None, adopt: bool, planned: Planned | None, theirs: bool
 ) -> None:
     found = Leaver(user(name).ref, {name.upper(): owned} if owned else {}, frozenset({name} if adopt else ()))
-    draft = differ(name, adopt=adopt).clearing(user(name, *held), found, PRINT)
+    draft = differ(name, adopt=adopt).draft_clearing(user(name, *held), found, PRINT)
     assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
     assert [problem.why for problem in draft.held] == ([CHANGED] if theirs else [])
     assert draft.agent is None
@@ -265,23 +265,23 @@ def test_of_a_leaver_goes_what_the_directory_took_and_did_not_show(
         reading=ReadRules(hides=of_server.get("hides", False)),
         writing=WriteRules(by_value=of_server.get("by_value", True)),
     )
-    of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), description)
+    of = UserComparer(Tenant([]), Mapping((), (RULES["uri"],)), description)
     found = Leaver(user("uri").ref, unshown={"uri": unshown})
-    draft = of.clearing(user("uri", *held), found, PRINT)
+    draft = of.draft_clearing(user("uri", *held), found, PRINT)
     assert [(each.old, each.new, each.seen) for each in draft.planned] == ([planned] if planned else [])
     assert [problem.why for problem in draft.held] == ([why] if why else [])
 
 
 def test_what_a_leaver_may_hide_is_cleared_unseen_only_where_it_is_a_secret() -> None:
     infos = {**INFOS, "uri": replace(INFOS["uri"], readable=None)}
-    of = Differ(Tenant([]), Mapping((), (RULES["uri"],)), Description("test", "test", infos))
-    assert of.clearing(user("uri"), Leaver(user("uri").ref, {"uri": ours("sip:1")}), PRINT).planned == ()
+    of = UserComparer(Tenant([]), Mapping((), (RULES["uri"],)), Description("test", "test", infos))
+    assert of.draft_clearing(user("uri"), Leaver(user("uri").ref, {"uri": ours("sip:1")}), PRINT).planned == ()
 
 
 @pytest.mark.parametrize(("held", "expected"), [(("tel:1",), set()), (("sip:1", "tel:1"), {"uri"}), ((), set())])
 def test_what_is_adopted_is_what_an_attribute_holds_of_ours(held: tuple[Held, ...], expected: set[str]) -> None:
-    assert differ("uri", adopt=True).adopted(user("uri", *held)) == expected
-    assert differ("uri").adopted(user("uri", *held)) == set()
+    assert differ("uri", adopt=True).list_adopted(user("uri", *held)) == expected
+    assert differ("uri").list_adopted(user("uri", *held)) == set()
 
 
 @pytest.mark.parametrize(
@@ -299,12 +299,12 @@ def test_names_that_a_server_parses_are_held_to_its_schema_where_that_is_known(
     mapping = Mapping((), (AttributeRule("kind", Template.parse("{sipAccount}")),))
     described = Description("t", "t", {"kind": AttributeInfo("kind", syntax=syntax)})
     for value, types, fits in ((good, known.types, True), (bad, known.types, False), (bad, {}, True)):
-        found = Differ(
+        found = UserComparer(
             Tenant([]),
             mapping,
             replace(described, schema=replace(described.schema, types=types, classes=known.classes if types else {})),
         )
-        draft = found.draft(Agent(1, "ann", value), user("mail"), 1)
+        draft = found.draft_user(Agent(1, "ann", value), user("mail"), 1)
         assert draft is not None
         assert bool(draft.planned) is fits
         assert bool(draft.held) is not fits
@@ -315,7 +315,7 @@ def test_a_mapping_that_the_schema_forbids_is_refused_with_all_that_is_wrong() -
     rules = tuple(AttributeRule(name, Template.parse("{workNo}"), line=line) for line, name in enumerate(("a", "b"), 3))
     infos = {name: AttributeInfo(name, writable=False) for name in ("a", "b")}
     with pytest.raises(FileError) as fault:
-        Differ(Tenant([]), Mapping((), rules, where="m.yaml"), Description("t", "t", infos))
+        UserComparer(Tenant([]), Mapping((), rules, where="m.yaml"), Description("t", "t", infos))
     assert [line.partition(" cannot")[0] for line in str(fault.value).splitlines()] == ["m.yaml:3: a", "m.yaml:4: b"]
 
 
@@ -323,12 +323,12 @@ def test_a_field_that_the_tenant_lacks_is_told_with_what_is_made_of_it() -> None
     """Of what several templates make, the others are made all the same."""
     whole = AttributeRule("mail", Template.parse("{sipServiceIp}"))
     part = AttributeRule("uri", Template.parse("{sipServiceIp}"), owns="*", more=(Template.parse("{sipAccount}"),))
-    found = Differ(Tenant([]), Mapping((), (whole, part)), Description("t", "t", INFOS))
+    found = UserComparer(Tenant([]), Mapping((), (whole, part)), Description("t", "t", INFOS))
     assert [(each.kind, each.why) for each in found.problems] == [
         ("tenant", "the tenant has no sipServiceIp; nothing is planned for mail"),
         ("tenant", "the tenant has no sipServiceIp; values made of it are kept in uri"),
     ]
-    draft = found.draft(ANN, user("uri"), 1)
+    draft = found.draft_user(ANN, user("uri"), 1)
     assert draft is not None
     assert [(each.name, each.new) for each in draft.planned] == [("uri", ("1",))]
 
@@ -348,18 +348,18 @@ def test_a_user_holds_most_of_what_is_wanted_if_more_than_half_is_in_step(
     held: dict[str, tuple[str, ...]], most: bool
 ) -> None:
     """What is held back is not in step."""
-    found = Differ(Tenant([]), Mapping((), tuple(RULES[name] for name in ("mail", "uri", "one"))),
+    found = UserComparer(Tenant([]), Mapping((), tuple(RULES[name] for name in ("mail", "uri", "one"))),
                    Description("t", "t", INFOS))  # fmt: skip
-    draft = found.draft(ANN, User("id-1", "uid=ann", held), 1)
+    draft = found.draft_user(ANN, User("id-1", "uid=ann", held), 1)
     assert found.holds_most(ANN, draft) is most
 
 
 def test_a_secret_that_nobody_sees_may_be_there_and_does_not_tell_by_itself() -> None:
-    both = Differ(Tenant([]), Mapping((), (RULES["mail"], RULES["unseen"])), Description("t", "t", INFOS))
+    both = UserComparer(Tenant([]), Mapping((), (RULES["mail"], RULES["unseen"])), Description("t", "t", INFOS))
     for mail, most in (("1", True), ("2", False)):
-        assert both.holds_most(ANN, both.draft(ANN, user("mail", mail), 1)) is most
+        assert both.holds_most(ANN, both.draft_user(ANN, user("mail", mail), 1)) is most
     alone = differ("unseen")
-    assert not alone.holds_most(ANN, alone.draft(ANN, user("unseen"), 1))
+    assert not alone.holds_most(ANN, alone.draft_user(ANN, user("unseen"), 1))
     assert not alone.holds_most(ANN, None)
     assert not alone.holds_most(NOBODY, None)
     assert differ("mail").holds_most(ANN, None)
@@ -369,7 +369,7 @@ def test_a_secret_that_nobody_sees_may_be_there_and_does_not_tell_by_itself() ->
 def test_a_leavers_secret_that_may_be_hidden_and_is_shown_is_known_by_its_value(word: str) -> None:
     held = user("unseen", Secret(word))
     found = Leaver(held.ref, {"unseen": Owned("run", (), PRINT(held.ref, "unseen", "x"))})
-    draft = differ("unseen").clearing(held, found, PRINT)
+    draft = differ("unseen").draft_clearing(held, found, PRINT)
     planned = [(each.old, each.new, each.seen) for each in draft.planned]
     assert planned == ([((Secret("x"),), (), True)] if word == "x" else [])
     assert [problem.why for problem in draft.held] == ([CHANGED] if word == "y" else [])

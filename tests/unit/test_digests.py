@@ -13,10 +13,10 @@ from connector.model.digests import (
     UNKEYED,
     digest_of_change,
     digest_of_plan,
-    fingerprinter,
     is_secret,
-    lossless,
-    readable,
+    keep_octets,
+    make_fingerprinter,
+    make_readable,
     secret_fingerprint,
 )
 from tests.support.report_samples import hostile, plans, sample
@@ -46,22 +46,22 @@ def hashed(value: Sequence[Any]) -> str:
 def agent(ref: AgentRef | None) -> Sequence[Any] | None:
     if ref is None:
         return None
-    return (ref.work_no, None if ref.account_code is None else readable(ref.account_code))
+    return (ref.work_no, None if ref.account_code is None else make_readable(ref.account_code))
 
 
 def attribute(each: AttributeChange) -> Sequence[Any]:
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
-        return (each.name, "secret", "set" if fingerprint else "clear", readable(fingerprint))
+        return (each.name, "secret", "set" if fingerprint else "clear", make_readable(fingerprint))
     old, new = (
-        sorted((lossless(value) for value in values if not isinstance(value, Secret)), key=spelt)
+        sorted((keep_octets(value) for value in values if not isinstance(value, Secret)), key=spelt)
         for values in (each.old, each.new)
     )
     return (each.name, "plain", old, new)
 
 
 def of_change(change: Change) -> str:
-    user = (readable(change.user.id), readable(change.user.name))
+    user = (make_readable(change.user.id), make_readable(change.user.name))
     attributes = sorted(map(attribute, change.attributes), key=spelt)
     return hashed(("change/1", user, agent(change.agent), change.rule, attributes))
 
@@ -70,15 +70,15 @@ def of_plan(plan: Plan) -> str:
     summary = [(name, getattr(plan.summary, name)) for name in sorted(plan.summary.__struct_fields__)]
     problems = [
         (
-            each.kind, readable(each.why), agent(each.agent), sorted(map(readable, each.users)), each.rule,
+            each.kind, make_readable(each.why), agent(each.agent), sorted(map(make_readable, each.users)), each.rule,
             each.attribute, each.record,
         )
         for each in plan.problems
     ]  # fmt: skip
-    refusals = [(each.limit, each.allowed, each.planned, readable(each.why)) for each in plan.refusals]
-    changes, cautions = sorted(each.digest for each in plan.changes), sorted(map(readable, plan.cautions))
+    refusals = [(each.limit, each.allowed, each.planned, make_readable(each.why)) for each in plan.refusals]
+    changes, cautions = sorted(each.digest for each in plan.changes), sorted(map(make_readable, plan.cautions))
     lists = (changes, sorted(problems, key=spelt), sorted(refusals, key=spelt), cautions)
-    return hashed(("plan/1", readable(plan.job), summary, *lists))
+    return hashed(("plan/1", make_readable(plan.job), summary, *lists))
 
 
 odd = st.text(st.characters(), max_size=4) | st.sampled_from(["\udcff\udc80", "\ud83d", "\u00e9\udc80", "\ud800a"])
@@ -119,13 +119,13 @@ def test_a_value_in_a_secret_makes_its_attribute_one_whatever_the_mapping_says()
 
 def test_a_fingerprint_is_of_one_user_s_one_attribute_under_one_key() -> None:
     """An attribute's name counts in any spelling; a key may be octets."""
-    user, other, print_ = UserRef("1", "uid=a"), UserRef("2", "uid=a"), fingerprinter(Secret("key"))
+    user, other, print_ = UserRef("1", "uid=a"), UserRef("2", "uid=a"), make_fingerprinter(Secret("key"))
     one = print_(user, "word", "canary")
     assert one == print_(UserRef("1", "uid=renamed"), "WORD", Secret(b"canary"))
-    assert one == fingerprinter(Secret(b"key"))(user, "word", "canary")
+    assert one == make_fingerprinter(Secret(b"key"))(user, "word", "canary")
     others = [
         print_(other, "word", "canary"), print_(user, "text", "canary"), print_(user, "word", "Canary"),
-        fingerprinter(Secret("another"))(user, "word", "canary"),
+        make_fingerprinter(Secret("another"))(user, "word", "canary"),
     ]  # fmt: skip
     assert len({one, *others}) == 5
     assert print_(user, "word", "\udcff") == print_(user, "word", b"\xff")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AgentRef, Equality, Problem
-from connector.planning.explanation import Lines, Part, Rendered
+from connector.planning.explanation import RenderedTemplate, TemplatePart, UserLines
 
 ANN = "uid=ann,dc=example,dc=org"
 OWN = Problem("unreadable", "mail shows no value", AgentRef(1, "ann"), (ANN,), 1, "mail")
@@ -34,11 +34,16 @@ TOGETHER = "mail, sn: held back with sn"
 def test_a_line_of_all_is_given_where_the_user_has_none_of_its_own(
     problems: tuple[Problem, ...], expected: str
 ) -> None:
-    assert Lines(problems=problems).why("mail") == expected
+    assert UserLines(problems=problems).give_reason("mail") == expected
 
 
 def test_fields_are_absent_of_which_the_last_step_leaves_nothing() -> None:
     steps = (("lower", "b"), ("after:'x'", None))
-    parts = (Part("a", "A", (("lower", "a"),)), Part("b", "B", steps), Part("c", None), Part("d", "D"))
-    assert [part.last for part in parts] == ["a", None, None, "D"]
-    assert Rendered("", parts, None, Equality.CASE_IGNORE, None).absent == ("b", "c")
+    parts = (
+        TemplatePart("a", "A", (("lower", "a"),)),
+        TemplatePart("b", "B", steps),
+        TemplatePart("c", None),
+        TemplatePart("d", "D"),
+    )
+    assert [part.last_value for part in parts] == ["a", None, None, "D"]
+    assert RenderedTemplate("", parts, None, Equality.CASE_IGNORE, None).absent_fields == ("b", "c")

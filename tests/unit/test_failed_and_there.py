@@ -89,5 +89,5 @@ def test_what_a_failed_write_has_left_is_ours_from_the_next_run_on() -> None:
         apply_run(context, lambda plan, outcomes: None)
         problems = dry_run(context, lambda plan, outcomes: None).plan.problems
     assert [problem.kind for problem in problems] == ["stale"]
-    counts = {record.id: record.outcomes for record in of.state.history.runs(of.job)}
+    counts = {record.id: record.outcomes for record in of.state.history.list_runs(of.job)}
     assert counts[first.id] == {"written": USERS}

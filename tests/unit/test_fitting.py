@@ -8,7 +8,7 @@ import os
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.cli.terminal import columns, fit, has_colour
+from connector.cli.terminal import count_columns, has_colour, wrap_text
 
 words = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=12)
 lines = st.builds(lambda indent, some: " " * indent + " ".join(some), st.integers(0, 12), st.lists(words, max_size=12))
@@ -23,19 +23,19 @@ class Terminal(io.StringIO):
 def test_lines_end_between_words_and_no_word_is_lost(text: str, width: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))
-        fitted = fit(text, Terminal())
+        fitted = wrap_text(text, Terminal())
     assert fitted.split() == text.split()
     for line in fitted.split("\n"):
         assert len(line) <= width or len(line.split()) <= 1 or line.lstrip().startswith(("cec-connector ", "$ "))
-    assert fit(text, io.StringIO()) == text
+    assert wrap_text(text, io.StringIO()) == text
 
 
 def test_what_follows_is_indented_and_what_is_copied_stays_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    assert fit("  - one two three four five six", Terminal()) == "  - one two three\n      four five six"
+    assert wrap_text("  - one two three four five six", Terminal()) == "  - one two three\n      four five six"
     command = "    cec-connector apply job.yaml --accept sha256:00"
-    assert fit(command, Terminal()) == command
-    assert fit("姓名 姓名 姓名 姓名 姓名", Terminal()) == "姓名 姓名 姓名 姓名\n  姓名"
+    assert wrap_text(command, Terminal()) == command
+    assert wrap_text("姓名 姓名 姓名 姓名 姓名", Terminal()) == "姓名 姓名 姓名 姓名\n  姓名"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("COLUMNS", raising=False)
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal:
-        assert columns(terminal) == 80  # one that does not say
+        assert count_columns(terminal) == 80  # one that does not say
         monkeypatch.setenv("COLUMNS", "33")
-        assert columns(terminal) == 33
+        assert count_columns(terminal) == 33
     os.close(ours)
-    assert columns(io.StringIO()) is None
+    assert count_columns(io.StringIO()) is None

@@ -23,15 +23,15 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.model.digests import fingerprinter
-from connector.model.equality import digest
+from connector.model.digests import make_fingerprinter
+from connector.model.equality import digest_value
 from connector.model.mapping import Mapping
-from connector.planning.brief import Brief
-from connector.planning.forms import OtherValues, Places, formed
+from connector.planning.brief import PlanBrief
+from connector.planning.forms import OtherValues, Places, add_forms
 from tests.support.worlds import NO_LIMITS
 
 ANN = UserRef("id-1", "uid=ann")
-PRINT = fingerprinter(Secret("key"))
+PRINT = make_fingerprinter(Secret("key"))
 INFOS = {name: AttributeInfo(name, single=False) for name in ("mail", "uid")}
 INFOS["word"] = AttributeInfo("word", equality=Equality.OCTETS)
 DESCRIPTION = Description("test", "test", INFOS)
@@ -47,7 +47,7 @@ def word(old: str, new: str) -> AttributeChange:
 
 
 def wrote(*values: str, secret: str = "") -> Owned:
-    return Owned("run", tuple(digest(Equality.CASE_IGNORE, each) for each in values), PRINT(ANN, "word", secret))
+    return Owned("run", tuple(digest_value(Equality.CASE_IGNORE, each) for each in values), PRINT(ANN, "word", secret))
 
 
 def form(
@@ -56,14 +56,14 @@ def form(
 ) -> Form | None:  # fmt: skip
     """The form of one change where this job wrote that last, for that agent."""
     memory = SimpleNamespace(
-        confirmed=lambda users: {ANN.id: {each.name: owned}} if owned else {},
-        agents=lambda users: {ANN.id: last} if last else {},
+        read_confirmed=lambda users: {ANN.id: {each.name: owned}} if owned else {},
+        read_agents=lambda users: {ANN.id: last} if last else {},
     )
-    brief = Brief(
+    brief = PlanBrief(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
-    (change,), losing, _ = formed([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
+    (change,), losing, _ = add_forms([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
     (found,) = change.attributes
     assert replace(found, form=None) == each
     assert bool(losing) == (loses or found.form is Form.FOREIGN)

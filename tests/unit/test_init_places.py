@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.init.fields import FIELDS, is_secret
-from connector.init.match_search import Further
-from connector.init.place import Places, skeleton
-from connector.init.places import placed
+from connector.init.match_search import FurtherAttributes
+from connector.init.place import FieldPlaces, write_skeleton
+from connector.init.places import place_fields
 from connector.model import (
     Agent,
     AttributeDefinition,
@@ -64,9 +64,13 @@ def worlds(draw: st.DrawFn) -> tuple[list[AttributeInfo], list[User], frozenset[
     return schema, users, frozenset(draw(st.sets(st.sampled_from(names)) if names else st.just(set())))
 
 
-def found(schema: Sequence[AttributeInfo], users: Sequence[User], matching: frozenset[str], *, file: bool) -> Places:
+def found(
+    schema: Sequence[AttributeInfo], users: Sequence[User], matching: frozenset[str], *, file: bool
+) -> FieldPlaces:
     """The places; secrets are read as such, as a reader does."""
-    secrets = {each.name for each in schema for field in FIELDS if field.secret and field.rank(each.name) is not None}
+    secrets = {
+        each.name for each in schema for field in FIELDS if field.is_secret and field.rank_name(each.name) is not None
+    }
     read = [
         User(
             user.id,
@@ -83,7 +87,7 @@ def found(schema: Sequence[AttributeInfo], users: Sequence[User], matching: froz
         "test", "test", attributes, schema=DirectorySchema(types={each.name.lower(): each for each in schema})
     )
     rules = [MatchRule(Template.parse("{accountCode}"), each) for each in sorted(matching)]
-    return placed(read, TENANT, description, rules, file=file)
+    return place_fields(read, TENANT, description, rules, file=file)
 
 
 @pytest.mark.slow
@@ -96,16 +100,16 @@ def test_what_is_proposed_holds_no_values_of_others_but_those_that_stay(
     for template, several in places.found.items():
         render = Template.parse(template).bind(TENANT)
         made = {value for value in map(render, AGENTS) if isinstance(value, str)}
-        free = [place for place in several if place.free]
+        free = [place for place in several if place.is_free]
         assert free == several[: len(free)], "what is free comes first"
         for place in free:
-            assert place.field.secret or place.info.readable is True
-            assert not (place.field.secret and file)
+            assert place.field.is_secret or place.info.readable is True
+            assert not (place.field.is_secret and file)
             if place.stays:
                 continue
             held = [user.values.get(place.info.name, ()) for user in users]
-            assert not (place.field.secret and any(held))
-            assert place.field.secret or all(set(patterns.ours(place.owns, some)) <= made for some in held)
+            assert not (place.field.is_secret and any(held))
+            assert place.field.is_secret or all(set(patterns.owned_values(place.owns, some)) <= made for some in held)
 
 
 @pytest.mark.slow
@@ -131,13 +135,13 @@ def test_what_is_written_is_a_mapping_of_exactly_the_free_places(
     """And none is left out without a word; without any, there is nothing that a mapping could be of."""
     schema, users, matching = world
     places = found(schema, users, matching, file=file)
-    best = {several[0].info.name for several in places.found.values() if several[0].free}
-    text = skeleton(places, ["ready: no"], "uid")
+    best = {several[0].info.name for several in places.found.values() if several[0].is_free}
+    text = write_skeleton(places, ["ready: no"], "uid")
     for several in places.found.values():
         assert all(f"  {place.info.name}: " in text or f"  # {place.info.name}: " in text for place in several)
-    assert places.suffice(microsoft=False) <= bool(best)
+    assert places.are_enough(microsoft=False) <= bool(best)
     if best:
-        mapping = mapping_file.shaped(parse_yaml(text, Path("mapping.yaml")))
+        mapping = mapping_file.make_mapping(parse_yaml(text, Path("mapping.yaml")))
         assert {rule.name for rule in mapping.attributes} == best
 
 
@@ -145,7 +149,7 @@ def test_a_place_that_shows_nothing_is_passed_over_for_one_that_does() -> None:
     hidden = AttributeInfo("acmeSipUser", readable=None)
     for schema in ([hidden], [hidden, AttributeInfo("acmeSipLogin")]):
         (several,) = found(schema, [], frozenset(), file=False).found.values()
-        assert [place.free for place in several] == [True, False][-len(schema) :]
+        assert [place.is_free for place in several] == [True, False][-len(schema) :]
         assert several[-1].info is hidden
         assert several[-1].barred == "this account cannot see which values it holds"
 
@@ -179,15 +183,15 @@ def test_indexed_attributes_are_asked_first_and_then_those_in_use(names: set[str
     indexed = data.draw(st.none() | st.frozensets(st.sampled_from(sorted(names))))
     used = data.draw(st.frozensets(st.sampled_from(sorted(names))))
     told = None if indexed is None else frozenset(each.lower() for each in indexed)
-    further = Further(infos, infos, told)
+    further = FurtherAttributes(infos, infos, told)
     looks = [User("1", "uid=1", dict.fromkeys(used, ("x",)))]
-    ordered = further.ordered(looks, Description("test", "test", {each.name: each for each in infos}))
+    ordered = further.order_names(looks, Description("test", "test", {each.name: each for each in infos}))
     assert sorted(ordered) == sorted(names)
-    slow = [further.slow(each) for each in ordered]
+    slow = [further.is_slow(each) for each in ordered]
     assert slow == sorted(slow)
     assert slow == [indexed is not None and each not in indexed for each in ordered]
     for group in (True, False):
-        unused = [each not in used for each in ordered if further.slow(each) is group]
+        unused = [each not in used for each in ordered if further.is_slow(each) is group]
         assert unused == sorted(unused)
 
 

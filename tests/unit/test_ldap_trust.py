@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.ldap.connection import connect
+from connector.directories.ldap.connection import connect_server
 from connector.errors import FileError
 from connector.settings.ldap import LdapDirectory
 
@@ -20,6 +20,6 @@ def test_a_file_that_is_named_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     with pytest.raises(FileError, match="no CA certificates can be read"):
-        connect(settings("ldap://ldap1.example.org", ca_file=file), None)
+        connect_server(settings("ldap://ldap1.example.org", ca_file=file), None)
     with pytest.raises(FileError, match="not usable for TLS"):
-        connect(settings("ldap://ldap1.example.org", cert_file=file), None)
+        connect_server(settings("ldap://ldap1.example.org", cert_file=file), None)

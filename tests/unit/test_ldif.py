@@ -16,7 +16,7 @@ from connector.directories.ldif.adapter import LdifReader
 from connector.directories.ldif.format import FilePass
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
-from connector.reports.ldif_lines import WIDTH, line
+from connector.reports.ldif_lines import WIDTH, encode_line
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from tests.support.ldif_samples import directory, number, results
 
@@ -32,7 +32,7 @@ def unfolded(text: str) -> tuple[str, bytes]:
 
 @given(st.binary(max_size=300))
 def test_any_value_survives_its_line(value: bytes) -> None:
-    text = line("description", value)
+    text = encode_line("description", value)
     assert unfolded(text) == ("description", value)
     assert text.isascii()
     assert text.replace("\n", "").isprintable()
@@ -44,7 +44,7 @@ def test_any_value_survives_its_line(value: bytes) -> None:
 )
 def test_only_what_needs_it_is_encoded(value: str) -> None:
     needs = value in {"<", " a", "a ", "\u00fc", "a\r"}
-    assert line("cn", value).startswith("cn::") is needs
+    assert encode_line("cn", value).startswith("cn::") is needs
 
 
 # ---------------------------------------------------------------- reading
@@ -202,7 +202,7 @@ def test_a_file_with_another_hard_link_is_said_to_be_no_file_to_write(tmp_path: 
 @pytest.mark.slow
 def test_a_large_file_streams(tmp_path: Path) -> None:
     path = tmp_path / "people.ldif"
-    photo = line("jpegPhoto", bytes(range(256)) * 40)
+    photo = encode_line("jpegPhoto", bytes(range(256)) * 40)
     with path.open("w") as file:
         for n in range(1500):
             file.write(f"dn: uid=u{n},dc=example\nuid: u{n}\n{photo}\n")

@@ -19,7 +19,7 @@ from hypothesis import given, strategies as st
 from connector.directories.ldif.file_replacement import ChangedError, FileReplacement
 from connector.errors import ConnectorError, FileError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
-from connector.reports.ldif_lines import line
+from connector.reports.ldif_lines import encode_line
 from tests.support.ldif_samples import ANNA, directory, number, results
 
 FILE = b"""# the example company
@@ -92,15 +92,15 @@ def test_any_entry_keeps_all_but_what_is_changed(
     eol: str,
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "people.ldif"
-    others = [line(name, value) for name, value in neighbour]
-    lines = [line(name, value) for name, value in entry if name != "employeeNumber"]
-    ours = [line("userPassword", b"old 1"), line("userPassword", b"old 2")]
+    others = [encode_line(name, value) for name, value in neighbour]
+    lines = [encode_line(name, value) for name, value in entry if name != "employeeNumber"]
+    ours = [encode_line("userPassword", b"old 1"), encode_line("userPassword", b"old 2")]
     text = ["dn: uid=bert,dc=example\n", *others, "\n", "dn: uid=anna,dc=example\n", *ours, *lines, "\n"]
     path.write_bytes("".join(text).replace("\n", eol).encode())
     old = (Secret(b"old 2"), Secret(b"old 1"))
     change = AttributeChange("userPassword", old, (Secret(new),), secret=True, pattern="*")
     assert results(directory(path, where="(&)").write([Change(ANNA, None, 1, (change,))])) == [Result.WRITTEN]
-    text[text.index("dn: uid=anna,dc=example\n") + 1 :] = [line("userPassword", new), *lines, "\n"]
+    text[text.index("dn: uid=anna,dc=example\n") + 1 :] = [encode_line("userPassword", new), *lines, "\n"]
     assert path.read_bytes() == "".join(text).replace("\n", eol).encode()
 
 
@@ -116,7 +116,7 @@ def test_any_name_and_any_octets_are_read_found_and_written(
     escaped = ["".join(f"\\{octet:02x}" for octet in text.encode("utf-8", "replace")) for _, text in parts]
     dn = ",".join(f"{kind}={text}" for (kind, _), text in zip(parts, escaped, strict=True))
     path = tmp_path_factory.mktemp("any") / "people.ldif"
-    path.write_text(line("dn", dn) + line("userPassword", value))
+    path.write_text(encode_line("dn", dn) + encode_line("userPassword", value))
     reader = directory(path, where="(userPassword=*)")
     (user,) = reader.scan()
     (held,) = user.values["userPassword"]

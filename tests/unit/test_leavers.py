@@ -16,11 +16,11 @@ from connector.model import (
     UserRef,
 )
 from connector.model.draft import Draft
-from connector.model.equality import digest
+from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leaver import Leaver, Place
-from connector.planning.leavers import emptied, lapsing
+from connector.planning.leaver import Leaver, LeaverPlace
+from connector.planning.leavers import find_emptied, split_lapsed
 from connector.planning.unique_values import UniqueValues, still_holding
 from tests.support.asked import answering
 
@@ -34,11 +34,11 @@ ANN = UserRef("ann", "uid=ann")
 
 
 def unclaimed(
-    place: Place, *wrote: str, name: str = "seat", now: tuple[str, ...] | None = None, id_: str = ANN.id
+    place: LeaverPlace, *wrote: str, name: str = "seat", now: tuple[str, ...] | None = None, id_: str = ANN.id
 ) -> Leaver:
     """A user to whom these values were written, and what it shows now."""
     shows = None if now is None else User(id_, ANN.name, {"seat": now})
-    owned = {name: Owned("run", tuple(digest(RULE, each) for each in wrote))} if wrote else {}
+    owned = {name: Owned("run", tuple(digest_value(RULE, each) for each in wrote))} if wrote else {}
     return Leaver(UserRef(id_, ANN.name), owned, place=place, now=shows)
 
 
@@ -52,19 +52,19 @@ def wanting(*values: str) -> UniqueValues:
 @pytest.mark.parametrize(
     ("place", "lapsed", "told", "lapses"),
     [
-        (Place.DELETED, False, True, True),
-        (Place.DELETED, True, False, True),
-        (Place.UNKNOWN, False, True, False),
-        (Place.UNKNOWN, True, False, True),
-        *((place, lapsed, True, False) for place in (Place.WITHIN, Place.DISABLED, Place.FILTERED, Place.MOVED)
+        (LeaverPlace.DELETED, False, True, True),
+        (LeaverPlace.DELETED, True, False, True),
+        (LeaverPlace.UNKNOWN, False, True, False),
+        (LeaverPlace.UNKNOWN, True, False, True),
+        *((place, lapsed, True, False) for place in (LeaverPlace.WITHIN, LeaverPlace.DISABLED, LeaverPlace.FILTERED, LeaverPlace.MOVED)
           for lapsed in (False, True)),
     ],
 )  # fmt: skip
-def test_of_a_deleted_user_is_spoken_once(place: Place, lapsed: bool, told: bool, lapses: bool) -> None:
+def test_of_a_deleted_user_is_spoken_once(place: LeaverPlace, lapsed: bool, told: bool, lapses: bool) -> None:
     """Whoever lapsed and is seen again is spoken of again; it stays lapsed where nobody may look for it."""
     each = unclaimed(place)
     others = frozenset({"zoe"})
-    assert lapsing([each], others | {ANN.id} if lapsed else others) == (
+    assert split_lapsed([each], others | {ANN.id} if lapsed else others) == (
         [each] if told else [],
         frozenset({ANN.id} if lapses else ()),
     )
@@ -73,23 +73,23 @@ def test_of_a_deleted_user_is_spoken_once(place: Place, lapsed: bool, told: bool
 @pytest.mark.parametrize(
     ("each", "held"),
     [
-        (unclaimed(Place.UNKNOWN, "7"), ("7",)),
-        (unclaimed(Place.UNKNOWN, "7", name="SEAT"), ("7",)),
-        (unclaimed(Place.UNKNOWN, "7", "8", "9"), ("7", "8")),
-        (unclaimed(Place.UNKNOWN, "9"), None),
-        (unclaimed(Place.UNKNOWN, "7", name="uid"), None),
-        (unclaimed(Place.UNKNOWN), None),
-        (unclaimed(Place.DELETED, "7"), None),
-        (unclaimed(Place.MOVED, "7", now=("7", "x")), ("7", "x")),
-        (unclaimed(Place.FILTERED, "7", now=()), ()),
-        (unclaimed(Place.DISABLED, "9", now=("7",)), None),
-        (unclaimed(Place.WITHIN, "7", now=("7",)), None),
+        (unclaimed(LeaverPlace.UNKNOWN, "7"), ("7",)),
+        (unclaimed(LeaverPlace.UNKNOWN, "7", name="SEAT"), ("7",)),
+        (unclaimed(LeaverPlace.UNKNOWN, "7", "8", "9"), ("7", "8")),
+        (unclaimed(LeaverPlace.UNKNOWN, "9"), None),
+        (unclaimed(LeaverPlace.UNKNOWN, "7", name="uid"), None),
+        (unclaimed(LeaverPlace.UNKNOWN), None),
+        (unclaimed(LeaverPlace.DELETED, "7"), None),
+        (unclaimed(LeaverPlace.MOVED, "7", now=("7", "x")), ("7", "x")),
+        (unclaimed(LeaverPlace.FILTERED, "7", now=()), ()),
+        (unclaimed(LeaverPlace.DISABLED, "9", now=("7",)), None),
+        (unclaimed(LeaverPlace.WITHIN, "7", now=("7",)), None),
     ],
 )
 def test_out_of_reach_a_user_holds_what_we_wrote_there_last(each: Leaver, held: tuple[str, ...] | None) -> None:
     """As it shows it now, or as the state says where nobody may look. A user within reach is found by its key."""
     holders = [] if held is None else [User(ANN.id, ANN.name, {"seat": held})]
-    other = unclaimed(Place.WITHIN, "7", now=("7",), id_="zoe")
+    other = unclaimed(LeaverPlace.WITHIN, "7", now=("7",), id_="zoe")
     assert still_holding(wanting("7", "8"), [other, each]) == holders
     assert still_holding(wanting(), [each]) == []
 
@@ -108,8 +108,8 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
 ) -> None:
     unique = wanting("strasse")
     unique.held_by([User(holder.id, holder.name, {"seat": (held,), "uid": ("strasse",)})])
-    assert unique.taken() == ({("bob", "seat")} if waits else set())
-    assert {user: set(others) for user, others in unique.waiting().items() if others} == (
+    assert unique.find_taken() == ({("bob", "seat")} if waits else set())
+    assert {user: set(others) for user, others in unique.find_waiting().items() if others} == (
         {"bob": {"zoe"}} if waits else {}
     )
     unique.hold_back()
@@ -121,18 +121,18 @@ def test_whose_value_some_server_may_take_for_the_wanted_one_is_waited_for_but_b
 @pytest.mark.parametrize(
     ("each", "hides", "away"),
     [
-        (unclaimed(Place.WITHIN, "1", now=()), False, True),
-        (unclaimed(Place.DISABLED, "1", now=()), False, True),
-        (unclaimed(Place.WITHIN, "1", now=()), True, False),
-        (unclaimed(Place.WITHIN, "1", now=("2",)), False, False),
-        (unclaimed(Place.WITHIN, now=()), False, False),
-        (unclaimed(Place.FILTERED, "1", now=()), False, False),
-        (unclaimed(Place.MOVED, "1", now=()), False, False),
-        (unclaimed(Place.UNKNOWN, "1"), False, False),
-        (replace(unclaimed(Place.WITHIN, "1", now=()), unshown={"seat": ("1",)}), False, False),
+        (unclaimed(LeaverPlace.WITHIN, "1", now=()), False, True),
+        (unclaimed(LeaverPlace.DISABLED, "1", now=()), False, True),
+        (unclaimed(LeaverPlace.WITHIN, "1", now=()), True, False),
+        (unclaimed(LeaverPlace.WITHIN, "1", now=("2",)), False, False),
+        (unclaimed(LeaverPlace.WITHIN, now=()), False, False),
+        (unclaimed(LeaverPlace.FILTERED, "1", now=()), False, False),
+        (unclaimed(LeaverPlace.MOVED, "1", now=()), False, False),
+        (unclaimed(LeaverPlace.UNKNOWN, "1"), False, False),
+        (replace(unclaimed(LeaverPlace.WITHIN, "1", now=()), unshown={"seat": ("1",)}), False, False),
     ],
 )
 def test_only_who_is_seen_to_hold_nothing_has_been_emptied(each: Leaver, *, hides: bool, away: bool) -> None:
     """Beyond base and filter others may see less, and what was never shown does not tell by not being shown."""
     description = Description("test", "test", INFOS, reading=ReadRules(hides=hides))
-    assert emptied(answering(), [each], MAPPING, description) == ([(ANN.id, "seat")] if away else [])
+    assert find_emptied(answering(), [each], MAPPING, description) == ([(ANN.id, "seat")] if away else [])

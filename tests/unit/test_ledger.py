@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.ledger import Ledger, WriteId
+from connector.apply.ledger import WriteId, WriteLedger
 from connector.errors import StateError
-from connector.model import AttributeChange, Change, Outcome, Part, Result, UserRef
+from connector.model import AttributeChange, Change, Outcome, Result, UserRef, WritePart
 from connector.observers.observer import Observer
 
 WHY = "told to end at once"
@@ -24,12 +24,14 @@ class Noting:
         self.full = False
         self.audit: Callable[[], None] | None = None
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None] | None:
+    def note_writes(
+        self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]
+    ) -> Callable[[], None] | None:
         self._check()
         self.notes.append(([change.user.id for change, _ in settled], [change.user.id for change in intended]))
         return self.audit
 
-    def leave(self, left: Iterable[tuple[Change, Outcome]]) -> None:
+    def note_unwritten(self, left: Iterable[tuple[Change, Outcome]]) -> None:
         self._check()
         self.left += [change.user.id for change, _ in left]
 
@@ -42,11 +44,11 @@ class Hearing(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[str, list[str], Outcome]] = []
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         self.told.append((change.user.id, [each.name for each in change.attributes], outcome))
 
 
-def change(name: str, part: Part = Part.REST, attribute: str = "title") -> Change:
+def change(name: str, part: WritePart = WritePart.REST, attribute: str = "title") -> Change:
     return Change(UserRef(name, f"cn={name}"), None, 1, (AttributeChange(attribute, (), ("x",)),), part=part)
 
 
@@ -57,20 +59,20 @@ def outcome(of: Change, result: Result = Result.WRITTEN, why: str = "") -> Outco
 class Fixture:
     def __init__(self, left_open: Collection[WriteId] = ()) -> None:
         self.journal, self.observer = Noting(), Hearing()
-        self.ledger = Ledger(self.journal, self.observer, left_open)
+        self.ledger = WriteLedger(self.journal, self.observer, left_open)
 
     def settled(self, of: Change, result: Result = Result.WRITTEN, *, told: bool = True) -> Outcome:
         """A write goes all its way, or all but the last step of it."""
         became = outcome(of, result, "" if result is Result.WRITTEN else "no")
-        self.ledger.note([of])
+        self.ledger.note_writes([of])
         self.ledger.note_sent(of)
         self.ledger.settle(of, became)
         if told:
-            self.ledger.note()
+            self.ledger.note_writes()
         return became
 
     def stands(self, of: Change) -> Outcome:
-        (found,) = self.ledger.standing([of], WHY)
+        (found,) = self.ledger.account_now([of], WHY)
         assert found.user == of.user
         return found
 
@@ -81,7 +83,7 @@ class Fixture:
 def test_of_a_write_that_was_sent_nobody_knows() -> None:
     for answered in (False, True):
         of, fixture = change("ann"), Fixture()
-        fixture.ledger.note([of])
+        fixture.ledger.note_writes([of])
         fixture.ledger.note_sent(of)
         if answered:
             fixture.ledger.note_answer(of)
@@ -97,7 +99,7 @@ def test_of_a_write_that_was_sent_nobody_knows() -> None:
 def test_a_write_that_was_not_sent_was_not_written(noted: bool) -> None:
     of, fixture = change("ann"), Fixture()
     if noted:
-        fixture.ledger.note([of])
+        fixture.ledger.note_writes([of])
     assert fixture.stands(of) == outcome(of, Result.SKIPPED, f"not sent: {WHY}")
 
 
@@ -119,13 +121,15 @@ def test_a_write_that_the_journal_does_not_know_yet_is_said_to_be_unnoted() -> N
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        (Part.RELEASE, "its old value was already released"),
-        (Part.CLASSES, "its object classes were added"),
-        (Part.STEP, "some attributes were written"),
+        (WritePart.RELEASE, "its old value was already released"),
+        (WritePart.CLASSES, "its object classes were added"),
+        (WritePart.STEP, "some attributes were written"),
     ],
 )
 @pytest.mark.parametrize("told", [False, True])
-def test_a_part_that_went_first_does_not_stand_for_the_whole_and_is_said(part: Part, said: str, told: bool) -> None:
+def test_a_part_that_went_first_does_not_stand_for_the_whole_and_is_said(
+    part: WritePart, said: str, told: bool
+) -> None:
     of, fixture = change("ann", part), Fixture()
     fixture.settled(of, told=told)
     found = fixture.stands(change("ann"))
@@ -135,18 +139,18 @@ def test_a_part_that_went_first_does_not_stand_for_the_whole_and_is_said(part: P
 
 
 def test_what_went_first_of_a_change_that_was_skipped_is_said_once() -> None:
-    first, rest, fixture = change("ann", Part.CLASSES), change("ann"), Fixture()
+    first, rest, fixture = change("ann", WritePart.CLASSES), change("ann"), Fixture()
     fixture.settled(first)
     skipped = outcome(rest, Result.SKIPPED, f"not sent: no more{fixture.ledger.tell_parts('ann')}")
-    fixture.ledger.leave([(rest, skipped)])
+    fixture.ledger.note_unwritten([(rest, skipped)])
     assert fixture.stands(rest) == skipped
 
 
 def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
     sent, left, fixture = change("ann"), change("bob"), Fixture()
-    fixture.ledger.note([sent])
+    fixture.ledger.note_writes([sent])
     fixture.ledger.note_sent(sent)
-    fixture.ledger.standing([sent, left], WHY)
+    fixture.ledger.account_now([sent, left], WHY)
     assert (fixture.journal.notes, fixture.observer.told) == ([([], ["ann"])], [])
     assert fixture.ledger.list_unsettled() == [sent]
 
@@ -156,30 +160,30 @@ def test_asking_how_things_stand_notes_and_tells_nothing() -> None:
 
 def test_an_outcome_is_noted_with_what_is_intended_next_and_told_after_that() -> None:
     ann, bob, fixture = change("ann"), change("bob"), Fixture()
-    fixture.ledger.note([ann])
+    fixture.ledger.note_writes([ann])
     assert fixture.ledger.find_change("ann") is ann
     fixture.ledger.note_sent(ann)
     fixture.ledger.settle(ann, outcome(ann))
     assert fixture.observer.told == []
-    fixture.ledger.note([bob])
+    fixture.ledger.note_writes([bob])
     assert fixture.observer.told == [("ann", ["title"], outcome(ann))]
-    fixture.ledger.note()
+    fixture.ledger.note_writes()
     assert fixture.journal.notes == [([], ["ann"]), (["ann"], ["bob"])], "where there is nothing to note, nothing is"
     assert len(fixture.observer.told) == 1
 
 
 def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same() -> None:
     ann, bob, fixture = change("ann"), change("bob"), Fixture()
-    fixture.ledger.note([ann, bob])
+    fixture.ledger.note_writes([ann, bob])
     for of, result in ((ann, Result.WRITTEN), (bob, Result.CONFLICT)):
         fixture.ledger.note_sent(of)
         fixture.ledger.settle(of, outcome(of, result))
     fixture.journal.full = True
-    fixture.ledger.note()
+    fixture.ledger.note_writes()
     assert fixture.ledger.lost == "nothing is written without the journal: the disk is full"
     assert [(user, found.unnoted) for user, _, found in fixture.observer.told] == [("ann", True), ("bob", False)]
     fixture.journal.full = False
-    fixture.ledger.leave([(change("cid"), outcome(change("cid"), Result.SKIPPED))])
+    fixture.ledger.note_unwritten([(change("cid"), outcome(change("cid"), Result.SKIPPED))])
     assert fixture.journal.left == [], "a journal that was lost is not written to again"
     assert fixture.ledger.outcomes["cid"].result is Result.SKIPPED
 
@@ -187,7 +191,7 @@ def test_a_journal_that_fails_is_lost_and_what_was_written_is_told_all_the_same(
 def test_a_journal_that_fails_with_what_is_left_is_lost() -> None:
     ann, fixture = change("ann"), Fixture()
     fixture.journal.full = True
-    fixture.ledger.leave([(ann, outcome(ann, Result.SKIPPED, "why"))])
+    fixture.ledger.note_unwritten([(ann, outcome(ann, Result.SKIPPED, "why"))])
     assert fixture.ledger.lost
     assert fixture.observer.told == [("ann", ["title"], outcome(ann, Result.SKIPPED, "why"))]
 
@@ -195,9 +199,9 @@ def test_a_journal_that_fails_with_what_is_left_is_lost() -> None:
 def test_the_same_outcome_is_left_once_and_another_one_again() -> None:
     ann, fixture = change("ann"), Fixture()
     became = fixture.settled(ann, Result.FAILED)
-    fixture.ledger.leave([(ann, became)])
+    fixture.ledger.note_unwritten([(ann, became)])
     assert (fixture.journal.left, len(fixture.observer.told)) == ([], 1)
-    fixture.ledger.leave([(ann, replace(became, why="another reason"))])
+    fixture.ledger.note_unwritten([(ann, replace(became, why="another reason"))])
     assert (fixture.journal.left, len(fixture.observer.told)) == (["ann"], 2)
 
 
@@ -211,7 +215,7 @@ def test_while_the_audit_is_told_a_write_is_known_to_be_noted_and_nobody_else_wa
         known.append(fixture.stands(ann))
 
     fixture.journal.audit = audit
-    fixture.ledger.note()
+    fixture.ledger.note_writes()
     assert known == [outcome(ann)]
     assert len(fixture.observer.told) == 1
 
@@ -231,25 +235,25 @@ def test_a_write_that_this_run_had_left_open_stays_so_unless_it_is_written(
     result: Result, *, open_: bool, left: bool
 ) -> None:
     ann, bob = change("ann"), change("bob")
-    fixture = Fixture([("ann", ann.digest, Part.REST), ("bob", "another digest", Part.REST)])
+    fixture = Fixture([("ann", ann.digest, WritePart.REST), ("bob", "another digest", WritePart.REST)])
     for each in (ann, bob):
         if left:
-            fixture.ledger.leave([(each, outcome(each, result, "why"))])
+            fixture.ledger.note_unwritten([(each, outcome(each, result, "why"))])
         else:
-            fixture.ledger.note([each])
+            fixture.ledger.note_writes([each])
             fixture.ledger.settle(each, outcome(each, result, "why"))
-            fixture.ledger.note()
+            fixture.ledger.note_writes()
     first, second = (found for _, _, found in fixture.observer.told)
     assert second == outcome(bob, result, "why")
-    assert (first.result, first.open, first.why.startswith("why")) == (result, open_, True)
+    assert (first.result, first.is_open, first.why.startswith("why")) == (result, open_, True)
     assert first.why.endswith("the interrupted run may have written it. The next run settles it") is open_
 
 
 def test_of_a_write_that_is_open_by_itself_nothing_more_is_said() -> None:
     ann = change("ann")
-    fixture = Fixture([("ann", ann.digest, Part.REST)])
+    fixture = Fixture([("ann", ann.digest, WritePart.REST)])
     unknown = Outcome(ann.user, Result.FAILED, "no answer", unknown=True)
-    fixture.ledger.leave([(ann, unknown)])
+    fixture.ledger.note_unwritten([(ann, unknown)])
     assert [found for _, _, found in fixture.observer.told] == [unknown]
 
 
@@ -259,9 +263,9 @@ def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -
     seen = []
 
     def look() -> None:
-        seen.append((ledger.touches, ledger.touched))
+        seen.append((ledger.has_touched_by_now, ledger.touched))
 
-    ledger.note([ann, bob])
+    ledger.note_writes([ann, bob])
     look()
     ledger.note_sent(ann)
     look()
@@ -271,7 +275,7 @@ def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -
     look()
     ledger.settle(bob, outcome(bob))
     look()
-    ledger.note()
+    ledger.note_writes()
     look()
     assert seen == [(False, False), (True, False), (False, False), (True, False), (True, False), (True, True)]
 
@@ -279,17 +283,17 @@ def test_a_run_touches_what_it_has_sent_and_what_it_has_written_noted_or_not() -
 # ---------------------------------------------------------------- parts
 
 
-@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("part", WritePart)
 @pytest.mark.parametrize("result", [Result.WRITTEN, Result.UNCHANGED, Result.CONFLICT])
-def test_of_what_goes_first_it_is_known_what_was_there_already(part: Part, result: Result) -> None:
+def test_of_what_goes_first_it_is_known_what_was_there_already(part: WritePart, result: Result) -> None:
     fixture = Fixture()
     fixture.settled(change("ann", part), result)
-    there = part is not Part.REST and result is Result.UNCHANGED
+    there = part is not WritePart.REST and result is Result.UNCHANGED
     assert fixture.ledger.found == ({("ann", "title")} if there else set())
 
 
-@pytest.mark.parametrize("part", [Part.CLASSES, Part.STEP])
-def test_parts_of_one_change_are_told_together_with_the_rest(part: Part) -> None:
+@pytest.mark.parametrize("part", [WritePart.CLASSES, WritePart.STEP])
+def test_parts_of_one_change_are_told_together_with_the_rest(part: WritePart) -> None:
     fixture = Fixture()
     fixture.settled(change("ann", part, "a"))
     fixture.settled(change("ann", part, "b"))
@@ -303,17 +307,17 @@ def test_parts_of_one_change_are_told_together_with_the_rest(part: Part) -> None
 
 def test_what_was_let_go_for_others_is_told_at_once_and_by_itself() -> None:
     fixture = Fixture()
-    fixture.settled(change("ann", Part.RELEASE, "a"))
+    fixture.settled(change("ann", WritePart.RELEASE, "a"))
     fixture.settled(change("ann", attribute="b"))
     assert [names for _, names, _ in fixture.observer.told] == [["a"], ["b"]]
-    assert fixture.ledger.parts == {"ann": (Part.RELEASE,)}
+    assert fixture.ledger.parts == {"ann": (WritePart.RELEASE,)}
 
 
 def test_a_part_that_is_not_confirmed_is_no_first() -> None:
     fixture = Fixture()
-    fixture.settled(change("ann", Part.RELEASE), Result.CONFLICT)
-    fixture.settled(change("bob", Part.RELEASE), Result.UNCHANGED)
-    assert fixture.ledger.parts == {"bob": (Part.RELEASE,)}
+    fixture.settled(change("ann", WritePart.RELEASE), Result.CONFLICT)
+    fixture.settled(change("bob", WritePart.RELEASE), Result.UNCHANGED)
+    assert fixture.ledger.parts == {"bob": (WritePart.RELEASE,)}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import pytest
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.logs import configure
+from connector.cli.logs import configure_log
 from connector.cli.main import cli
 from connector.model import Secret
-from connector.reports.visible import cleaned
+from connector.reports.visible import clean_texts
 from connector.runtime.log import log, run_details
 from tests.support.logs import logged
 
@@ -40,7 +40,7 @@ def log_output(level: str) -> Iterator[StringIO]:
     """Standard error, to which the log goes."""
     output = StringIO()
     with logged(), redirect_stderr(output), click.Context(cli, obj=level):
-        configure()
+        configure_log()
         yield output
 
 
@@ -56,7 +56,7 @@ def test_an_event_is_a_line_of_visible_ascii(details: dict[str, Any]) -> None:
     assert line[:-1].isprintable()
     told = json.loads(line)
     assert datetime.fromisoformat(told.pop("timestamp")).utcoffset() == timedelta(0)
-    expected = cleaned({**details, "event": "happened", "level": "info"})
+    expected = clean_texts({**details, "event": "happened", "level": "info"})
     assert told == json.loads(structlog.processors.JSONRenderer()(None, "info", expected))
 
 

@@ -10,15 +10,15 @@ from connector.apply.lookup import DirectoryLookup
 from connector.directories.port import Read
 from connector.errors import FileError, IncompleteRead, TruncatedError
 from connector.matching.candidates import Candidates
-from connector.matching.lookup import Proof
+from connector.matching.lookup import LookUpProof
 from connector.matching.matches import settle_matches
 from connector.matching.near_misses import SAMPLE, near_misses
-from connector.matching.roster import Roster
-from connector.model import Agent, AttributeInfo, Description, Key, Near, Tenant, User, View
+from connector.matching.roster import AgentRoster
+from connector.model import Agent, AttributeInfo, Description, Key, NearMiss, Tenant, User, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 
@@ -51,7 +51,7 @@ class Told(Observer):
         self.how: list[object] = []
         self.told: list[tuple[str, dict[str, object]]] = []
 
-    def stage(self, name: str, **details: object) -> None:
+    def begin_stage(self, name: str, **details: object) -> None:
         self.told.append((name, details))
         if "how" in details:
             self.how.append(details["how"])
@@ -86,14 +86,14 @@ def test_whoever_was_read_with_all_others_proves_look_ups_until_somebody_is_look
     directory = Counted(1000, 1000)
     asking = DirectoryLookup(directory, "auto", Told())
 
-    def proof_after(keys: int) -> tuple[Proof, int]:
+    def proof_after(keys: int) -> tuple[LookUpProof, int]:
         list(asking.search([("uid", "x")] * keys, keys))
         before = directory.found
         proof = asking.prove("uid", ("1", "1"))
         return proof, directory.found - before
 
-    assert proof_after(500) == (Proof.GIVEN, 0)
-    assert proof_after(100) == (Proof.REFUTED, 1)
+    assert proof_after(500) == (LookUpProof.GIVEN, 0)
+    assert proof_after(100) == (LookUpProof.REFUTED, 1)
 
 
 def test_what_the_first_look_up_showed_of_the_size_serves_the_second() -> None:
@@ -166,11 +166,11 @@ def test_a_directory_that_does_not_find_whom_it_shows_is_read_whole_and_asked_no
 ) -> None:
     directory, told = Blind(1000, 1000), Told()
     asking = DirectoryLookup(directory, "auto", told)
-    assert asking.prove("uid", shown) is (Proof.REFUTED)
+    assert asking.prove("uid", shown) is (LookUpProof.REFUTED)
     why = "look-ups by uid cannot be trusted"
     assert told.told == [("look-up", {"how": "scan", "why": why, "wanted": 0})]
     assert directory.scanned == (0 if shown else 1), "the first user that shows a value is the witness"
-    assert asking.prove("uid", shown) is (Proof.GIVEN if shown else Proof.NONE)
+    assert asking.prove("uid", shown) is (LookUpProof.GIVEN if shown else LookUpProof.NONE)
     assert directory.found == 1
 
 
@@ -181,10 +181,10 @@ def test_a_job_that_says_find_is_refused_where_look_ups_find_nobody() -> None:
 
 @pytest.mark.parametrize(
     ("users", "shown", "proof"),
-    [(1000, ("7", "7"), Proof.REFUTED), (1000, ("uid", "7"), Proof.GIVEN), (1000, None, Proof.NONE)],
+    [(1000, ("7", "7"), LookUpProof.REFUTED), (1000, ("uid", "7"), LookUpProof.GIVEN), (1000, None, LookUpProof.NONE)],
 )
 def test_only_the_very_user_that_is_known_to_be_there_proves_look_ups(
-    users: int, shown: tuple[str, str] | None, proof: Proof
+    users: int, shown: tuple[str, str] | None, proof: LookUpProof
 ) -> None:
     """`Counted` answers each look-up with somebody whose id is the attribute's name, and its users show nothing."""
     directory = Counted(users, users)
@@ -197,7 +197,7 @@ def test_a_server_that_cannot_be_read_whole_has_no_witness() -> None:
         def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
             raise TruncatedError("no more than ten", where="a test")
 
-    assert DirectoryLookup(Unlisted(1000, 1000), "auto", Told()).prove("uid", None) is (Proof.NONE)
+    assert DirectoryLookup(Unlisted(1000, 1000), "auto", Told()).prove("uid", None) is (LookUpProof.NONE)
 
 
 @pytest.mark.parametrize("read", ["auto", "scan"])
@@ -277,20 +277,20 @@ class Nearby(Counted):
 
 def almost(
     directory: Counted, read: Read = "auto", account: str = "ann", observer: Observer | None = None
-) -> tuple[list[Near], str]:
+) -> tuple[list[NearMiss], str]:
     """Whom the one agent of a tenant is near, and what was left out."""
     rules = (MatchRule(Template.parse("{accountCode}"), "uid"),)
     mapping = Mapping(rules, (AttributeRule("employeeNumber", Template.parse("{workNo}")),))
     tenant = Tenant([Agent(1, account)])
-    roster = Roster(tenant, mapping, (), NEAR)
-    verdicts = settle_matches(Candidates(roster, Differ(tenant, mapping, NEAR).draft), tenant)
+    roster = AgentRoster(tenant, mapping, (), NEAR)
+    verdicts = settle_matches(Candidates(roster, UserComparer(tenant, mapping, NEAR).draft_user), tenant)
     told, left_out = near_misses(DirectoryLookup(directory, read, observer or Observer()), verdicts, roster, NEAR)
     return [near for problem in told.unmatched.values() for near in problem.near], left_out
 
 
 def test_near_misses_are_looked_up_and_told() -> None:
     directory, told = Nearby(1000, None), Told()
-    assert almost(directory, observer=told) == ([Near("uid=a nn", "uid", "a nn", "spaces")], "")
+    assert almost(directory, observer=told) == ([NearMiss("uid=a nn", "uid", "a nn", "spaces")], "")
     assert told.told == [("near misses", {"keys": directory.found, "agents_left_out": 0})]
     assert directory.found > 1
     assert directory.scanned == SAMPLE, "a few users show what values look like"
@@ -322,6 +322,6 @@ def test_where_users_are_not_looked_up_so_many_of_them_are_read(monkeypatch: pyt
     monkeypatch.setattr("connector.apply.lookup.NEAR_USERS", 500)
     large, small = Nearby(1000, None), Nearby(500, None)
     assert almost(large, "scan")[1] == "searched among the first 500 users (`read: scan`)"
-    assert almost(small, "scan") == ([Near("uid=a nn", "uid", "a nn", "spaces")], "")
+    assert almost(small, "scan") == ([NearMiss("uid=a nn", "uid", "a nn", "spaces")], "")
     assert (large.scanned, small.scanned) == (SAMPLE + 501, SAMPLE + 500)
     assert (large.found, small.found) == (0, 0)

@@ -49,8 +49,8 @@ def test_a_rule_tells_what_it_is_made_of_and_what_is_lacking() -> None:
     assert not WHERE.missing(tenant)
     assert not SEAT.missing(Tenant([]))
     two = replace(LINE, more=(Template.parse("{accountCode}{sipAccount}"), SEAT.value))
-    assert two.lacks(Agent(1), tenant) == ("sipAccount", "accountCode")
-    assert two.lacks(Agent(1, "ann", "7"), tenant) == ()
+    assert two.find_missing(Agent(1), tenant) == ("sipAccount", "accountCode")
+    assert two.find_missing(Agent(1, "ann", "7"), tenant) == ()
 
 
 def test_a_grace_is_said_in_words() -> None:

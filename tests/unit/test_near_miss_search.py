@@ -8,12 +8,12 @@ from connector.errors import UnreachableError
 from connector.matching.candidates import Candidates
 from connector.matching.matches import Matches, settle_matches
 from connector.matching.near_misses import AGENTS, KEYS, MOST_KEYS, MOST_NAMES, NearMisses, near_misses
-from connector.matching.people import Pin
-from connector.matching.roster import Roster
-from connector.model import Agent, AttributeInfo, Description, Equality, Near, Tenant, User
+from connector.matching.people import AgentPin
+from connector.matching.roster import AgentRoster
+from connector.model import Agent, AttributeInfo, Description, Equality, NearMiss, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from tests.support.asked import Asked, answering
 
 RULES = (MatchRule(Template.parse("{accountCode}"), "uid"), MatchRule(Template.parse("{accountCode}"), "mail"))
@@ -28,22 +28,22 @@ def look(
     agents: list[Agent],
     users: Iterable[User],
     equality: Equality = Equality.CASE_IGNORE,
-    pins: Iterable[Pin] = (),
+    pins: Iterable[AgentPin] = (),
 ) -> tuple[NearMisses, Matches]:
     infos = {name: AttributeInfo(name, equality=equality) for name in ("uid", "mail", "employeeNumber")}
     description, tenant, users = Description("test", "test", infos), Tenant(agents), list(users)
-    roster = Roster(tenant, MAPPING, pins, description)
-    candidates = Candidates(roster, Differ(tenant, MAPPING, description).draft)
+    roster = AgentRoster(tenant, MAPPING, pins, description)
+    candidates = Candidates(roster, UserComparer(tenant, MAPPING, description).draft_user)
     for each in users:
-        candidates.add(each)
+        candidates.add_user(each)
     verdicts = settle_matches(candidates, tenant)
     near = NearMisses(verdicts, roster, description, users)
     for each in users:
-        near.add(each)
-    return near, near.told(verdicts)
+        near.add_user(each)
+    return near, near.add_hints(verdicts)
 
 
-def nearest(verdicts: Matches, agent: int = 0) -> list[Near]:
+def nearest(verdicts: Matches, agent: int = 0) -> list[NearMiss]:
     return list(verdicts.unmatched[agent].near)
 
 
@@ -51,14 +51,14 @@ def test_an_unmatched_agent_is_told_whom_it_almost_matches_and_stays_unmatched()
     _, verdicts = look([Agent(1, "jsmith")], [user("jsm ith"), user("other", mail="jsmith@example.org"), user("zed")])
     assert list(verdicts.matched) == []
     assert nearest(verdicts) == [
-        Near("uid=other,dc=example", "mail", "jsmith@example.org", "domain"),
-        Near("uid=jsm ith,dc=example", "uid", "jsm ith", "spaces"),
+        NearMiss("uid=other,dc=example", "mail", "jsmith@example.org", "domain"),
+        NearMiss("uid=jsm ith,dc=example", "uid", "jsm ith", "spaces"),
     ]
 
 
 def test_case_counts_where_the_attribute_tells_cases_apart_and_nowhere_else() -> None:
     _, exact = look([Agent(1, "ann")], [user("Ann")], Equality.CASE_EXACT)
-    assert nearest(exact) == [Near("uid=Ann,dc=example", "uid", "Ann", "case")]
+    assert nearest(exact) == [NearMiss("uid=Ann,dc=example", "uid", "Ann", "case")]
     _, ignored = look([Agent(1, "ann")], [user("Ann")])
     assert ignored.unmatched == {}
 
@@ -72,26 +72,28 @@ def test_the_domains_that_most_users_have_are_tried_and_no_others() -> None:
     boxes = ["a.example", "y.example", "Z.example", "x.example", "z.example", "y.example", "x.example", "z.EXAMPLE"]
     crowd = [user(f"crowd{number}", mail=f"someone{number}@{box}") for number, box in enumerate(boxes)]
     near, _ = look([Agent(1, "ann")], crowd)
-    tried = [value for attribute, value in near.wanted() if attribute == "mail" and value.startswith("ann@")]
+    tried = [value for attribute, value in near.list_wanted_keys() if attribute == "mail" and value.startswith("ann@")]
     assert tried == ["ann@z.example", "ann@x.example", "ann@y.example"]
-    assert not any("@" in value for attribute, value in near.wanted() if attribute == "uid"), "of this very attribute"
+    assert not any("@" in value for attribute, value in near.list_wanted_keys() if attribute == "uid"), (
+        "of this very attribute"
+    )
 
 
 def test_a_number_is_near_numbers_alone() -> None:
     near, verdicts = look([Agent(1, "1001")], [user("01001"), user("1001a"), user("7@x.example")], Equality.NUMERIC)
     assert [each.value for each in nearest(verdicts)] == ["01001"]
-    asked = [value for _, value in near.wanted()]
+    asked = [value for _, value in near.list_wanted_keys()]
     assert all(map(str.isdigit, asked))
 
 
 def test_what_compares_in_no_such_way_has_no_near_misses() -> None:
     near, _ = look([Agent(1, "1001")], [], Equality.UUID)
-    assert list(near.wanted()) == []
+    assert list(near.list_wanted_keys()) == []
 
 
 def test_a_pinned_agent_is_where_somebody_has_put_it() -> None:
-    near, _ = look([Agent(1, "ann")], [], pins=[Pin("ann", user="id-gone")])
-    assert list(near.wanted()) == []
+    near, _ = look([Agent(1, "ann")], [], pins=[AgentPin("ann", user="id-gone")])
+    assert list(near.list_wanted_keys()) == []
 
 
 def test_a_few_users_are_named_the_nearest_first() -> None:
@@ -104,7 +106,7 @@ def test_a_few_users_are_named_the_nearest_first() -> None:
 
 def test_what_is_asked_is_bounded_for_each_agent_and_for_all() -> None:
     few, _ = look([Agent(1, "first.lastname")], [])
-    assert len(few) == len(list(few.wanted())) <= MOST_KEYS
+    assert len(few) == len(list(few.list_wanted_keys())) <= MOST_KEYS
     many, verdicts = look([Agent(number, f"someone{number}") for number in range(10_000)], [user("someone 0")])
     assert AGENTS < len(many) <= KEYS
     assert many.left_out == 10_000 - AGENTS
@@ -126,9 +128,9 @@ def searched(
     """What came of it, what was left out, and what was asked; `users`: all, `found`: by the look-ups."""
     infos = {name: AttributeInfo(name) for name in ("uid", "mail", "employeeNumber")}
     description, tenant = Description("test", "test", infos), Tenant(agents)
-    roster = Roster(tenant, MAPPING, (), description)
+    roster = AgentRoster(tenant, MAPPING, (), description)
     directory = answering(users, UnreachableError(fault) if fault else found)
-    verdicts = settle_matches(Candidates(roster, Differ(tenant, MAPPING, description).draft), tenant)
+    verdicts = settle_matches(Candidates(roster, UserComparer(tenant, MAPPING, description).draft_user), tenant)
     told, left_out = near_misses(directory, verdicts, roster, description)
     return told, left_out, directory.asked
 

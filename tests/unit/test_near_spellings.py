@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from connector.matching.near_misses import LONGEST, spellings
+from connector.matching.near_misses import LONGEST, list_spellings
 
 
 def near(value: str, *domains: str) -> dict[str, str]:
     """Each other spelling, with how it was first said to differ."""
     found: dict[str, str] = {}
-    for how, other in spellings(value, domains):
+    for how, other in list_spellings(value, domains):
         found.setdefault(other, how)
     return found
 
@@ -55,7 +55,7 @@ def test_these_are_tried(value: str, other: str, how: str) -> None:
 def test_these_are_not(value: str, other: str) -> None:
     """Another letter may be another person."""
     assert other not in near(value)
-    assert value not in {text for how, text in spellings(value, ()) if not how}
+    assert value not in {text for how, text in list_spellings(value, ()) if not how}
 
 
 def test_a_domain_is_taken_away_or_changed_for_one_that_others_have_alone_or_with_something_else() -> None:

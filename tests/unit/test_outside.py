@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.errors import DeniedError
-from connector.matching.roster import Roster
+from connector.matching.roster import AgentRoster
 from connector.model import (
     ID,
     Agent,
@@ -27,14 +27,14 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leaver import Leaver, Place
+from connector.planning.leaver import Leaver, LeaverPlace
 from connector.planning.leavers import place_leavers
 from tests.support.asked import Asked, answering
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)
 DESCRIPTION = Description("memory", "here", {"uid": UID}, scope=Scope(bases=("ou=people",)))
 MAPPING = Mapping((MatchRule(Template.parse("{accountCode}"), "uid"),), (AttributeRule("cn", Template.parse("x")),))
-ROSTER = Roster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
+ROSTER = AgentRoster(Tenant([Agent(1, "ANN"), Agent(2, "bob")]), MAPPING, (), DESCRIPTION)
 UNMATCHED = {
     0: Problem("unmatched", "no user has uid ANN", AgentRef(1, "ANN")),
     1: Problem("unmatched", "its pin leads nowhere", AgentRef(2, "bob"), rule=0),
@@ -69,30 +69,30 @@ def test_nobody_unclaimed_costs_no_question() -> None:
 def test_who_is_read_is_not_looked_for_past_base_and_filter(disabled: bool) -> None:
     questions, (found,) = asked([user(disabled=disabled)])
     assert questions == [READ]
-    assert found.place is (Place.DISABLED if disabled else Place.WITHIN)
+    assert found.place is (LeaverPlace.DISABLED if disabled else LeaverPlace.WITHIN)
 
 
 @pytest.mark.parametrize(
     ("shown", "place"),
     [
-        ([ZOE, user()], Place.FILTERED),
-        ([ZOE, user("uid=ann,ou=sub,ou=people")], Place.FILTERED),
-        ([user("uid=ann,ou=away")], Place.MOVED),
-        ([ZOE], Place.DELETED),
-        ([], Place.UNKNOWN),  # not even who is there is shown
+        ([ZOE, user()], LeaverPlace.FILTERED),
+        ([ZOE, user("uid=ann,ou=sub,ou=people")], LeaverPlace.FILTERED),
+        ([user("uid=ann,ou=away")], LeaverPlace.MOVED),
+        ([ZOE], LeaverPlace.DELETED),
+        ([], LeaverPlace.UNKNOWN),  # not even who is there is shown
     ],
 )
-def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: Place) -> None:
+def test_who_is_out_of_reach_is_told_apart(shown: list[User], place: LeaverPlace) -> None:
     questions, (found,) = asked([], shown)
     assert questions == [READ, OUTSIDE]
     assert found.place is place
-    assert (found.now is None) == (place in (Place.DELETED, Place.UNKNOWN))
+    assert (found.now is None) == (place in (LeaverPlace.DELETED, LeaverPlace.UNKNOWN))
 
 
 def test_nobody_is_deleted_where_the_look_may_miss_a_place() -> None:
     """The server names no naming context, or users may move to another domain."""
     _, (found,) = asked([], [ZOE], description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, sees_past=False)))
-    assert found.place is Place.UNKNOWN
+    assert found.place is LeaverPlace.UNKNOWN
 
 
 def test_one_level_below_the_base_is_the_base() -> None:
@@ -101,17 +101,17 @@ def test_one_level_below_the_base_is_the_base() -> None:
         [user("uid=ann,ou=sub,ou=people")],
         description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, one_level=True)),
     )
-    assert found.place is Place.MOVED
+    assert found.place is LeaverPlace.MOVED
 
 
 def test_names_without_a_base_are_never_moved() -> None:
     _, (found,) = asked([], [user("ann")], description=replace(DESCRIPTION, scope=replace(DESCRIPTION.scope, bases=())))
-    assert found.place is Place.FILTERED
+    assert found.place is LeaverPlace.FILTERED
 
 
 def test_where_nobody_may_look_the_plan_stands() -> None:
     _, (found,) = asked([], DeniedError("no", where="there"))
-    assert found.place is Place.UNKNOWN
+    assert found.place is LeaverPlace.UNKNOWN
 
 
 def test_where_users_within_reach_cannot_be_read_there_is_no_plan() -> None:

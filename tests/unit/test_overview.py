@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.model import OBJECT_CLASS, AgentRef, AttributeChange, Change, Form, Kind, Secret, UserRef
-from connector.planning.kinds import FEW, MOST, RARE, kinds_of, worth_a_look
+from connector.model import OBJECT_CLASS, AgentRef, AttributeChange, Change, ChangeKind, Form, Secret, UserRef
+from connector.planning.kinds import FEW, MOST, RARE, find_kinds, worth_a_look
 
 
 def change(
@@ -30,7 +30,7 @@ def some(
 
 def told(changes: Iterable[Change]) -> dict[str, str]:
     """By id, why a user is worth a look."""
-    return {look.user.id: look.why for look in worth_a_look(kinds_of(changes))}
+    return {look.user.id: look.why for look in worth_a_look(find_kinds(changes))}
 
 
 def test_the_page_for_reviewers_has_the_numbers_that_hold() -> None:
@@ -57,7 +57,7 @@ def test_changes_of_one_rule_and_the_same_forms_are_one_kind_the_riskiest_first(
         change(4, ("line", Form.OURS), ("seat", Form.FOREIGN)), change(5, ("seat", Form.FIRST), rule=None, agent=False),
         change(6, ("seat", Form.FIRST), (OBJECT_CLASS, None)),
     ]  # fmt: skip
-    found = kinds_of(changes)
+    found = find_kinds(changes)
     assert [(kind.form, kind.rule, [each.user.id[3:] for each in kind.changes]) for kind in found] == [
         (Form.FOREIGN, 1, ["4"]),
         (Form.FIRST, None, ["5"]),
@@ -70,8 +70,8 @@ def test_changes_of_one_rule_and_the_same_forms_are_one_kind_the_riskiest_first(
 
 def test_where_no_change_has_a_form_there_are_no_kinds_and_else_classes_alone_join_the_rest() -> None:
     classes = change(1, (OBJECT_CLASS, None))
-    assert kinds_of([classes]) == []
-    assert [(kind.form, kind.forms) for kind in kinds_of([classes, change(2, ("seat", Form.FIRST))])] == [
+    assert find_kinds([classes]) == []
+    assert [(kind.form, kind.forms) for kind in find_kinds([classes, change(2, ("seat", Form.FIRST))])] == [
         (Form.BESIDE, ()),
         (Form.FIRST, ((Form.FIRST, ("seat",)),)),
     ]
@@ -80,9 +80,9 @@ def test_where_no_change_has_a_form_there_are_no_kinds_and_else_classes_alone_jo
 def test_too_many_kinds_are_merged_from_the_least_risky_on() -> None:
     """First those of one rule, then of all; a kind of its own keeps its rule."""
     first = [change(n, (f"a{n}", Form.FIRST), rule=n % 2 + 1) for n in range(MOST)]
-    assert len(kinds_of(first)) == MOST
+    assert len(find_kinds(first)) == MOST
     risky = [change(100 + n, (f"b{n}", Form.FOREIGN)) for n in range(3)]
-    found = kinds_of([*reversed(first), *risky])
+    found = find_kinds([*reversed(first), *risky])
     assert [(kind.form, kind.rule, kind.users, kind.merged) for kind in found] == [
         *[(Form.FOREIGN, 1, 1, 1)] * 3,
         (Form.FIRST, 1, MOST // 2, MOST // 2),
@@ -94,7 +94,7 @@ def test_too_many_kinds_are_merged_from_the_least_risky_on() -> None:
 
 
 def test_where_rules_alone_are_too_many_they_are_merged_too() -> None:
-    found = kinds_of([change(n, ("seat", Form.FIRST), rule=n) for n in range(1, MOST + 2)])
+    found = find_kinds([change(n, ("seat", Form.FIRST), rule=n) for n in range(1, MOST + 2)])
     assert [(kind.form, kind.rule, kind.users, kind.merged) for kind in found] == [
         (Form.FIRST, None, MOST + 1, MOST + 1)
     ]
@@ -137,8 +137,8 @@ def test_a_leaver_loses_its_values_in_due_course_and_is_not_rare() -> None:
     put_back = change(1, ("seat", Form.FOREIGN), rule=None, agent=False)
     assert told([put_back, *some(30)]) == {"id-1": f"{Form.FOREIGN}: seat"}, "by an undo"
     other = change(2, ("seat", Form.EMPTIED))
-    mixed = Kind(Form.EMPTIED, None, ((Form.EMPTIED, ("seat",)),), (left, other), 2)
-    assert [look.user for look in worth_a_look([mixed, *kinds_of(some(98))])] == [left.user, other.user]
+    mixed = ChangeKind(Form.EMPTIED, None, ((Form.EMPTIED, ("seat",)),), (left, other), 2)
+    assert [look.user for look in worth_a_look([mixed, *find_kinds(some(98))])] == [left.user, other.user]
 
 
 def test_of_a_rare_kind_of_object_classes_alone_no_attribute_is_named() -> None:
@@ -165,14 +165,14 @@ def test_disabled_accounts_are_worth_a_look_unless_they_are_many(disabled: int, 
     changes = [*odd, *some(others)]
     expected = {f"id-{n}": "a disabled account" for n in range(1, disabled + 1)} if shown else {}
     assert told(changes) == expected
-    (kind,) = kinds_of(changes)
+    (kind,) = find_kinds(changes)
     assert kind.sentence.endswith(f"First value: seat. Disabled accounts among them: {disabled}.")
 
 
 def test_leavers_are_meant_to_be_disabled() -> None:
     left = change(1, ("seat", Form.EMPTIED), rule=None, agent=False, inactive=True)
     assert told([left, *some(30)]) == {}
-    assert "Disabled" not in "".join(kind.sentence for kind in kinds_of([left, *some(30)]))
+    assert "Disabled" not in "".join(kind.sentence for kind in find_kinds([left, *some(30)]))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_each_attribute_of_a_kind_has_its_own_shapes() -> None:
     odd = replace(many[0], attributes=(line, replace(seat, new=("7",))))
     assert told([odd, *many[1:]]) == {"id-0": "seat: a value of another shape"}
     merged = replace(odd, attributes=(replace(seat, new=("7",)),))
-    (kind,) = kinds_of(many[1:])
+    (kind,) = find_kinds(many[1:])
     both = replace(kind, changes=(*kind.changes, merged))
     assert [(look.user.id, look.why) for look in worth_a_look([both])] == [("id-0", "seat: a value of another shape")]
 

@@ -10,14 +10,14 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.directories.common.schema import Schema
-from connector.init.place import Places, skeleton
-from connector.init.places import placed
+from connector.init.place import FieldPlaces, write_skeleton
+from connector.init.places import place_fields
 from connector.model import Agent, Description, DirectorySchema, Secret, Tenant, User
 from connector.model.draft import Bond
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
-from connector.settings.mapping_file import shaped
+from connector.planning.compare_user import UserComparer
+from connector.settings.mapping_file import make_mapping
 from connector.settings.textfile import parse_yaml
 
 _TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
@@ -61,20 +61,20 @@ def user(number: int, *classes: str, **values: str) -> User:
     return User(str(number), f"cn=u{number}", {"objectClass": ("staff", *classes), "cn": (f"u{number}",), **held})
 
 
-def found(users: Sequence[User], *classes: str, besides: str = "") -> Places:
-    return placed(users, TENANT, description(*classes, besides=besides), RULES)
+def found(users: Sequence[User], *classes: str, besides: str = "") -> FieldPlaces:
+    return place_fields(users, TENANT, description(*classes, besides=besides), RULES)
 
 
-def names(places: Places) -> list[str]:
+def names(places: FieldPlaces) -> list[str]:
     """The attributes that are mapped."""
-    return sorted(several[0].info.name for several in places.found.values() if several[0].free)
+    return sorted(several[0].info.name for several in places.found.values() if several[0].is_free)
 
 
 @pytest.mark.parametrize("having", [0, 1, 5, 40, 80, 94, 96, 100, 120, 190, 199])
 def test_a_class_that_some_users_have_is_added_to_the_others(having: int) -> None:
     users = [user(number, *["acmeTelephony"] * (number < having)) for number in range(COUNT)]
     places = found(users, "acmeTelephony")
-    assert places.suffice(microsoft=False)
+    assert places.are_enough(microsoft=False)
     assert places.classes == ("acmeTelephony",)
     assert names(places) == ["acmeSipSecret", "acmeSipUri", "acmeSipUser"]
 
@@ -99,7 +99,7 @@ def test_a_class_is_added_where_most_users_hold_what_it_requires(lacking: int, *
     users = [user(number, "acmeNone") for number in range(lacking)]
     users += [user(number, acmeStaffCode=f"c{number}") for number in range(lacking, COUNT)]
     places = found(users, "acmeStrict")
-    assert places.suffice(microsoft=False) == fits
+    assert places.are_enough(microsoft=False) == fits
     assert places.classes == (("acmeStrict",) if fits else ())
 
 
@@ -135,21 +135,21 @@ def test_what_is_mapped_where_users_hold_other_values(
     held = [{"acmeStaffCode": f"c{number}"} | (values if number < holding else {}) for number in range(COUNT)]
     places = found([user(number, "acmeTelephony", **each) for number, each in enumerate(held)], "acmeTelephony")
     assert names(places) == mapped
-    assert {place.owns for place in places.best} - {None} == owned
-    assert places.suffice(microsoft=False) == bool(mapped)
+    assert {place.owns for place in places.best_places} - {None} == owned
+    assert places.are_enough(microsoft=False) == bool(mapped)
 
 
 def test_why_the_schema_of_ones_own_is_not_taken() -> None:
     holding = [user(number, "acmeTelephony", **OLD) for number in range(COUNT)]
-    assert found(holding, "acmeTelephony").fault(microsoft=False) == (
+    assert found(holding, "acmeTelephony").describe_fault(microsoft=False) == (
         "200 of 200 users hold another value in acmeSipUri, acmeSipUser"
     )
     bare = [user(number) for number in range(COUNT)]
-    assert found(bare, "acmeStrict").fault(microsoft=False) == (
+    assert found(bare, "acmeStrict").describe_fault(microsoft=False) == (
         "200 of 200 users cannot take acmeSipUri, acmeSipUser: "
         "the object class acmestrict requires acmestaffcode, which the entry lacks"
     )
-    assert placed(bare, TENANT, Description("test", "test", {}), ()).fault(microsoft=False) == ""
+    assert place_fields(bare, TENANT, Description("test", "test", {}), ()).describe_fault(microsoft=False) == ""
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_an_unused_attribute_of_the_same_class_is_a_place_for_the_seat(
 ) -> None:
     users = [user(number, **(held if number == 7 else {})) for number in range(COUNT)]
     places = found(users, "acmeTelephony", besides=" ".join(f"$ {name}" for name in besides.split()))
-    found_names = [f"{'' if place.free else '# '}{place.info.name}" for place in places.found.get("{workNo}", [])]
+    found_names = [f"{'' if place.is_free else '# '}{place.info.name}" for place in places.found.get("{workNo}", [])]
     assert found_names == [seat] * bool(seat)
-    assert [place.info.name for place in places.unused.get("{workNo}", [])] == unused
-    text = skeleton(places, (), "acmeStaffCode")
+    assert [place.info.name for place in places.write_unused.get("{workNo}", [])] == unused
+    text = write_skeleton(places, (), "acmeStaffCode")
     if seat:
         assert f'\n  {seat}: {{value: "{{workNo}}", unique: true}}\n' in text
     else:
@@ -196,8 +196,8 @@ def test_the_seat_alone_is_mapped_where_a_few_users_hold_others_numbers() -> Non
     held = {"acmeStaffCode": "c7", "acmeSipUser": "7old", "acmeSipUri": "sip:7old@192.0.2.10"}
     users = [user(number, **(held if number == 7 else {})) for number in range(COUNT)]
     places = found(users, "acmeTelephony", besides="$ acmeSeat")
-    assert (places.suffice(microsoft=False), names(places)) == (True, ["acmeSeat"])
-    assert "\n  # without acmeSipUri, acmeSipUser no phone rings:\n  # acmeSipSecret: {value" in skeleton(
+    assert (places.are_enough(microsoft=False), names(places)) == (True, ["acmeSeat"])
+    assert "\n  # without acmeSipUri, acmeSipUser no phone rings:\n  # acmeSipSecret: {value" in write_skeleton(
         places, (), "acmeStaffCode"
     )
 
@@ -221,13 +221,13 @@ def test_a_mapping_from_the_schema_takes_no_value_from_anybody(held: list[dict[s
     tenant = replace(TENANT, agents=agents)
     codes = [{"acmeStaffCode": f"c{number}"} if "acmeSipUri" in each else {} for number, each in enumerate(held)]
     users = [user(number, "acmeTelephony", **each, **codes[number]) for number, each in enumerate(held)]
-    places = placed(users, tenant, known, RULES)
-    if not places.suffice(microsoft=False):
+    places = place_fields(users, tenant, known, RULES)
+    if not places.are_enough(microsoft=False):
         return
-    mapping = shaped(parse_yaml(skeleton(places, (), "acmeStaffCode"), Path("mapping.yaml")))
-    differ = Differ(tenant, mapping, known)
+    mapping = make_mapping(parse_yaml(write_skeleton(places, (), "acmeStaffCode"), Path("mapping.yaml")))
+    differ = UserComparer(tenant, mapping, known)
     for agent, each in zip(agents, users, strict=True):
-        draft = differ.draft(agent, each, 1) if "acmeStaffCode" in each.values else None
+        draft = differ.draft_user(agent, each, 1) if "acmeStaffCode" in each.values else None
         if draft is not None:
             draft.bind(Bond(mapping.groups))
             lost = {str(value) for change in draft.planned for value in change.old if value not in change.new}

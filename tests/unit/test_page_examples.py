@@ -28,7 +28,7 @@ def test_an_example_is_a_part_of_a_job(example: str, tmp_path: Path) -> None:
     path.write_text(JOB + example, encoding="utf-8")
     for name in ("agents.json", "people.ldif"):
         (tmp_path / name).touch()
-    said = jobs.load(path).document.data.keys()
+    said = jobs.load_job(path).document.data.keys()
     assert set(re.findall(r"^(\w+):", example, re.MULTILINE)) <= said
 
 
@@ -41,4 +41,4 @@ def test_an_example_of_a_fleet_file_is_one(name: str, tmp_path: Path) -> None:
         (tmp_path / file).touch(mode=0o600)
     for example in examples:
         (tmp_path / fleets.NAME).write_text(example, encoding="utf-8")
-        assert fleets.find(tmp_path).settings.address in example
+        assert fleets.find_fleet(tmp_path).settings.address in example

@@ -7,23 +7,23 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.model.patterns import apart, joined, owns, said
+from connector.model.patterns import are_apart, describe_pattern, is_owned, join_patterns
 
 
 def test_owns_is_a_glob_in_which_only_the_star_is_special() -> None:
-    assert owns("sip:*")("SIP:1@x")
-    assert not owns("sip:*")("tel:1")
-    assert owns("*")(b"\xff")
-    assert not owns("a.c*")("abc")
-    assert owns("*@example.org")("a\nb@example.org")
+    assert is_owned("sip:*")("SIP:1@x")
+    assert not is_owned("sip:*")("tel:1")
+    assert is_owned("*")(b"\xff")
+    assert not is_owned("a.c*")("abc")
+    assert is_owned("*@example.org")("a\nb@example.org")
 
 
 def test_several_patterns_are_one_text_whatever_their_order_and_a_value_fits_any() -> None:
-    both = joined(["tel:*", "sip:*", "tel:*"])
-    assert both == joined(["sip:*", "tel:*"])
-    assert [owns(both)(value) for value in ("SIP:1", b"tel:1", "mailto:x", "x sip:1")] == [True, True, False, False]
-    assert (joined(["sip:*", "*"]), joined(["sip:*"])) == ("*", "sip:*")
-    assert said(both) == "sip:* or tel:*"
+    both = join_patterns(["tel:*", "sip:*", "tel:*"])
+    assert both == join_patterns(["sip:*", "tel:*"])
+    assert [is_owned(both)(value) for value in ("SIP:1", b"tel:1", "mailto:x", "x sip:1")] == [True, True, False, False]
+    assert (join_patterns(["sip:*", "*"]), join_patterns(["sip:*"])) == ("*", "sip:*")
+    assert describe_pattern(both) == "sip:* or tel:*"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_several_patterns_are_one_text_whatever_their_order_and_a_value_fits_any
     ],
 )
 def test_patterns_are_apart_where_no_value_fits_both(one: str | None, other: str | None, expected: bool) -> None:
-    assert apart(one, other) is apart(other, one) is expected
+    assert are_apart(one, other) is are_apart(other, one) is expected
 
 
 words = st.text("ab*", max_size=4)
@@ -54,14 +54,14 @@ words = st.text("ab*", max_size=4)
 
 @given(words, words, st.text("ab", max_size=6))
 def test_a_value_that_fits_both_patterns_is_found_by_none_that_are_apart(one: str, other: str, value: str) -> None:
-    if owns(one)(value) and owns(other)(value):
-        assert not apart(one, other)
+    if is_owned(one)(value) and is_owned(other)(value):
+        assert not are_apart(one, other)
 
 
 @given(words, words)
 def test_patterns_that_are_not_apart_have_a_value_in_common(one: str, other: str) -> None:
-    if not apart(one, other):
-        assert any(owns(one)(each) and owns(other)(each) for each in _common(one, other)), (one, other)
+    if not are_apart(one, other):
+        assert any(is_owned(one)(each) and is_owned(other)(each) for each in _common(one, other)), (one, other)
 
 
 def _common(one: str, other: str) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from connector.errors import DeniedError
-from connector.matching.people import TOLD, ExcludeList, Pin, nowhere, strangers, unprotected
-from connector.matching.user_names import Naming
+from connector.matching.people import TOLD, AgentPin, ExcludeList, find_lost_pins, find_strangers, refuse_unprotected
+from connector.matching.user_names import NameRules
 from connector.model import (
     ID,
     NAME,
@@ -19,7 +19,7 @@ from connector.model import (
     Description,
     DirectorySchema,
     Equality,
-    Invalid,
+    InvalidRecord,
     Problem,
     Refusal,
     Tenant,
@@ -31,27 +31,36 @@ from connector.model.limits import EXCLUDE
 from tests.support.asked import answering
 
 ANNA = User("id-ANNA", "uid=anna,ou=People,dc=example", {})
-LDAP = Naming(Description("a server", "x", {}))
-TENANT = Tenant([Agent(1, "anna"), Agent(2)], [Invalid(3, "no", 7, "bert")])
+LDAP = NameRules(Description("a server", "x", {}))
+TENANT = Tenant([Agent(1, "anna"), Agent(2)], [InvalidRecord(3, "no", 7, "bert")])
 
 
-def lines(*pins: Pin, exclude: ExcludeList = ExcludeList()) -> list[Problem]:  # noqa: B008  # a frozen value
-    return list(strangers(pins, exclude, TENANT, [ANNA], LDAP))
+def lines(*pins: AgentPin, exclude: ExcludeList = ExcludeList()) -> list[Problem]:  # noqa: B008  # a frozen value
+    return list(find_strangers(pins, exclude, TENANT, [ANNA], LDAP))
 
 
 @pytest.mark.parametrize(
-    "pin", [Pin("anna"), Pin("anna", 9), Pin(None, 1), Pin(None, 2), Pin("bert"), Pin(None, 7), Pin("bert", 7)]
+    "pin",
+    [
+        AgentPin("anna"),
+        AgentPin("anna", 9),
+        AgentPin(None, 1),
+        AgentPin(None, 2),
+        AgentPin("bert"),
+        AgentPin(None, 7),
+        AgentPin("bert", 7),
+    ],
 )
-def test_a_pin_names_an_agent_of_the_source_by_its_account_or_else_by_its_seat(pin: Pin) -> None:
+def test_a_pin_names_an_agent_of_the_source_by_its_account_or_else_by_its_seat(pin: AgentPin) -> None:
     """Also one whose record cannot be read."""
     assert lines(pin) == []
 
 
 @pytest.mark.parametrize(
-    "pin", [Pin("carl", line=4), Pin("carl", 1, line=4), Pin(None, 9, line=4), Pin("ANNA", line=4)]
+    "pin", [AgentPin("carl", line=4), AgentPin("carl", 1, line=4), AgentPin(None, 9, line=4), AgentPin("ANNA", line=4)]
 )
-def test_a_pin_that_names_nobody_is_told_with_its_line(pin: Pin) -> None:
-    (problem,) = lines(Pin("anna"), pin)
+def test_a_pin_that_names_nobody_is_told_with_its_line(pin: AgentPin) -> None:
+    (problem,) = lines(AgentPin("anna"), pin)
     assert (problem.kind, problem.agent) == ("pin", AgentRef(pin.work_no, pin.account_code))
     meant = "; did you mean 'anna'?" if pin.account_code == "ANNA" else ""
     assert problem.why == f"line 4 of the pins: no such agent in the source{meant}"
@@ -71,7 +80,7 @@ def test_an_exclude_list_may_name_agents_and_users_in_any_spelling(exclude: Excl
 
 
 def test_an_account_on_the_exclude_list_spares_all_that_only_case_or_spaces_tell_apart() -> None:
-    spares = ExcludeList(frozenset({" ANNA", "", "Étoile"})).spares(LDAP, {})
+    spares = ExcludeList(frozenset({" ANNA", "", "Étoile"})).make_test(LDAP, {})
     for account in ("anna", "Anna ", "étoile"):
         assert spares(AgentRef(1, account), UserRef("id", "cn=x"))
     assert not any(spares(agent, UserRef("id", "cn=x")) for agent in (AgentRef(1, "annA2"), AgentRef(1, None), None))
@@ -103,11 +112,11 @@ def test_each_line_of_the_exclude_list_that_names_nobody_is_told() -> None:
 
 
 def test_users_of_the_exclude_list_are_looked_up_by_name_or_id() -> None:
-    assert ExcludeList(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).keys(LDAP) == [
+    assert ExcludeList(users=frozenset({"uid=anna,dc=example", "id-2", "id-3", "id-1"})).list_keys(LDAP) == [
         (ID, "id-1"), (ID, "id-2"), (ID, "id-3"), (NAME, "uid=anna,dc=example"),
     ]  # fmt: skip
     guid = "01234567-89ab-cdef-0123-456789abcdef"
-    assert LDAP.keys(f"<GUID={guid}>") == LDAP.keys(guid) == ((ID, guid),)
+    assert LDAP.list_keys(f"<GUID={guid}>") == LDAP.list_keys(guid) == ((ID, guid),)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +133,8 @@ def test_users_of_the_exclude_list_are_looked_up_by_name_or_id() -> None:
 )
 def test_who_is_on_the_exclude_list_is_spared(agent: AgentRef | None, user: UserRef, spared: bool) -> None:
     exclude = ExcludeList(frozenset({"anna"}), frozenset({5}), frozenset({"id-7", "uid=dora,dc=example"}))
-    assert exclude.spares(LDAP, {})(agent, user) is spared
-    assert ExcludeList().spares(LDAP, {})(agent, user) is False
+    assert exclude.make_test(LDAP, {})(agent, user) is spared
+    assert ExcludeList().make_test(LDAP, {})(agent, user) is False
 
 
 SEAT = AttributeInfo(
@@ -147,38 +156,38 @@ EXACT = AttributeInfo("cn", equality=Equality.CASE_EXACT)
 )
 def test_names_compare_as_the_schema_has_it(listed: str, name: str, same: bool) -> None:
     types = {"cecworkno": SEAT, "1.2.3": SEAT, "cn": EXACT}
-    naming = Naming(Description("a server", "x", {}, schema=DirectorySchema(types=types)))
-    assert ExcludeList(users=frozenset({listed})).spares(naming, {})(None, UserRef("x", name)) is same
-    assert (naming.name(listed) == naming.name(name)) is same
+    naming = NameRules(Description("a server", "x", {}, schema=DirectorySchema(types=types)))
+    assert ExcludeList(users=frozenset({listed})).make_test(naming, {})(None, UserRef("x", name)) is same
+    assert (naming.name_key(listed) == naming.name_key(name)) is same
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_user_name_of_scim_is_spared_as_the_schema_tells_case_apart(exact: bool) -> None:
     names = Equality.OCTETS if exact else Equality.CASE_ALONE
-    naming = Naming(Description("SCIM", "x", {}, naming=UserNaming(names=names, ids=Equality.OCTETS)))
+    naming = NameRules(Description("SCIM", "x", {}, naming=UserNaming(names=names, ids=Equality.OCTETS)))
     exclude = ExcludeList(users=frozenset({"agent002", "Id-7"}))
-    spared = exclude.spares(naming, {})
+    spared = exclude.make_test(naming, {})
     assert spared(None, UserRef("x", "Agent002")) is not exact
     assert spared(None, UserRef("x", "agent002"))
     assert spared(None, UserRef("Id-7", "x"))
     assert not spared(None, UserRef("id-7", "x"))
-    assert exclude.keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
-    found = list(strangers([], exclude, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
+    assert exclude.list_keys(naming) == [(ID, "Id-7"), (ID, "agent002"), (NAME, "Id-7"), (NAME, "agent002")]
+    found = list(find_strangers([], exclude, Tenant([]), [User("1", "Agent002", {}), User("Id-7", "x", {})], naming))
     assert [problem.users for problem in found] == ([("agent002",)] if exact else [])
 
 
 def refused(exclude: ExcludeList, entries: Sequence[str], outside: Sequence[User] | None) -> list[Refusal]:
     """What is refused where a look past base and filter finds these; None: nobody may look there."""
     directory = answering(DeniedError("no rights to search", where="a test") if outside is None else outside)
-    found = unprotected(directory, exclude, LDAP, entries)
-    keys = sorted(key for entry in entries for key in LDAP.keys(entry))
+    found = refuse_unprotected(directory, exclude, LDAP, entries)
+    keys = sorted(key for entry in entries for key in LDAP.list_keys(entry))
     assert directory.asked == [("find_outside", (keys,), {})]
     return found
 
 
 def test_who_is_on_the_exclude_list_and_is_nowhere_may_be_somebody_who_is_written() -> None:
     exclude = ExcludeList(users=frozenset({"id-anna", "id-x", "id-y"}), lines={"id-x": 3})
-    assert unprotected(answering(), exclude, LDAP, []) == []
+    assert refuse_unprotected(answering(), exclude, LDAP, []) == []
     assert refused(exclude, ["id-anna"], [ANNA]) == []
     (refusal,) = refused(exclude, ["id-y", "id-x", "id-anna"], [ANNA])
     assert (refusal.limit, refusal.allowed, refusal.planned) == (EXCLUDE, 0, 2)
@@ -194,9 +203,9 @@ def test_of_many_such_lines_a_few_are_named() -> None:
 
 
 def test_a_pin_to_a_user_that_is_not_there_is_told_with_its_agent() -> None:
-    there = [Pin("anna", 1, "ID-anna", 2), Pin("anna", 1, "UID=anna, ou=people,DC=example", 3)]
-    assert list(nowhere(there, [ANNA], LDAP)) == []
-    (problem,) = nowhere([*there, Pin("bert", 7, "uid=bert,dc=example", 4)], [ANNA], LDAP)
+    there = [AgentPin("anna", 1, "ID-anna", 2), AgentPin("anna", 1, "UID=anna, ou=people,DC=example", 3)]
+    assert list(find_lost_pins(there, [ANNA], LDAP)) == []
+    (problem,) = find_lost_pins([*there, AgentPin("bert", 7, "uid=bert,dc=example", 4)], [ANNA], LDAP)
     assert (problem.kind, problem.agent, problem.users) == ("pin", AgentRef(7, "bert"), ("uid=bert,dc=example",))
     assert problem.why.startswith("line 4 of the pins: ")
 
@@ -204,8 +213,8 @@ def test_a_pin_to_a_user_that_is_not_there_is_told_with_its_agent() -> None:
 def test_a_user_whom_an_entry_once_named_is_looked_up_and_found_under_any_name() -> None:
     """An entry knows those alone whom it named itself."""
     exclude = ExcludeList(users=frozenset({"uid=old,dc=example", "id-9"}))
-    exclude = exclude.remembering({"uid=old,dc=example": frozenset({"id-ANNA"}), "gone": frozenset({"id-1"})})
-    assert exclude.keys(LDAP) == [(ID, "id-9"), (ID, "id-ANNA"), (NAME, "uid=old,dc=example")]
-    assert exclude.named([ANNA], LDAP) == {"uid=old,dc=example": {"id-ANNA"}, "id-9": frozenset()}
-    assert exclude.spares(LDAP, {})(None, ANNA.ref)
-    assert not exclude.spares(LDAP, {})(None, UserRef("id-1", "uid=x"))
+    exclude = exclude.with_known_users({"uid=old,dc=example": frozenset({"id-ANNA"}), "gone": frozenset({"id-1"})})
+    assert exclude.list_keys(LDAP) == [(ID, "id-9"), (ID, "id-ANNA"), (NAME, "uid=old,dc=example")]
+    assert exclude.name_users([ANNA], LDAP) == {"uid=old,dc=example": {"id-ANNA"}, "id-9": frozenset()}
+    assert exclude.make_test(LDAP, {})(None, ANNA.ref)
+    assert not exclude.make_test(LDAP, {})(None, UserRef("id-1", "uid=x"))

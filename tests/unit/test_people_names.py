@@ -27,27 +27,27 @@ from connector.model import (
     UserRef,
     equality,
 )
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 from connector.model.mapping import Mapping
 from connector.observers.observer import Observer
-from connector.planning.brief import NAMES_SECONDS, Brief, Show
-from connector.planning.person_names import people_of, with_people
+from connector.planning.brief import NAMES_SECONDS, PlanBrief, ShownNames
+from connector.planning.person_names import add_people, find_people
 from tests.support.asked import answering
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
 
-BRIEF = Brief(
+BRIEF = PlanBrief(
     mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("LDIF file", "file:people", {}),
     memory=cast("Memory", None), fingerprint=lambda *_: "", job="job", plan_id="id", now=datetime.now(UTC),
-    show=Show(("cn",), asked=True),
+    show=ShownNames(("cn",), asked=True),
 )  # fmt: skip
-UNASKED = replace(BRIEF, show=Show(("cn",)))
+UNASKED = replace(BRIEF, show=ShownNames(("cn",)))
 ANN, BOB = UserRef("1", "uid=ann,dc=example"), UserRef("2", "uid=bob,dc=example")
 
 
-def failing(brief: Brief, fault: ConnectorError) -> Plan:
+def failing(brief: PlanBrief, fault: ConnectorError) -> Plan:
     directory = answering(fault)
-    plan = with_people(directory, sample(), brief)
+    plan = add_people(directory, sample(), brief)
     assert (NAME, "uid=nobdy,ou=people,dc=example,dc=org") in directory.asked[0].given[0]
     assert not plan.notes.people
     assert plan.digest == sample().digest
@@ -55,10 +55,10 @@ def failing(brief: Brief, fault: ConnectorError) -> Plan:
 
 
 def asked_for(
-    brief: Brief, users: list[UserRef], names: list[str], known: list[UserRef]
+    brief: PlanBrief, users: list[UserRef], names: list[str], known: list[UserRef]
 ) -> tuple[list[Key], float | None]:
     directory = answering([])
-    people_of(directory, users, names, brief, known)
+    find_people(directory, users, names, brief, known)
     keys, seconds = directory.asked[0].given
     return keys, seconds
 
@@ -78,7 +78,7 @@ def test_those_that_came_before_a_fault_are_shown() -> None:
         yield User(ANN.id, ANN.name, {"cn": ("Ann Bell",)})
         raise IncompleteRead("the server is gone")
 
-    assert people_of(answering(users()), [ANN, BOB], [], UNASKED) == ({ANN.name: "Ann Bell"}, "the server is gone")
+    assert find_people(answering(users()), [ANN, BOB], [], UNASKED) == ({ANN.name: "Ann Bell"}, "the server is gone")
 
 
 WORDS = st.text("aA 7é\u00ad", min_size=1, max_size=4) | st.sampled_from(["Ann Bell", "ann  bell", "ANN BELL", "Anna"])
@@ -91,9 +91,9 @@ WORDS = st.text("aA 7é\u00ad", min_size=1, max_size=4) | st.sampled_from(["Ann 
 @example(said="Ann", first="A\u00adnn", second="x")
 def test_a_name_that_the_dn_begins_with_is_not_told_however_it_is_spelt(said: str, first: str, second: str) -> None:
     user = UserRef("1", f"cn={first}+uid={second},ou=Ann Bell,dc=example")
-    found = people_of(answering([User(user.id, user.name, {"cn": (said,)})]), [user], [], BRIEF)
-    begins = {value for _, value in next(iter(rdns(user.name)))}
-    told = {} if equality.likeness(Equality.CASE_IGNORE, said) in begins else {user.name: said}
+    found = find_people(answering([User(user.id, user.name, {"cn": (said,)})]), [user], [], BRIEF)
+    begins = {value for _, value in next(iter(split_rdns(user.name)))}
+    told = {} if equality.likeness_key(Equality.CASE_IGNORE, said) in begins else {user.name: said}
     assert found == (told, "")
 
 
@@ -114,8 +114,8 @@ def test_who_is_known_by_a_user_name_alone_is_searched_for_only_where_the_job_as
 
 def test_without_attributes_or_users_nothing_is_asked() -> None:
     directory = answering()
-    assert people_of(directory, [ANN], [], replace(BRIEF, show=Show())) == ({}, "")
-    assert people_of(directory, [], [], BRIEF) == ({}, "")
+    assert find_people(directory, [ANN], [], replace(BRIEF, show=ShownNames())) == ({}, "")
+    assert find_people(directory, [], [], BRIEF) == ({}, "")
     assert directory.asked == []
 
 

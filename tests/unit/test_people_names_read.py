@@ -28,30 +28,30 @@ from connector.model import (
     User,
 )
 from connector.model.mapping import Mapping
-from connector.planning.brief import Brief, Show
-from connector.planning.person_names import with_people
+from connector.planning.brief import PlanBrief, ShownNames
+from connector.planning.person_names import add_people
 from tests.support.asked import answering
 from tests.support.report_samples import drawn, sample, user
 from tests.support.worlds import NO_LIMITS
 
-BRIEF = Brief(
+BRIEF = PlanBrief(
     mapping=Mapping((), ()), limits=NO_LIMITS, description=Description("LDIF file", "file:people", {}),
     memory=cast("Memory", None), fingerprint=lambda *_: "", job="job", plan_id="id", now=datetime.now(UTC),
-    show=Show(("cn",), asked=True),
+    show=ShownNames(("cn",), asked=True),
 )  # fmt: skip
 
 
 def test_names_that_cannot_be_read_are_said_to_be_missing() -> None:
-    plan = with_people(answering(IncompleteRead("the server is busy")), sample(), BRIEF)
+    plan = add_people(answering(IncompleteRead("the server is busy")), sample(), BRIEF)
     assert plan.about[-1] == ("names", "not shown: the server is busy")
     assert not plan.notes.people
     assert plan.digest == sample().digest
 
 
-def asked(plan: Plan, brief: Brief = BRIEF, found: Iterable[User] = ()) -> tuple[list[Key], Plan]:
+def asked(plan: Plan, brief: PlanBrief = BRIEF, found: Iterable[User] = ()) -> tuple[list[Key], Plan]:
     """What users are looked up by, and the plan once these are found."""
     directory = answering(found)
-    named = with_people(directory, plan, brief)
+    named = add_people(directory, plan, brief)
     keys = [key for each in directory.asked for key in each.given[0]]
     return keys, named
 
@@ -71,7 +71,7 @@ def test_a_person_is_named_by_the_first_value_that_is_text() -> None:
         shows(3, mail=("c@example.org",)),
         shows(8, displayName=("First",), cn=("Second",)),
     ]
-    brief = replace(BRIEF, show=Show(("displayName", "cn"), asked=True))
+    brief = replace(BRIEF, show=ShownNames(("displayName", "cn"), asked=True))
     _, plan = asked(sample(), brief, found)
     assert sorted(plan.notes.people.items()) == sorted([
         (user(1).name, "Ann"), (user(2).name, "Bob"), (near, "Near"), (user(8).name, "First"), (user(9).name, "\u00e9"),
@@ -102,5 +102,5 @@ def test_of_many_changes_those_are_named_that_a_terminal_lists_unless_a_report_n
 
 def test_where_no_attribute_has_names_or_nobody_is_named_nothing_is_asked() -> None:
     nobody = drawn(replace(sample(), changes=(), problems=()))
-    for plan, brief in ((sample(), replace(BRIEF, show=Show())), (nobody, BRIEF)):
+    for plan, brief in ((sample(), replace(BRIEF, show=ShownNames())), (nobody, BRIEF)):
         assert asked(plan, brief)[0] == []

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from connector.apply.sync import apply_run, dry_run
 from connector.directories.port import Directory
 from connector.errors import FileError
-from connector.explain.explainer import explain
+from connector.explain.explainer import explain_name
 from connector.matching.near_misses import AGENTS
 from connector.matching.people import ExcludeList
-from connector.model import Agent, Change, Invalid, Outcome, Plan, Result, Secret, Tenant, View
+from connector.model import Agent, Change, InvalidRecord, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.check_drafts import UNSEEN
@@ -64,7 +64,7 @@ def test_everybody_is_counted_once_by_what_became_of_them() -> None:
     apply(of)
     of.tenant = Tenant(
         [*agents(0, 1), Agent(9, "u2"), Agent(7, "nobody"), Agent(8), Agent(11, "u4"), Agent(12, "u4"), Agent(13)],
-        [Invalid(99, "no")],
+        [InvalidRecord(99, "no")],
     )
     of.exclude = ExcludeList(frozenset({"u2"}))
     counted = plan(of).summary
@@ -124,9 +124,9 @@ def test_a_written_secret_is_shown_by_no_explanation_and_is_still_ours_when_its_
     for job in ("another", of.job):
         of.job = job
         with of.context() as context:
-            said = explain(context, "u0")
+            said = explain_name(context, "u0")
         assert [trace.held for trace in said.explanations[0].attributes] == [(Secret(b"canary-0"),)]
-        assert "canary" not in "".join(explanation.render(said)) + explanation.as_document(job, said)
+        assert "canary" not in "".join(explanation.render_text(said)) + explanation.as_document(job, said)
     of.tenant = Tenant(agents(1))
     assert [each.why.partition(":")[0] for each in plan(of).problems if each.kind == "stale"] == [PASSWORD]
 
@@ -135,7 +135,7 @@ def left(of: World, *, invalid: bool) -> Plan:
     """The plan after the agent of one of two users has left."""
     of.tenant = Tenant(agents(0, 1, password="canary"))
     apply(of)
-    of.tenant = Tenant(agents(0, password="canary"), [Invalid(9, "no")] if invalid else [])
+    of.tenant = Tenant(agents(0, password="canary"), [InvalidRecord(9, "no")] if invalid else [])
     return plan(of)
 
 

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from connector.errors import FileError, OutputError, RefusedError
 from connector.model import AttributeChange, Change, Outcome, Plan, Secret
 from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
-from connector.planfile import load, save, write_out
-from connector.planning.kinds import overviewed
-from connector.reports.document import as_json, parse, parse_report, render
+from connector.planfile import load_plan, save_plan, write_out
+from connector.planning.kinds import add_overview
+from connector.reports.document import as_json, parse_plan, parse_report, render
 from connector.reports.visible import is_visible
 from tests.support.report_samples import CANARY, outcome_lists, outcomes, plans, sample, text, user
 
@@ -43,14 +43,14 @@ def without_values(plan: Plan) -> Plan:
     changes = tuple(
         replace(change, after=frozenset(), attributes=tuple(map(bare, change.attributes))) for change in plan.changes
     )
-    return overviewed(replace(plan, changes=changes))
+    return add_overview(replace(plan, changes=changes))
 
 
 @given(plan=plans, results=outcome_lists)
 def test_any_plan_comes_back_from_its_document(plan: Plan, results: list[Outcome] | None) -> None:
     document = "".join(render(plan, results))
-    assert parse(document.encode()) == without_values(plan)
-    assert "".join(render(parse(document.encode()), results)) == document
+    assert parse_plan(document.encode()) == without_values(plan)
+    assert "".join(render(parse_plan(document.encode()), results)) == document
     assert "".join(render(*parse_report(document.encode()))) == document
 
 
@@ -132,7 +132,7 @@ def test_text_that_was_decoded_from_octets_which_are_no_text_survives_as_those_o
     change = replace(change, digest=digest_of_change(change))
     plan = replace(sample(), job="job\udcff.yaml", changes=(change,))
     plan = replace(plan, digest=digest_of_plan(plan))
-    back = parse("".join(render(plan)).encode())
+    back = parse_plan("".join(render(plan)).encode())
     assert back.changes[0].attributes[0].old == (b"a\xff",)
     assert back.job == "job\ufffd.yaml"
 
@@ -183,7 +183,7 @@ def test_a_document_of_another_shape_is_a_file_error_that_says_where(
 ) -> None:
     path = edited(tmp_path / "plan.json", edit)
     with pytest.raises(FileError, match=said) as caught:
-        load(path)
+        load_plan(path)
     assert caught.value.where == str(path)
 
 
@@ -204,7 +204,7 @@ def test_what_is_no_json_is_a_file_error_with_its_line(
     path = tmp_path / "plan.json"
     path.write_bytes(octets)
     with pytest.raises(FileError, match=said) as caught:
-        load(path)
+        load_plan(path)
     assert caught.value.where == (f"{path}:{line}" if line else str(path))
 
 
@@ -214,14 +214,14 @@ def test_a_cut_document_is_a_file_error_wherever_it_was_cut(tmp_path: Path) -> N
     for size in range(0, len(whole) - 2, 97):
         path.write_bytes(whole[:size])
         with pytest.raises(FileError):
-            load(path)
+            load_plan(path)
 
 
 def test_a_file_that_is_not_there_and_a_folder_are_file_errors(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="No such file"):
-        load(tmp_path / "plan.json")
+        load_plan(tmp_path / "plan.json")
     with pytest.raises(FileError, match="directory"):
-        load(tmp_path)
+        load_plan(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,13 @@ def test_a_file_that_is_not_there_and_a_folder_are_file_errors(tmp_path: Path) -
 )
 def test_an_edited_plan_is_refused(tmp_path: Path, edit: Callable[[Document], object]) -> None:
     with pytest.raises(RefusedError, match="changed after it was saved"):
-        load(edited(tmp_path / "plan.json", edit))
+        load_plan(edited(tmp_path / "plan.json", edit))
 
 
 def test_another_layout_of_the_same_plan_is_the_same_plan(tmp_path: Path) -> None:
     path = edited(tmp_path / "plan.json", lambda d: d["changes"].reverse())
     path.write_text(json.dumps(json.loads(path.read_text()), indent=8, sort_keys=True))
-    assert load(path).digest == sample().digest
+    assert load_plan(path).digest == sample().digest
 
 
 # ---------------------------------------------------------------- files
@@ -254,8 +254,8 @@ def test_a_saved_plan_is_read_back_and_is_its_owner_s_alone(tmp_path: Path) -> N
     path = tmp_path / "plan.json"
     path.write_text("old")
     path.chmod(0o644)
-    save(path, sample(), outcomes())
-    assert load(path) == without_values(sample())
+    save_plan(path, sample(), outcomes())
+    assert load_plan(path) == without_values(sample())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert CANARY not in path.read_text()
     assert list(tmp_path.iterdir()) == [path]
@@ -376,5 +376,5 @@ def test_a_name_as_long_as_a_name_may_be_is_no_obstacle() -> None:
 
 
 def test_what_is_loaded_sets_nothing_by_itself() -> None:
-    back = parse("".join(render(sample())).encode())
+    back = parse_plan("".join(render(sample())).encode())
     assert not any(isinstance(v, Secret) for c in back.changes for a in c.attributes for v in a.old + a.new)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from connector.errors import FileError
-from connector.state.postgresql import parameters_of
+from connector.state.postgresql import read_parameters
 
 
 @pytest.fixture(autouse=True)
@@ -35,36 +35,36 @@ def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_server_elsewhere_is_not_spoken_to_without_tls_unless_the_address_says_so(url: str, mode: str | None) -> None:
-    assert parameters_of(url).get("sslmode") == mode
+    assert read_parameters(url).get("sslmode") == mode
 
 
 def test_what_the_environment_says_of_the_server_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example.org")
-    assert parameters_of("postgresql:///cec")["sslmode"] == "verify-full"
-    assert "sslmode" not in parameters_of("postgresql://localhost/cec")
-    assert "sslmode" not in parameters_of("postgresql:///?service=cec")
+    assert read_parameters("postgresql:///cec")["sslmode"] == "verify-full"
+    assert "sslmode" not in read_parameters("postgresql://localhost/cec")
+    assert "sslmode" not in read_parameters("postgresql:///?service=cec")
     monkeypatch.setenv("PGSSLMODE", "require")
-    assert "sslmode" not in parameters_of("postgresql:///cec")
+    assert "sslmode" not in read_parameters("postgresql:///cec")
     monkeypatch.delenv("PGSSLMODE")
     monkeypatch.setenv("PGSERVICE", "cec")
-    assert "sslmode" not in parameters_of("postgresql:///cec")
+    assert "sslmode" not in read_parameters("postgresql:///cec")
     monkeypatch.delenv("PGSERVICE")
     monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
-    assert "sslmode" not in parameters_of("postgresql:///cec")
+    assert "sslmode" not in read_parameters("postgresql:///cec")
 
 
 def test_a_server_that_has_gone_is_noticed_and_an_address_may_say_when() -> None:
-    usual = parameters_of("postgresql:///cec")
+    usual = read_parameters("postgresql:///cec")
     assert (usual["connect_timeout"], usual["application_name"], usual["dbname"]) == (10, "cec-connector", "cec")
     assert (usual["keepalives_idle"], usual["keepalives_interval"], usual["keepalives_count"]) == (30, 10, 3)
-    assert parameters_of("postgresql:///cec?connect_timeout=2")["connect_timeout"] == "2"
+    assert read_parameters("postgresql:///cec?connect_timeout=2")["connect_timeout"] == "2"
 
 
 def test_the_encoding_is_not_the_address_s_to_choose() -> None:
-    assert parameters_of("postgresql:///cec?client_encoding=LATIN1")["client_encoding"] == "UTF8"
+    assert read_parameters("postgresql:///cec?client_encoding=LATIN1")["client_encoding"] == "UTF8"
 
 
 @pytest.mark.parametrize("url", ["postgresql://[cec/x", "postgresql://cec/x?colour=red", "postgresql://cec/c\ud800"])
 def test_what_is_no_address_is_a_fault_of_the_job(url: str) -> None:
     with pytest.raises(FileError, match="not an address of a database"):
-        parameters_of(url)
+        read_parameters(url)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from connector.matching.candidates import Candidates, prove_look_ups
-from connector.matching.lookup import Proof, is_plain, sample_value
+from connector.matching.lookup import LookUpProof, is_plain, sample_value
 from connector.matching.matches import settle_matches
-from connector.matching.roster import Roster
+from connector.matching.roster import AgentRoster
 from connector.model import Agent, AttributeInfo, Description, Equality, Key, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping as Rules, MatchRule
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from tests.support.asked import answering
 
 RULES = Rules(
@@ -42,21 +42,21 @@ class Case:
 
     def __init__(self, *agents: Agent, finds: Mapping[Key, User], read: Iterable[User] | None = None) -> None:
         self.tenant = Tenant([*agents])
-        self.roster = Roster(self.tenant, RULES, (), DESCRIPTION)
-        self.candidates = Candidates(self.roster, Differ(self.tenant, RULES, DESCRIPTION).draft)
-        keys = [] if read is not None else list(self.candidates.wanted())
+        self.roster = AgentRoster(self.tenant, RULES, (), DESCRIPTION)
+        self.candidates = Candidates(self.roster, UserComparer(self.tenant, RULES, DESCRIPTION).draft_user)
+        keys = [] if read is not None else list(self.candidates.list_wanted_keys())
         for found in read if read is not None else [finds[key] for key in keys if key in finds]:
-            self.candidates.add(found)
+            self.candidates.add_user(found)
         self.asked: list[str] = []
         self.scans = 0
 
-    def proved(self, everybody: Iterable[User] = (), **proofs: Proof) -> set[str]:
+    def proved(self, everybody: Iterable[User] = (), **proofs: LookUpProof) -> set[str]:
         """What nothing is proven of; `everybody`: who comes if all are read, `proofs`: else look-ups are fine."""
 
         def answer(attribute: str = "", *_: object, why: str = "") -> object:
             self.asked += [attribute] if attribute else []
             self.scans += bool(why)
-            return everybody if why else proofs.get(attribute, Proof.GIVEN)
+            return everybody if why else proofs.get(attribute, LookUpProof.GIVEN)
 
         return set(prove_look_ups(answering(answer), self.candidates))
 
@@ -86,7 +86,7 @@ def test_whoever_holds_two_keys_proves_neither_attribute() -> None:
 
 def test_what_no_user_shows_is_unproven_and_the_rest_is_believed() -> None:
     case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), finds={("uid", "ann"): ANN})
-    assert case.proved(telephoneNumber=Proof.NONE) == {"telephoneNumber"}
+    assert case.proved(telephoneNumber=LookUpProof.NONE) == {"telephoneNumber"}
     assert (case.asked, case.scans) == (["mail", "telephoneNumber"], 0)
 
 
@@ -94,7 +94,7 @@ def test_where_look_ups_by_one_attribute_lie_everybody_is_read_and_nothing_more_
     """Mail is shown by somebody then, so that nobody has bob's; lines are shown by nobody."""
     case = Case(Agent(1, "ann"), Agent(2, "bob", "2"), Agent(3, "eve"), finds={("uid", "ann"): ANN})
     everybody = [ANN, user("x", uid="x", mail="x@example.org"), user("eve", uid="eve")]
-    assert case.proved(everybody, mail=Proof.REFUTED) == {"telephoneNumber"}
+    assert case.proved(everybody, mail=LookUpProof.REFUTED) == {"telephoneNumber"}
     assert (case.asked, case.scans) == (["mail"], 1)
     assert case.matched() == {"ann", "eve"}
 

@@ -14,10 +14,10 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import MalformedError
-from connector.model import Agent, Invalid, Secret, Tenant
+from connector.model import Agent, InvalidRecord, Secret, Tenant
 from connector.sources import record_faults
 from connector.sources.file import FileSource
-from connector.sources.records import decode
+from connector.sources.records import decode_tenant
 
 CANARY = "canary-9f2b7c"
 GOOD = {"workNo": 1001, "accountCode": "11", "sipAccount": "1001", "sipPwd": "cti-1234"}
@@ -28,10 +28,10 @@ def body(*agents: Any, **members: Any) -> bytes:
 
 
 def read(*agents: Any, **members: Any) -> Tenant:
-    return decode(body(*agents, **members), "answer")
+    return decode_tenant(body(*agents, **members), "answer")
 
 
-def one_invalid(record: Any) -> Invalid:
+def one_invalid(record: Any) -> InvalidRecord:
     tenant = read(GOOD, record, GOOD)
     assert len(tenant.agents) == 2
     (invalid,) = tenant.invalid
@@ -41,7 +41,7 @@ def one_invalid(record: Any) -> Invalid:
 
 def refusal(text: bytes) -> str:
     with pytest.raises(MalformedError) as caught:
-        decode(text, "answer")
+        decode_tenant(text, "answer")
     assert caught.value.where == "answer"
     assert chain(caught.value) == [caught.value]
     return caught.value.what
@@ -106,14 +106,14 @@ def test_a_work_number_is_a_positive_integer_or_digits_without_a_ceiling(number:
 def test_text_beyond_ascii_is_kept_as_it_came(form: Any, escaped: bool) -> None:
     name = unicodedata.normalize(form, "Zoë.Ångström-東京-😀\u00a0x")
     text = json.dumps({"agents": [GOOD | {"accountCode": name}]}, ensure_ascii=escaped).encode()
-    assert [agent.account_code for agent in decode(text, "answer").agents] == [name]
+    assert [agent.account_code for agent in decode_tenant(text, "answer").agents] == [name]
 
 
 def test_an_account_or_a_number_of_spaces_alone_is_absent_and_a_password_is_not() -> None:
     blank = {"workNo": 1, "accountCode": "  ", "sipAccount": " ", "sipPwd": "   "}
     assert read(blank).agents == [Agent(1, None, None, Secret("   "))]
     escaped = body(blank | {"accountCode": "?", "sipAccount": "?"}).replace(b'"?"', rb'"\u0020"')
-    assert decode(escaped, "answer").agents == [Agent(1, None, None, Secret("   "))]
+    assert decode_tenant(escaped, "answer").agents == [Agent(1, None, None, Secret("   "))]
     assert read(blank | {"accountCode": " a "}, {"workNo": 0}).agents == [Agent(1, " a ", None, Secret("   "))]
 
 
@@ -123,7 +123,7 @@ def test_quotes_and_backslashes_of_a_password_come_through() -> None:
 
 
 def test_a_byte_order_mark_is_no_fault() -> None:
-    assert decode(b"\xef\xbb\xbf" + body(GOOD), "answer").agents == read(GOOD).agents
+    assert decode_tenant(b"\xef\xbb\xbf" + body(GOOD), "answer").agents == read(GOOD).agents
 
 
 def test_a_text_of_1024_characters_is_read_and_one_more_is_too_much() -> None:
@@ -164,7 +164,7 @@ def test_an_address_of_50_characters_is_kept() -> None:
 
 def test_a_number_too_large_to_be_read_spoils_no_more_than_its_own_field() -> None:
     text = b'{"sipServicePort":1e999,"agents":[{"workNo":1e999},{"workNo":2}]}'
-    tenant = decode(text, "answer")
+    tenant = decode_tenant(text, "answer")
     assert [agent.work_no for agent in tenant.agents] == [2]
     assert [invalid.record for invalid in tenant.invalid] == [1]
     assert tenant.sip_service_port is None
@@ -205,7 +205,7 @@ def test_a_number_too_large_to_be_read_spoils_no_more_than_its_own_field() -> No
 )
 @pytest.mark.parametrize("escaped", [True, False])
 def test_a_record_that_does_not_fit_is_invalid_with_its_reason(record: Any, why: str, escaped: bool) -> None:
-    tenant = decode(json.dumps({"agents": [GOOD, record, GOOD]}, ensure_ascii=escaped).encode(), "answer")
+    tenant = decode_tenant(json.dumps({"agents": [GOOD, record, GOOD]}, ensure_ascii=escaped).encode(), "answer")
     assert tenant.agents == read(GOOD, GOOD).agents
     assert [(invalid.record, invalid.why) for invalid in tenant.invalid] == [(2, why)]
 
@@ -217,7 +217,7 @@ def test_half_a_surrogate_pair_makes_its_record_invalid_and_no_other(half: str) 
         half.encode(),
         json.dumps(GOOD).encode(),
     )
-    tenant = decode(text, "answer")
+    tenant = decode_tenant(text, "answer")
     assert [agent.account_code for agent in tenant.agents] == ["😀\\ud800", "11"]
     (invalid,) = tenant.invalid
     assert "accountCode holds half a surrogate pair" in invalid.why
@@ -235,7 +235,7 @@ def test_an_invalid_record_says_who_it_is_as_far_as_that_can_be_read() -> None:
 )
 def test_an_unreadable_password_is_named_and_never_shown(password: object) -> None:
     text = json.dumps({"agents": [{"workNo": 1, "sipPwd": password}]}).encode()
-    tenant = decode(text, "answer")
+    tenant = decode_tenant(text, "answer")
     assert "sipPwd" in tenant.invalid[0].why
     assert CANARY not in repr(tenant)
 
@@ -276,10 +276,10 @@ fields = st.fixed_dictionaries(
 @given(st.lists(st.one_of(fields, anything), max_size=6), st.booleans())
 def test_all_records_read_at_once_are_what_each_is_on_its_own(records: list[Any], escaped: bool) -> None:
     encoded = [json.dumps(record, ensure_ascii=escaped) for record in records]
-    tenant = decode(f'{{"agents":[{",".join(encoded)}]}}'.encode(), "answer")
-    alone = [record_faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(encoded, 1)]
+    tenant = decode_tenant(f'{{"agents":[{",".join(encoded)}]}}'.encode(), "answer")
+    alone = [record_faults.examine_record(msgspec.Raw(text.encode()), number) for number, text in enumerate(encoded, 1)]
     assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
-    assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
+    assert tenant.invalid == [judged for judged in alone if isinstance(judged, InvalidRecord)]
 
 
 # ---------------------------------------------------------------- members that are there twice
@@ -305,14 +305,14 @@ def twice(record: str) -> set[str]:
 
 @given(st.lists(st.one_of(said, st.just(json.dumps(GOOD))), min_size=1, max_size=5))
 def test_a_record_that_says_a_member_twice_is_invalid_however_it_is_spelt_and_no_other(records: list[str]) -> None:
-    tenant = decode(f'{{"agents":[{",".join(records)}],"sipServiceIp":"2001:db8::1"}}'.encode(), "answer")
+    tenant = decode_tenant(f'{{"agents":[{",".join(records)}],"sipServiceIp":"2001:db8::1"}}'.encode(), "answer")
     named = {invalid.record: invalid.why for invalid in tenant.invalid}
     for number, record in enumerate(records, 1):
         for name in record_faults.FIELDS:
             assert (f"{name} occurs twice" in named.get(number, "")) == (name in twice(record))
-    alone = [record_faults.examine(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
+    alone = [record_faults.examine_record(msgspec.Raw(text.encode()), number) for number, text in enumerate(records, 1)]
     assert tenant.agents == [judged for judged in alone if isinstance(judged, Agent)]
-    assert tenant.invalid == [judged for judged in alone if isinstance(judged, Invalid)]
+    assert tenant.invalid == [judged for judged in alone if isinstance(judged, InvalidRecord)]
 
 
 @pytest.mark.parametrize("name", ["agents", "sipServiceIp", "sipServicePort", "resultCode", "retCode"])
@@ -329,7 +329,7 @@ def test_an_answer_that_says_a_member_twice_is_refused_however_it_is_spelt(
 def test_one_record_that_says_a_member_twice_among_thousands_is_one_line() -> None:
     good = [json.dumps(GOOD | {"workNo": number}) for number in range(1, 3001)]
     good[2500] = '{"workNo":7,"accountCode":"a","sipAccount":"1","\\u0073ipAccount":"2"}'
-    tenant = decode(f'{{"agents":[{",".join(good)}]}}'.encode(), "answer")
+    tenant = decode_tenant(f'{{"agents":[{",".join(good)}]}}'.encode(), "answer")
     assert len(tenant.agents) == 2999
     assert [(each.record, each.why) for each in tenant.invalid] == [(2501, "sipAccount occurs twice")]
 
@@ -430,7 +430,7 @@ def test_a_code_that_is_not_plainly_success_is_an_error(code: object) -> None:
 def test_an_envelope_s_text_is_bounded_and_without_our_secrets() -> None:
     text = json.dumps({"resultCode": "1", "resultMessage": f"token {CANARY} is bad " + "x" * 5000}).encode()
     with pytest.raises(MalformedError) as caught:
-        decode(text, "answer", hide=["canary", CANARY])
+        decode_tenant(text, "answer", hide=["canary", CANARY])
     assert "token <secret> is bad xxx" in caught.value.what
     assert len(caught.value.what) < 300
 
@@ -480,9 +480,9 @@ def test_a_small_file_is_read_in_small_whatever_the_bound(tmp_path: Path) -> Non
 @pytest.mark.parametrize("more", [[], [{"workNo": "x"}], [GOOD | {"workNo": 7, "sipAccount": "\u0001"}]])
 def test_passwords_that_nothing_is_made_of_are_held_to_their_shape_and_forgotten(more: list[Any]) -> None:
     records = [GOOD, GOOD | {"sipPwd": 7}, GOOD | {"sipPwd": None}, *more]
-    with_them = decode(body(*records), "answer")
-    without = decode(body(*records), "answer", passwords=False)
+    with_them = decode_tenant(body(*records), "answer")
+    without = decode_tenant(body(*records), "answer", passwords=False)
     assert any(agent.sip_pwd for agent in with_them.agents)
     assert without.agents == [replace(agent, sip_pwd=None) for agent in with_them.agents]
     assert without.invalid == with_them.invalid != []
-    assert decode(body(GOOD), "answer", passwords=False).agents[0].sip_pwd is None
+    assert decode_tenant(body(GOOD), "answer", passwords=False).agents[0].sip_pwd is None

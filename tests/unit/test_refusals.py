@@ -6,22 +6,22 @@ import pytest
 from msgspec.structs import replace
 
 from connector.model import AttributeChange, Change, LastGood, Refusal, Summary, UserRef
-from connector.model.limits import LOST_STATE, MATCHED_DROP, Limit, Limits, Whole, refusals
+from connector.model.limits import LOST_STATE, MATCHED_DROP, Limit, LimitBasis, Limits, find_refusals
 from tests.support.worlds import NO_LIMITS
 
-WHOLE = Whole(10, 10)
+WHOLE = LimitBasis(10, 10)
 TEN = Summary(agents=10, matched=10)
 
 
 def refused(
-    limits: Limits = NO_LIMITS, summary: Summary = TEN, whole: Whole = WHOLE, *changed: str, some: bool = False
+    limits: Limits = NO_LIMITS, summary: Summary = TEN, whole: LimitBasis = WHOLE, *changed: str, some: bool = False
 ) -> tuple[Refusal, ...]:
     """`changed`: the attributes that are changed, one user each."""
     changes = [
         Change(UserRef(f"id-{n}", f"uid=u{n}"), None, None, (AttributeChange(name, (), ("x",)),))
         for n, name in enumerate(changed)
     ]
-    return tuple(refusals(limits, summary, whole, changes, some=some))
+    return tuple(find_refusals(limits, summary, whole, changes, some=some))
 
 
 def limits_of(found: tuple[Refusal, ...]) -> list[tuple[str, int, int]]:
@@ -90,7 +90,7 @@ def test_what_percentages_are_of() -> None:
     half = Limit(50, percent=True)
     limits = Limits(half, half, half, half, half, {"mail": half}, half)
     summary = replace(TEN, update=9, clear=9, secret=9)
-    found = refused(limits, summary, Whole(10, 4), *["mail"] * 6)
+    found = refused(limits, summary, LimitBasis(10, 4), *["mail"] * 6)
     assert limits_of(found) == [("update", 5, 9), ("clear", 2, 9), ("secret", 5, 9), ("attributes.mail", 5, 6)]
 
 

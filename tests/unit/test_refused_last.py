@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.model import AttributeChange, Change, Refused, UserRef
-from connector.planning.order import go_last, tell_refused, turn
+from connector.planning.order import choose_turn, go_last, tell_refused
 
 SEAT = AttributeChange("employeeNumber", (), ("1",))
 LINE = AttributeChange("telephoneNumber", (), ("1",))
@@ -44,7 +44,7 @@ def test_a_refusal_is_not_met_again_by_a_change_of_less() -> None:
 def test_those_whose_turn_is_longest_ago_are_tried_and_the_rest_wait(most: int) -> None:
     last = [change(name) for name in "abcd"] + [change("w", "a")]
     known = {"a": refused(4), "b": refused(1), "c": refused(3), "d": refused(2)}
-    now = turn(last, known, most)
+    now = choose_turn(last, known, most)
     chosen = ["b", "d", "c"][:most]
     assert now.users == frozenset(chosen)
     assert names(now.now) == sorted(chosen)
@@ -52,21 +52,21 @@ def test_those_whose_turn_is_longest_ago_are_tried_and_the_rest_wait(most: int) 
 
 
 def test_of_one_turn_they_are_tried_in_the_order_of_their_ids() -> None:
-    assert turn([change("b"), change("a")], {"a": refused(1), "b": refused(1)}, 1).users == {"a"}
+    assert choose_turn([change("b"), change("a")], {"a": refused(1), "b": refused(1)}, 1).users == {"a"}
 
 
 def test_a_user_is_tried_with_the_refused_ones_that_it_waits_for_be_they_too_many() -> None:
     last = [change("a", "b"), change("b", "c"), change("c"), change("d")]
     known = {"a": refused(1), "b": refused(2), "c": refused(3), "d": refused(4)}
-    assert turn(last, known, 1).users == {"a", "b", "c"}
-    assert turn(last, {**known, "d": refused(0)}, 1).users == {"d"}
-    assert turn(last, {**known, "d": refused(0)}, 4).users == {"a", "b", "c", "d"}
+    assert choose_turn(last, known, 1).users == {"a", "b", "c"}
+    assert choose_turn(last, {**known, "d": refused(0)}, 1).users == {"d"}
+    assert choose_turn(last, {**known, "d": refused(0)}, 4).users == {"a", "b", "c", "d"}
 
 
 @pytest.mark.parametrize(("most", "users"), [(2, {"a", "r"}), (3, {"a", "r", "z"})])
 def test_who_was_not_refused_and_waits_takes_no_turn(most: int, users: set[str]) -> None:
     last = [change("a", "m"), change("m", "r"), change("r"), change("z")]
-    now = turn(last, {"a": refused(0), "r": refused(5), "z": refused(1)}, most)
+    now = choose_turn(last, {"a": refused(0), "r": refused(5), "z": refused(1)}, most)
     assert now.users == users
     assert names(now.now) == [each for each in "amrz" if each == "m" or each in users]
 

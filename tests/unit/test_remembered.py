@@ -20,17 +20,17 @@ from connector.model import (
     Description,
     Outcome,
     Owned,
-    Part,
     Refused,
     Result,
     Secret,
     UserRef,
+    WritePart,
 )
 from connector.model.digests import UNKEYED
-from connector.runtime.clock import stamp
-from connector.state.journal_rows import among, beside, without
+from connector.runtime.clock import format_now
+from connector.state.journal_rows import add_server, is_one_of_several, remove_server
 from connector.state.notes import JobNotes
-from connector.state.store import Store, open_state
+from connector.state.store import State, open_state
 from tests.support.audit_lines import PlainAuditor
 from tests.support.states import DAYS, HERE, SEALER, apply, at, change, interrupt, plan, sets, sets_secret, user
 
@@ -39,13 +39,13 @@ MAIL, TITLE = sets("mail", "a@example.org"), sets("title", "agent")
 
 
 @pytest.fixture
-def state() -> Iterator[Store]:
+def state() -> Iterator[State]:
     with closing(open_state(None)) as opened:
         yield opened
 
 
 @pytest.fixture
-def notes(state: Store) -> JobNotes:
+def notes(state: State) -> JobNotes:
     return state.memory(HERE, "hr")
 
 
@@ -57,7 +57,7 @@ def became(number: int, result: Result, *attributes: AttributeChange, unknown: b
 def refused(notes: JobNotes, *ended: tuple[Change, Outcome], turns: tuple[int, ...] = ()) -> dict[int, tuple[int, int]]:
     """By user, in how many runs it was refused, and its turn, after a run that ended so."""
     notes.note_refused(ended, {user(number).id for number in turns})
-    return {int(id_[3:]): (each.runs, each.turn) for id_, each in notes.refused().items()}
+    return {int(id_[3:]): (each.runs, each.turn) for id_, each in notes.read_refused().items()}
 
 
 # ---------------------------------------------------------------- who was refused
@@ -68,7 +68,7 @@ def test_who_failed_or_was_in_conflict_was_refused_and_nobody_else(notes: JobNot
     counts = result in (Result.FAILED, Result.CONFLICT)
     assert refused(notes, became(1, result)) == ({1: (1, 1)} if counts else {})
     if counts:
-        assert notes.refused() == {user(1).id: Refused(frozenset({"mail"}), 1, 1, "why 1")}
+        assert notes.read_refused() == {user(1).id: Refused(frozenset({"mail"}), 1, 1, "why 1")}
 
 
 def test_a_write_of_which_nobody_knows_is_no_refusal(notes: JobNotes) -> None:
@@ -81,7 +81,7 @@ def test_refusals_count_on_as_long_as_the_attributes_that_were_refused_are_among
     refused(notes, became(1, Result.FAILED), became(2, Result.FAILED, MAIL, TITLE))
     found = refused(notes, became(1, Result.CONFLICT, MAIL, TITLE), became(2, Result.FAILED))
     assert {number: runs for number, (runs, _) in found.items()} == {1: 2, 2: 1}
-    assert notes.refused()[user(1).id].attributes == {"mail", "title"}
+    assert notes.read_refused()[user(1).id].attributes == {"mail", "title"}
 
 
 @pytest.mark.parametrize("result", [Result.WRITTEN, Result.UNCHANGED])
@@ -102,10 +102,10 @@ def test_whoever_was_tried_in_its_turn_comes_after_all_others_next_time(notes: J
 def test_who_is_not_to_be_written_any_more_is_refused_no_longer(notes: JobNotes) -> None:
     refused(notes, became(1, Result.FAILED), became(2, Result.FAILED))
     notes.forget_refused([user(2).id, user(3).id])
-    assert notes.refused().keys() == {user(2).id}
+    assert notes.read_refused().keys() == {user(2).id}
 
 
-def test_each_job_has_notes_of_its_own(state: Store, notes: JobNotes) -> None:
+def test_each_job_has_notes_of_its_own(state: State, notes: JobNotes) -> None:
     other = state.memory(HERE, "it")
     for each in (notes, other):
         refused(each, became(1, Result.FAILED))
@@ -116,10 +116,15 @@ def test_each_job_has_notes_of_its_own(state: Store, notes: JobNotes) -> None:
     notes.note_claimed({"id-1"})
     notes.note_lapsed(())
     notes.note_excluded({})
-    assert (notes.refused(), notes.stale(), notes.lapsed(), notes.excluded()) == ({}, {}, frozenset(), {})
-    assert other.refused().keys() == {user(1).id}
-    assert (list(other.stale()), list(other.lapsed())) == (["id-1"], ["id-1"])
-    assert other.excluded() == {"boss": frozenset({"id-1"})}
+    assert (notes.read_refused(), notes.read_stale(), notes.read_lapsed(), notes.read_excluded()) == (
+        {},
+        {},
+        frozenset(),
+        {},
+    )
+    assert other.read_refused().keys() == {user(1).id}
+    assert (list(other.read_stale()), list(other.read_lapsed())) == (["id-1"], ["id-1"])
+    assert other.read_excluded() == {"boss": frozenset({"id-1"})}
 
 
 # ---------------------------------------------------------------- who is left alone, or nowhere
@@ -127,27 +132,27 @@ def test_each_job_has_notes_of_its_own(state: Store, notes: JobNotes) -> None:
 
 def test_an_entry_of_the_exclude_list_names_whom_it_has_named_until_it_is_taken_out(notes: JobNotes) -> None:
     notes.note_excluded({"ann": frozenset({"1"}), "bob": frozenset({"2", "3"}), "nobody": frozenset()})
-    assert notes.excluded() == {"ann": frozenset({"1"}), "bob": frozenset({"2", "3"})}
+    assert notes.read_excluded() == {"ann": frozenset({"1"}), "bob": frozenset({"2", "3"})}
     notes.note_excluded({"ann": frozenset({"4"}), "bob": frozenset()})
-    assert notes.excluded() == {"ann": frozenset({"1", "4"}), "bob": frozenset({"2", "3"})}
+    assert notes.read_excluded() == {"ann": frozenset({"1", "4"}), "bob": frozenset({"2", "3"})}
     notes.note_excluded({"bob": frozenset({"2"})})
-    assert notes.excluded() == {"bob": frozenset({"2", "3"})}
+    assert notes.read_excluded() == {"bob": frozenset({"2", "3"})}
 
 
 def test_who_is_nowhere_is_who_was_so_the_last_time(notes: JobNotes) -> None:
     for nowhere in ({"1", "2"}, {"2"}, set()):
         notes.note_lapsed(nowhere)
-        assert notes.lapsed() == nowhere
+        assert notes.read_lapsed() == nowhere
 
 
 # ---------------------------------------------------------------- what may be a job's
 
 
-def maybe(state: Store, job: str = "hr") -> dict[UserRef, dict[str, Owned]]:
-    return {ref: dict(each) for ref, each in state.memory(HERE, job, at(HERE)).owned()}
+def maybe(state: State, job: str = "hr") -> dict[UserRef, dict[str, Owned]]:
+    return {ref: dict(each) for ref, each in state.memory(HERE, job, at(HERE)).read_owned()}
 
 
-def test_what_an_interrupted_run_set_out_to_write_may_be_its_jobs(state: Store) -> None:
+def test_what_an_interrupted_run_set_out_to_write_may_be_its_jobs(state: State) -> None:
     interrupt(state, change(1, sets("mail", "a@example.org", "b@example.org", old=("a@example.org",))), id_="1")
     interrupt(state, change(2, sets("mail", old=("a@example.org",)), sets("objectClass", "cecAgent")), id_="2")
     interrupt(state, change(3, sets_secret("print")), id_="3")
@@ -159,7 +164,7 @@ def test_what_an_interrupted_run_set_out_to_write_may_be_its_jobs(state: Store) 
     assert maybe(state, "it") == {}
 
 
-def test_what_may_be_ours_is_added_to_what_is(state: Store) -> None:
+def test_what_may_be_ours_is_added_to_what_is(state: State) -> None:
     apply(state, change(1, MAIL, TITLE, sets("objectClass", "cecAgent")), id_="1")
     known = maybe(state)[user(1)]
     interrupt(state, change(1, sets("MAIL", "b@example.org", "a@example.org"), digest="b"), id_="2")
@@ -170,19 +175,19 @@ def test_what_may_be_ours_is_added_to_what_is(state: Store) -> None:
     assert found["mail"].run == "1"
 
 
-def test_what_may_be_ours_is_spelt_as_what_is(state: Store) -> None:
+def test_what_may_be_ours_is_spelt_as_what_is(state: State) -> None:
     apply(state, change(1, sets("Mail", "a@example.org")), id_="1")
     interrupt(state, change(1, sets("mail", "b@example.org"), digest="b"), id_="2")
     assert {name: len(each.values) for name, each in maybe(state)[user(1)].items()} == {"Mail": 2}
 
 
-def test_of_a_secret_that_is_ours_the_fingerprint_stays_where_another_may_have_been_written(state: Store) -> None:
+def test_of_a_secret_that_is_ours_the_fingerprint_stays_where_another_may_have_been_written(state: State) -> None:
     apply(state, change(1, sets_secret("first")), id_="1")
     interrupt(state, change(1, sets_secret("second"), digest="b"), id_="2")
     assert maybe(state)[user(1)][SECRET].fingerprint == "first"
 
 
-def test_what_was_put_back_is_not_ours_and_what_may_have_been_written_since_is(state: Store) -> None:
+def test_what_was_put_back_is_not_ours_and_what_may_have_been_written_since_is(state: State) -> None:
     apply(state, change(1, MAIL), id_="1", job="x")
     apply(state, change(1, sets("mail", "z@example.org", old=("a@example.org",))), id_="2", kind="undo")
     ((restored,),) = ([each.restored for each in found.values()] for found in maybe(state).values())
@@ -204,7 +209,7 @@ def test_what_was_put_back_is_not_ours_and_what_may_have_been_written_since_is(s
     ids=["another job", "another job clears", "another attribute", "another user", "the same job", "a part of it"],
 )
 def test_what_may_be_ours_is_not_where_another_job_has_written_since(
-    state: Store, job: str, attribute: AttributeChange, number: int, *, ours: bool
+    state: State, job: str, attribute: AttributeChange, number: int, *, ours: bool
 ) -> None:
     interrupt(state, change(1, MAIL), id_="1")
     (before,) = maybe(state)[user(1)]["mail"].values
@@ -214,21 +219,21 @@ def test_what_may_be_ours_is_not_where_another_job_has_written_since(
 
 @pytest.mark.parametrize(("theirs", "ours"), [("sip:*", True), ("tel:*", False), ("*", False)])
 def test_jobs_with_parts_of_one_attribute_overtake_each_other_where_a_value_may_be_of_both(
-    state: Store, theirs: str, *, ours: bool
+    state: State, theirs: str, *, ours: bool
 ) -> None:
     interrupt(state, change(1, replace(sets("mail", "tel:1"), pattern="tel:*")), id_="1")
     apply(state, change(1, replace(sets("mail", "x"), pattern=theirs), digest="b"), id_="2", job="it")
     assert (user(1) in maybe(state)) is ours
-    assert bool(list(state.memory(HERE, "hr").unsettled())) is ours
-    assert ("hr" in {each.job for each in state.memory(HERE, "it").others()}) is ours
+    assert bool(list(state.memory(HERE, "hr").read_unsettled())) is ours
+    assert ("hr" in {each.job for each in state.memory(HERE, "it").read_other_jobs()}) is ours
 
 
-def test_a_write_of_another_directory_or_from_before_overtakes_nothing(state: Store) -> None:
+def test_a_write_of_another_directory_or_from_before_overtakes_nothing(state: State) -> None:
     apply(state, change(1, sets("mail", "z@example.org"), digest="z"), id_="0", job="it")
     interrupt(state, change(1, MAIL), id_="1")
     apply(state, change(1, sets("mail", "c@example.org"), digest="b"), id_="2", job="it", directory="elsewhere")
     assert user(1) in maybe(state)
-    assert len(list(state.memory(HERE, "hr").unsettled())) == 1
+    assert len(list(state.memory(HERE, "hr").read_unsettled())) == 1
 
 
 # ---------------------------------------------------------------- what another server may not show yet
@@ -236,22 +241,22 @@ def test_a_write_of_another_directory_or_from_before_overtakes_nothing(state: St
 A, B = (replace(at(HERE), server=f"ldap://{name}") for name in "ab")
 
 
-def late(state: Store, description: Description | None = A, job: str = "hr") -> dict[UserRef, set[str]]:
-    return {ref: set(each) for ref, each in state.memory(HERE, job, description).late()}
+def late(state: State, description: Description | None = A, job: str = "hr") -> dict[UserRef, set[str]]:
+    return {ref: set(each) for ref, each in state.memory(HERE, job, description).read_late()}
 
 
-def write(state: Store, each: Change, server: Description, run: str, result: Result | None = Result.WRITTEN) -> None:
+def write(state: State, each: Change, server: Description, run: str, result: Result | None = Result.WRITTEN) -> None:
     """A run of one change; None: it was killed."""
-    running = state.run(plan(each, id_=run), server, SEALER)
+    running = state.record_run(plan(each, id_=run), server, SEALER)
     journal = running.__enter__()
-    journal.note([], [each])
+    journal.note_writes([], [each])
     if result is not None:
-        journal.note([(each, Outcome(each.user, result, "why"))], [])
+        journal.note_writes([(each, Outcome(each.user, result, "why"))], [])
         running.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("job", ["hr", "it"])
-def test_what_another_server_was_told_of_late_may_not_be_here_yet_whoever_told_it(state: Store, job: str) -> None:
+def test_what_another_server_was_told_of_late_may_not_be_here_yet_whoever_told_it(state: State, job: str) -> None:
     write(state, change(1, MAIL), A, "1")
     write(state, change(1, TITLE, digest="b"), B, "2")
     write(state, change(2, MAIL), B, "3", Result.CONFLICT)
@@ -261,7 +266,7 @@ def test_what_another_server_was_told_of_late_may_not_be_here_yet_whoever_told_i
     assert (late(state, at(HERE), job), late(state, None, job)) == ({}, {}), "it is not known which server is asked"
 
 
-def test_what_another_server_may_have_been_told_may_come_here_too(state: Store) -> None:
+def test_what_another_server_may_have_been_told_may_come_here_too(state: State) -> None:
     write(state, change(1, MAIL), B, "1", None)
     write(state, change(2, sets("title", old=("x",))), B, "2", None)
     write(state, change(3, MAIL), A, "3", None)
@@ -270,15 +275,15 @@ def test_what_another_server_may_have_been_told_may_come_here_too(state: Store) 
     assert late(state, B) == {user(3): {"mail"}}
 
 
-def test_a_plan_that_went_on_at_this_server_may_have_been_written_at_the_other(state: Store) -> None:
+def test_a_plan_that_went_on_at_this_server_may_have_been_written_at_the_other(state: State) -> None:
     for server in (A, B):
         write(state, change(1, MAIL), server, "1", None)
     assert late(state) == late(state, B) == {user(1): {"mail"}}
 
 
-def test_an_open_write_is_said_to_be_at_the_servers_that_are_not_asked(state: Store) -> None:
+def test_an_open_write_is_said_to_be_at_the_servers_that_are_not_asked(state: State) -> None:
     def servers(description: Description | None) -> list[str]:
-        return [each.server for each in state.memory(HERE, "hr", description).unsettled()]
+        return [each.server for each in state.memory(HERE, "hr", description).read_unsettled()]
 
     write(state, change(1, MAIL), A, "1", None)
     assert (servers(A), servers(B), servers(None)) == (["ldap://a"], ["ldap://a"], ["ldap://a"])
@@ -287,42 +292,44 @@ def test_an_open_write_is_said_to_be_at_the_servers_that_are_not_asked(state: St
 
 
 @pytest.mark.parametrize(("result", "server"), [(Result.WRITTEN, "ldap://b"), (Result.FAILED, "ldap://a, ldap://b")])
-def test_of_two_servers_the_one_that_shows_a_write_has_it(state: Store, result: Result, server: str) -> None:
+def test_of_two_servers_the_one_that_shows_a_write_has_it(state: State, result: Result, server: str) -> None:
     for each in (A, B):
         write(state, change(1, MAIL), each, "1", None)
-    (step,) = state.open_steps(HERE, "hr", SEALER)
-    state.settle(B, [(step, Outcome(user(1), result, "why"))])
-    assert [(each.outcome, each.server) for each in state.steps("1", "hr", SEALER)[1]] == [(result, server)]
+    (step,) = state.read_open_steps(HERE, "hr", SEALER)
+    state.settle_steps(B, [(step, Outcome(user(1), result, "why"))])
+    assert [(each.outcome, each.server) for each in state.read_steps_of_run("1", "hr", SEALER)[1]] == [(result, server)]
 
 
-def test_a_conflict_leaves_nothing_known_of_what_was_not_shown(state: Store) -> None:
+def test_a_conflict_leaves_nothing_known_of_what_was_not_shown(state: State) -> None:
     """What was taken once was not shown; that it is still there is believed no longer."""
     lost = change(1, MAIL, TITLE)
-    with state.run(plan(lost, id_="1"), A, SEALER) as journal:
-        journal.note([], [lost])
-        journal.note([(lost, Outcome(lost.user, Result.FAILED, "not shown", lost=("mail",)))], [])
-    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ("a@example.org",)}}
+    with state.record_run(plan(lost, id_="1"), A, SEALER) as journal:
+        journal.note_writes([], [lost])
+        journal.note_writes([(lost, Outcome(lost.user, Result.FAILED, "not shown", lost=("mail",)))], [])
+    assert state.memory(HERE, "hr").read_unshown() == {user(1).id: {"mail": ("a@example.org",)}}
     write(state, change(1, sets("mail", "b@example.org"), TITLE, digest="b"), A, "2", Result.CONFLICT)
-    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ()}}
+    assert state.memory(HERE, "hr").read_unshown() == {user(1).id: {"mail": ()}}
     write(state, change(1, TITLE, digest="c"), A, "3")
-    assert state.memory(HERE, "hr").unshown() == {user(1).id: {"mail": ()}}
+    assert state.memory(HERE, "hr").read_unshown() == {user(1).id: {"mail": ()}}
     write(state, change(1, sets("mail", "c@example.org"), digest="d"), A, "4")
-    assert state.memory(HERE, "hr").unshown() == {}
+    assert state.memory(HERE, "hr").read_unshown() == {}
 
 
-def test_users_of_what_was_not_shown_come_once_with_all_that_is_ours_or_may_be(state: Store) -> None:
+def test_users_of_what_was_not_shown_come_once_with_all_that_is_ours_or_may_be(state: State) -> None:
     """Also those to whom nothing else was written; an object class that came with it makes no difference."""
     classes = sets("objectClass", "cecAgent")
     lost = [change(1, MAIL), change(2, MAIL, TITLE), change(3, MAIL), change(4, MAIL, classes)]
-    with state.run(plan(*lost, id_="1"), at(HERE), SEALER) as journal:
-        journal.note([], lost)
-        journal.note([(each, Outcome(each.user, Result.FAILED, "not shown", lost=("mail",))) for each in lost], [])
+    with state.record_run(plan(*lost, id_="1"), at(HERE), SEALER) as journal:
+        journal.note_writes([], lost)
+        journal.note_writes(
+            [(each, Outcome(each.user, Result.FAILED, "not shown", lost=("mail",))) for each in lost], []
+        )
     interrupt(state, change(3, TITLE, digest="b"), id_="2")
-    found = list(state.memory(HERE, "hr", at(HERE)).owned())
+    found = list(state.memory(HERE, "hr", at(HERE)).read_owned())
     assert sorted((ref.id, list(each)) for ref, each in found) == [
         (user(1).id, []), (user(2).id, ["title"]), (user(3).id, ["title"]), (user(4).id, []),
     ]  # fmt: skip
-    assert list(state.memory(HERE, "it", at(HERE)).owned()) == []
+    assert list(state.memory(HERE, "it", at(HERE)).read_owned()) == []
 
 
 def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) -> None:
@@ -331,7 +338,7 @@ def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) ->
         write(state, change(2, MAIL), B, "2", None)
         for hours, known in ((23, {user(1), user(2)}), (25, set[UserRef]())):
             with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as db:
-                db.execute("update journal set noted = ?", (stamp(before=timedelta(hours=hours)),))
+                db.execute("update journal set noted = ?", (format_now(before=timedelta(hours=hours)),))
             assert late(state).keys() == known
 
 
@@ -349,15 +356,19 @@ def test_what_was_written_more_than_a_day_ago_has_come_by_now(tmp_path: Path) ->
 def test_the_servers_that_may_have_a_write_are_kept_in_the_order_of_their_runs(
     servers: str, with_a: str, without_a: str, *, among_others: bool
 ) -> None:
-    assert (beside(servers, "a"), without(servers, "a"), among(servers, "a")) == (with_a, without_a, among_others)
+    assert (add_server(servers, "a"), remove_server(servers, "a"), is_one_of_several(servers, "a")) == (
+        with_a,
+        without_a,
+        among_others,
+    )
 
 
 @pytest.mark.parametrize("result", [*Result, None])
-def test_of_a_write_that_put_nothing_there_only_what_it_saw_is_past(state: Store, result: Result | None) -> None:
+def test_of_a_write_that_put_nothing_there_only_what_it_saw_is_past(state: State, result: Result | None) -> None:
     """A failed one may have been carried out all the same."""
     each = change(1, sets("mail", "b", old=("a",)), TITLE, sets_secret("print", old=(Secret("x"),)))
     write(state, each, A, "1", result)
-    (past,) = state.memory(HERE, "hr").past([user(1).id]).values()
+    (past,) = state.memory(HERE, "hr").read_past([user(1).id]).values()
     found = {one.name: (one.old, one.new, one.fingerprint) for _, _, one in past}
     if result in (Result.CONFLICT, Result.SKIPPED):
         assert found == {"mail": (("a",), ("a",), UNKEYED), SECRET: ((), (), UNKEYED)}
@@ -365,20 +376,20 @@ def test_of_a_write_that_put_nothing_there_only_what_it_saw_is_past(state: Store
         assert found == {"mail": (("a",), ("b",), ""), "title": ((), ("agent",), ""), SECRET: ((), (), "print")}
     assert {one.name for _, _, one in past if not one.seen} == {SECRET}, "what was there is sealed"
     assert {(run, server) for run, server, _ in past} == {("1", "ldap://a")}
-    assert [(step.outcome, step.why) for step in state.steps("1", "hr", SEALER)[1]] == [
+    assert [(step.outcome, step.why) for step in state.read_steps_of_run("1", "hr", SEALER)[1]] == [
         (result, "why" if result else "")
     ]
-    assert state.memory("elsewhere", "hr").past([user(1).id]) == {}
+    assert state.memory("elsewhere", "hr").read_past([user(1).id]) == {}
 
 
 # ---------------------------------------------------------------- what later runs have written
 
 
-def since(state: Store, run: str = "0") -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    return state.history.written_since(run), state.history.overtaken(run)
+def since(state: State, run: str = "0") -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
+    return state.history.find_later_writes(run), state.history.find_overtaken(run)
 
 
-def test_what_a_run_wrote_is_written_since_until_that_is_undone(state: Store) -> None:
+def test_what_a_run_wrote_is_written_since_until_that_is_undone(state: State) -> None:
     mail = frozenset({"mail"})
     apply(state, change(1, MAIL), change(2, MAIL), id_="0")
     assert since(state) == ({}, {})
@@ -395,7 +406,7 @@ def test_what_a_run_wrote_is_written_since_until_that_is_undone(state: Store) ->
     assert since(state)[0] == {user(1).id: mail}, "it is there again"
 
 
-def test_an_undo_of_an_earlier_run_is_a_write_like_any_other(state: Store) -> None:
+def test_an_undo_of_an_earlier_run_is_a_write_like_any_other(state: State) -> None:
     mail = frozenset({"mail"})
     for number in ("0", "1"):
         apply(state, change(1, MAIL, digest=number), id_=number)
@@ -403,7 +414,7 @@ def test_an_undo_of_an_earlier_run_is_a_write_like_any_other(state: Store) -> No
     assert since(state, "1") == ({user(1).id: mail}, {user(1).id: mail})
 
 
-def test_what_may_have_been_written_counts_as_written_since_and_not_as_overtaken(state: Store) -> None:
+def test_what_may_have_been_written_counts_as_written_since_and_not_as_overtaken(state: State) -> None:
     apply(state, change(1, MAIL), id_="0")
     apply(state, change(1, TITLE, digest="b"), id_="1", result=Result.FAILED)
     assert since(state) == ({}, {})
@@ -411,25 +422,25 @@ def test_what_may_have_been_written_counts_as_written_since_and_not_as_overtaken
     assert since(state) == ({user(1).id: frozenset({"title"})}, {})
 
 
-def test_what_went_first_alone_counts_until_a_later_undo_has_put_it_back(state: Store) -> None:
+def test_what_went_first_alone_counts_until_a_later_undo_has_put_it_back(state: State) -> None:
     """A part may be all that an undo wrote of a user; a secret that was put back has no new value in the journal."""
     first, emptied, secret = sets("mail", old=("a@example.org",)), sets("title", old=("agent",)), sets_secret("print")
 
-    def after(run: str, *each: AttributeChange, part: Part = Part.REST, **how: Any) -> set[str]:
+    def after(run: str, *each: AttributeChange, part: WritePart = WritePart.REST, **how: Any) -> set[str]:
         apply(state, replace(change(1, *each, digest=run), part=part), id_=run, undoes="0", **how)
-        return {name for names in state.history.released("0").values() for name in names}
+        return {name for names in state.history.find_parts_alone("0").values() for name in names}
 
     everything = {"mail", "title", SECRET}
-    assert after("0", first, emptied, secret, part=Part.STEP) == everything
+    assert after("0", first, emptied, secret, part=WritePart.STEP) == everything
     assert after("1", MAIL) == everything, "that was no undo"
-    assert after("2", MAIL, part=Part.STEP, kind="undo") == {"title", SECRET}
-    assert after("3", secret, part=Part.STEP, kind="undo") == {"title"}
+    assert after("2", MAIL, part=WritePart.STEP, kind="undo") == {"title", SECRET}
+    assert after("3", secret, part=WritePart.STEP, kind="undo") == {"title"}
     assert after("4", emptied, kind="undo") == set(), "it was to be empty"
-    assert after("5", first, part=Part.RELEASE, kind="undo") == {"mail"}
+    assert after("5", first, part=WritePart.RELEASE, kind="undo") == {"mail"}
     assert after("6", MAIL, kind="undo", result=Result.FAILED) == {"mail"}
 
 
-def test_a_value_of_ours_stays_so_beside_a_new_one_and_one_of_others_does_not(state: Store) -> None:
+def test_a_value_of_ours_stays_so_beside_a_new_one_and_one_of_others_does_not(state: State) -> None:
     apply(state, change(1, MAIL), id_="0")
     (before,) = maybe(state)[user(1)]["mail"].values
     kept = ("a@example.org", "theirs@example.org")
@@ -438,14 +449,14 @@ def test_a_value_of_ours_stays_so_beside_a_new_one_and_one_of_others_does_not(st
     assert (values[0], len(values)) == (before, 2)
 
 
-def test_one_attribute_that_is_written_again_and_again_is_found_among_others(state: Store) -> None:
+def test_one_attribute_that_is_written_again_and_again_is_found_among_others(state: State) -> None:
     for number in ("1", "2", "3"):
         apply(state, change(1, MAIL, sets("title", number), digest=number), id_=number)
-    found = state.memory(HERE, "hr").rewritten()
+    found = state.memory(HERE, "hr").read_rewritten()
     assert {place: each.times for place, each in found.items()} == {(user(1).id, "mail"): 3}
 
 
-def test_an_attribute_is_one_however_two_jobs_spell_it(state: Store) -> None:
+def test_an_attribute_is_one_however_two_jobs_spell_it(state: State) -> None:
     apply(state, change(1, MAIL, TITLE), id_="1")
     apply(state, change(1, sets("MAIL", "b@example.org", old=("a@example.org",)), digest="b"), id_="2", job="it")
     assert (list(maybe(state)[user(1)]), list(maybe(state, "it")[user(1)])) == (["title"], ["MAIL"])
@@ -453,19 +464,19 @@ def test_an_attribute_is_one_however_two_jobs_spell_it(state: Store) -> None:
 
 @pytest.mark.parametrize(("count", "more"), [(2, False), (5, False), (6, True)])
 def test_of_runs_that_begin_alike_a_few_are_named_and_it_is_said_where_there_are_more(
-    state: Store, count: int, *, more: bool
+    state: State, count: int, *, more: bool
 ) -> None:
     for number in range(count):
         apply(state, change(1, MAIL), id_=f"run-{number}")
     with pytest.raises(UsageError, match=f"the ids of {count} runs begin with 'run'") as fault:
-        state.history.named("hr", "run")
+        state.history.find_run("hr", "run")
     assert (fault.value.what.count("run-"), ", …. Write" in fault.value.what) == (min(count, 5), more)
 
 
 # ---------------------------------------------------------------- the account
 
 
-def test_lines_are_made_from_the_begin_of_a_session_on_and_none_after_it(state: Store) -> None:
+def test_lines_are_made_from_the_begin_of_a_session_on_and_none_after_it(state: State) -> None:
     apply(state, change(1, MAIL), id_="1")
     state.audit.begin_session("hr", PlainAuditor())
     apply(state, change(2, MAIL), id_="1")
@@ -479,10 +490,10 @@ def test_lines_are_made_from_the_begin_of_a_session_on_and_none_after_it(state: 
 # ---------------------------------------------------------------- a job's first run
 
 
-def first(state: Store, job: str = "hr") -> tuple[bool, bool]:
+def first(state: State, job: str = "hr") -> tuple[bool, bool]:
     """Whether it would be the job's first, and anybody's."""
     memory = state.memory(HERE, job)
-    return memory.new(), memory.blank()
+    return memory.is_new(), memory.is_blank()
 
 
 def test_a_run_is_the_first_until_one_has_begun_and_where_nothing_is_kept_nobody_knows(tmp_path: Path) -> None:
@@ -493,8 +504,8 @@ def test_a_run_is_the_first_until_one_has_begun_and_where_nothing_is_kept_nobody
             assert first(state) == (True, True)
         apply(state, id_="nothing to do")
         assert (first(state), first(state, "it")) == ((False, True), (True, True))
-        with state.run(plan(change(1, MAIL), id_="a pilot"), at(HERE), SEALER, some=True) as journal:
-            journal.note([], [change(1, MAIL)])
+        with state.record_run(plan(change(1, MAIL), id_="a pilot"), at(HERE), SEALER, some=True) as journal:
+            journal.note_writes([], [change(1, MAIL)])
         assert first(state) == (False, True)
         apply(state, change(1, MAIL), id_="a whole one", job="it")
         assert (first(state), first(state, "it"), first(state, "third")) == ((False,) * 2, (False,) * 2, (True, False))

@@ -16,18 +16,18 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Result, Secret
-from connector.model.digests import lossless
-from connector.reports import html, ldif, markdown, renderer
-from connector.reports.csv import COLUMNS, inert
-from connector.reports.visible import visible
-from connector.reports.wording import shown
+from connector.model.digests import keep_octets
+from connector.reports import find_renderer, html, ldif, markdown
+from connector.reports.csv import COLUMNS, disarm_cell
+from connector.reports.visible import make_visible
+from connector.reports.wording import show_value
 from tests.support.report_samples import HOSTILE, changes, drawn, hostile, many, outcomes, plans, sample, text, user
 
 CONFLICT = "conflict: employeeNumber changed since the plan. not as planned: SIPIdentityPassword, description"
 
 
 def rendered(suffix: str, plan: Plan, *, applied: bool = False) -> str:
-    return "".join(renderer(suffix)(plan, outcomes() if applied else None))
+    return "".join(find_renderer(suffix)(plan, outcomes() if applied else None))
 
 
 # ---------------------------------------------------------------- CSV
@@ -82,13 +82,19 @@ def test_lines_end_as_rfc_4180_says() -> None:
 
 @given(text)
 def test_no_cell_becomes_a_formula(value: str) -> None:
-    for cell in (inert(value), inert("=" + value), inert(" " + value), inert('"-' + value), inert("\t@" + value)):
+    for cell in (
+        disarm_cell(value),
+        disarm_cell("=" + value),
+        disarm_cell(" " + value),
+        disarm_cell('"-' + value),
+        disarm_cell("\t@" + value),
+    ):
         assert not evaluated(cell)
 
 
 def test_what_is_no_formula_stays_as_it_is() -> None:
     for value in ("1001", "uid=a,dc=example,dc=org", "sip:1@192.0.2.1", "a-b", "(none)"):
-        assert inert(value) == value
+        assert disarm_cell(value) == value
 
 
 def test_the_well_known_formulas_are_inert() -> None:
@@ -106,7 +112,7 @@ def test_the_well_known_formulas_are_inert() -> None:
         "\uff0d1",
         "\uff201",
     ):
-        assert inert(value)[:1] in {"'", "<"}, value
+        assert disarm_cell(value)[:1] in {"'", "<"}, value
 
 
 @given(plans)
@@ -162,15 +168,18 @@ def test_any_plan_makes_tame_markdown(plan: Plan) -> None:
 
 @given(text.filter(bool))
 def test_a_code_span_in_a_table_says_the_value_and_nothing_else(value: str) -> None:
-    cells = [token for token in tokens(f"| a |\n| --- |\n| {markdown.code(value)} |\n") if token[0] == "code_inline"]
-    assert [content for _, content in cells] == [visible(value).replace("\\|", "\\<U+007C>")]
+    cells = [
+        token for token in tokens(f"| a |\n| --- |\n| {markdown.code_span(value)} |\n") if token[0] == "code_inline"
+    ]
+    assert [content for _, content in cells] == [make_visible(value).replace("\\|", "\\<U+007C>")]
 
 
 def test_a_sentence_stays_a_sentence() -> None:
     assert (
-        markdown.prose("2 users hold it, uid=a and @b: see (here).") == "2 users hold it, `uid=a` and `@b`: see (here)."
+        markdown.escape_prose("2 users hold it, uid=a and @b: see (here).")
+        == "2 users hold it, `uid=a` and `@b`: see (here)."
     )
-    assert markdown.prose("GH-1 # *x* 1. a_b_") == "`GH-1 # *x* 1. a_b_`"
+    assert markdown.escape_prose("GH-1 # *x* 1. a_b_") == "`GH-1 # *x* 1. a_b_`"
 
 
 def test_a_reviewer_finds_changes_problems_and_refusals_in_the_ticket() -> None:
@@ -236,7 +245,7 @@ def test_hostile_data_is_text_on_the_page() -> None:
     page = is_inert(rendered(".html", hostile(), applied=True))
     words = " ".join(page.words)
     for value in HOSTILE:
-        assert visible(value) in words
+        assert make_visible(value) in words
 
 
 @given(plans)
@@ -333,7 +342,7 @@ def pair(line: str) -> tuple[str, bytes]:
 
 
 def octets(values: Iterable[object]) -> list[bytes]:
-    plain = [lossless(value) for value in values if isinstance(value, str | bytes)]
+    plain = [keep_octets(value) for value in values if isinstance(value, str | bytes)]
     return [value.encode() if isinstance(value, str) else value for value in plain]
 
 
@@ -430,4 +439,4 @@ def test_octets_that_are_no_text_are_shown_as_what_they_are() -> None:
     change = replace(sample().changes[1], attributes=(AttributeChange("photo", (), (b"\xff\xfe",)),))
     plan = replace(sample(), changes=(change,))
     assert records(rendered(".ldif", plan)) == {change.user.name.encode(): [("add", "photo", [b"\xff\xfe"])]}
-    assert shown(b"\xff\xfe") in rendered(".csv", plan)
+    assert show_value(b"\xff\xfe") in rendered(".csv", plan)

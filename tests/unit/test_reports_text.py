@@ -12,14 +12,14 @@ from connector.cli.advice import code_of_ending
 from connector.model import (
     LISTED,
     AttributeChange,
-    Ending,
     Form,
     Outcome,
     Plan,
+    PlanNews,
     Problem,
     Refusal,
     Result,
-    Since,
+    RunEnding,
     Summary,
 )
 from connector.reports import html, markdown, text
@@ -127,7 +127,7 @@ def test_of_many_problems_of_a_kind_the_first_are_listed_new_ones_before_others_
     assert "  … and 2 more: use --report FILE for all\n" in "".join(text.render(plan, whole=None))
     assert re.findall(r"has mail (\d+)", "".join(text.render(plan, whole=True))) == list(map(str, range(LISTED + 2)))
     assert "more: use" not in "".join(text.render(replace(plan, problems=problems[:LISTED])))
-    later = Since("an earlier plan", "", (), (), 0, 0, (LISTED + 1,), (), 0, LISTED + 1)
+    later = PlanNews("an earlier plan", "", (), (), 0, 0, (LISTED + 1,), (), 0, LISTED + 1)
     since = "".join(text.render(replace(plan, notes=replace(plan.notes, since=later))))
     assert re.findall(r"has mail (\d+)", since) == list(map(str, (LISTED + 1, *range(LISTED - 1))))
 
@@ -165,7 +165,7 @@ def test_the_counts_stand_in_columns() -> None:
 
 
 def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reason() -> None:
-    shown = "".join(text.ending(sample(), outcomes()))
+    shown = "".join(text.render_ending(sample(), outcomes()))
     assert (
         "conflict: 1\n  uid=agent1,ou=people,dc=example,dc=org: employeeNumber changed since the plan\n"
         "      not as planned: SIPIdentityPassword, description\n"
@@ -196,33 +196,33 @@ def test_after_an_apply_every_change_that_was_not_written_is_named_with_its_reas
 )  # fmt: skip
 def test_the_last_line_has_every_number_but_0_and_says_what_the_exit_code_says(outcome: Outcome, line: str) -> None:
     outcomes = [Outcome(user(1), Result.WRITTEN), outcome]
-    assert line in "".join(text.ending(sample(), outcomes))
-    assert (code_of_ending(Ending.of(outcomes)) == 0) is line.startswith("Done:")
+    assert line in "".join(text.render_ending(sample(), outcomes))
+    assert (code_of_ending(RunEnding.of(outcomes)) == 0) is line.startswith("Done:")
 
 
 @pytest.mark.parametrize(
     ("ending", "code", "line"),
     [
-        (Ending(written=2, touched=True, untold=True), 4,
+        (RunEnding(written=2, touched=True, untold=True), 4,
          "Done in part: 2 of 2 users written; the audit may lack writes."),
-        (Ending(not_sent=1, stopped=True, cut=True, touched=True), 4,
+        (RunEnding(not_sent=1, stopped=True, cut=True, touched=True), 4,
          "Stopped: 0 of 1 written, 1 not sent; some changes were written in part. "),
-        (Ending(not_sent=1, stopped=True, cut=True), 1,
+        (RunEnding(not_sent=1, stopped=True, cut=True), 1,
          "Stopped: 0 of 1 written, 1 not sent. Rerun the same command."),
-        (Ending(written=1, touched=True, cut=True), 0,
+        (RunEnding(written=1, touched=True, cut=True), 0,
          "Done: 1 of 1 user written."),
-        (Ending(), 0, "Done: nothing to write."),
+        (RunEnding(), 0, "Done: nothing to write."),
     ],
 )  # fmt: skip
-def test_the_last_line_and_the_exit_code_are_made_of_one_account(ending: Ending, code: int, line: str) -> None:
+def test_the_last_line_and_the_exit_code_are_made_of_one_account(ending: RunEnding, code: int, line: str) -> None:
     assert code_of_ending(ending) == code
-    assert line in "".join(text.ending(sample(), [], ending))
+    assert line in "".join(text.render_ending(sample(), [], ending))
 
 
 def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:
     many = [Outcome(user(number), Result.FAILED, "no") for number in range(230)]
     many += [Outcome(user(number), Result.SKIPPED, "gone") for number in range(300, 530)]
-    shown = "".join(text.ending(sample(), many))
+    shown = "".join(text.render_ending(sample(), many))
     assert shown.count(": no\n") == 230
     assert shown.count(": gone\n") == text.MOST
     assert "  … and 30 more" in shown
@@ -231,7 +231,7 @@ def test_conflicts_and_failures_are_listed_however_many_they_are() -> None:
 def test_a_long_reason_is_given_once_with_all_the_users_whom_it_holds_for() -> None:
     why = "insufficientAccessRights (50) to write mail. Grant " + "the right " * 20
     many = [Outcome(user(number), Result.FAILED, "no" if number == 3 else why) for number in range(1, 6)]
-    said = "".join(text.ending(sample(), many))
+    said = "".join(text.render_ending(sample(), many))
     assert said.count("insufficientAccessRights") == 1
     assert "  4 users: insufficientAccessRights" in said
     assert f"  {user(3).name}: no\n" in said

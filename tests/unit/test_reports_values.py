@@ -12,37 +12,37 @@ from msgspec.structs import replace
 from connector.errors import UsageError
 from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret, problem_kinds
 from connector.model.digests import digest_of_change, digest_of_plan
-from connector.reports import SUFFIXES, Renderer, renderer, text
-from connector.reports.visible import visible
-from connector.reports.wording import shown
+from connector.reports import SUFFIXES, Renderer, find_renderer, text
+from connector.reports.visible import make_visible
+from connector.reports.wording import show_value
 from tests.support.report_samples import CANARY, hostile, outcome_lists, outcomes, plans, sample, user
 
-RENDERERS: dict[str, Renderer] = {suffix: renderer(suffix) for suffix in SUFFIXES} | {"text": text.render}
+RENDERERS: dict[str, Renderer] = {suffix: find_renderer(suffix) for suffix in SUFFIXES} | {"text": text.render}
 every_format = pytest.mark.parametrize("suffix", RENDERERS)
 
 
 @given(st.text(max_size=40))
 def test_nothing_visible_is_a_control_or_an_override_or_a_blank(value: str) -> None:
-    seen = visible(value)
+    seen = make_visible(value)
     assert all(unicodedata.category(letter)[0] not in "CZ" or letter == " " for letter in seen)
-    assert visible(seen) == seen
+    assert make_visible(seen) == seen
     seen.encode()
 
 
 @pytest.mark.parametrize("point", [*range(0x20), *range(0x7F, 0xA1), *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 def test_each_control_and_each_bidirectional_override_is_named(point: int) -> None:
-    assert visible(f"a{chr(point)}b") == f"a<U+{point:04X}>b"
+    assert make_visible(f"a{chr(point)}b") == f"a<U+{point:04X}>b"
 
 
 def test_names_in_any_script_stay_as_they_are() -> None:
-    assert visible("Ωmega-例-עברית-é") == "Ωmega-例-עברית-é"
+    assert make_visible("Ωmega-例-עברית-é") == "Ωmega-例-עברית-é"
 
 
 def test_a_value_whose_borders_cannot_be_seen_is_quoted() -> None:
-    assert [shown(value) for value in ("", " a", "a ", "(none)", "a b", b"a")] == [
+    assert [show_value(value) for value in ("", " a", "a ", "(none)", "a b", b"a")] == [
         '""', '" a"', '"a "', '"(none)"', "a b", "a",
     ]  # fmt: skip
-    assert "Base64: //4=" in shown(b"\xff\xfe")
+    assert "Base64: //4=" in show_value(b"\xff\xfe")
 
 
 @every_format
@@ -63,7 +63,7 @@ def test_a_secret_in_an_attribute_that_is_not_marked_secret_is_not_shown_either(
 def test_no_report_holds_a_hostile_character(suffix: str) -> None:
     result = "".join(RENDERERS[suffix](hostile(), [Outcome(user(1, "\x1b[2J"), Result.FAILED, "\x1b]0;x\x07\u202e")]))
     for letter in set(result) - {"\n", "\r"}:
-        assert visible(letter) == letter, f"U+{ord(letter):04X}"
+        assert make_visible(letter) == letter, f"U+{ord(letter):04X}"
     assert "\r" not in result.replace("\r\n", "") or suffix != ".csv"
 
 
@@ -94,15 +94,15 @@ def test_a_kind_of_problem_that_is_not_known_is_shown_with_its_reason(suffix: st
 
 def test_kinds_come_in_the_order_of_the_table_and_the_unknown_last() -> None:
     problems = [Problem(kind, "") for kind in ("zzz", "unmatched", "invalid", "contested", "invalid")]
-    groups = problem_kinds.grouped(problems)
+    groups = problem_kinds.group_problems(problems)
     assert list(groups) == ["invalid", "contested", "unmatched", "zzz"]
     assert len(groups["invalid"]) == 2
 
 
 def test_a_suffix_is_known_in_either_case_and_another_one_is_a_usage_error() -> None:
-    assert renderer(".CSV") is renderer(".csv")
+    assert find_renderer(".CSV") is find_renderer(".csv")
     with pytest.raises(UsageError, match=r"'\.txt'.*\.json, \.csv, \.md, \.html, \.ldif"):
-        renderer(".txt")
+        find_renderer(".txt")
 
 
 # ---------------------------------------------------------------- digests

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from connector.apply.respelling import Spelling
+from connector.apply.respelling import SpellingJudge
 from connector.directories.port import Directory
 from connector.model import (
     AttributeChange,
@@ -50,10 +50,10 @@ class Contested:
 )
 def test_a_value_that_cannot_be_put_back_is_not_told_to_stay(put_back: Result, result: Result, said: str) -> None:
     description = Description("test", "test", {"mail": AttributeInfo("mail")})
-    spelling = Spelling(cast("Directory", Contested(put_back)), description, lambda user, name, value: "")
-    suspect = spelling.suspect(CHANGE, User(REF.id, REF.name, {"mail": ("theirs",)}), LOST, None)
+    spelling = SpellingJudge(cast("Directory", Contested(put_back)), description, lambda user, name, value: "")
+    suspect = spelling.find_suspect(CHANGE, User(REF.id, REF.name, {"mail": ("theirs",)}), LOST, None)
     assert suspect is not None
-    ((_, outcome),) = spelling.judge([suspect], again=True)
+    ((_, outcome),) = spelling.judge_writes([suspect], again=True)
     assert outcome.result is result
     assert said in outcome.why
     assert outcome.lost == ("mail",)

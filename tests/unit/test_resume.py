@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from connector.apply.approval import Review
-from connector.apply.sync import Run, apply_run, apply_undo, dry_run
+from connector.apply.sync import FinishedRun, apply_run, apply_undo, dry_run
 from connector.errors import RefusedError, UnreachableError
 from connector.model import (
     Agent,
@@ -29,7 +29,7 @@ from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.observers.observer import Observer, Observers
 from connector.state.audit_lines import AuditLines
-from connector.state.store import Store
+from connector.state.store import State
 from tests.support.audit_lines import PlainAuditor
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore
@@ -71,10 +71,10 @@ class Heard(Observer):
     def __init__(self) -> None:
         self.told: list[tuple[str, Result, str, str]] = []
 
-    def opens(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
+    def open_directory(self, directory: str, fingerprint: Fingerprint, audit: AuditLines) -> None:
         audit.begin_session("job", PlainAuditor())
 
-    def outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
+    def note_outcome(self, change: Change, outcome: Outcome, run: str | None = None) -> None:
         if run is not None:
             self.told.append((change.user.id, outcome.result, outcome.why, run))
 
@@ -96,7 +96,7 @@ class Job:
             for n in range(count)
         }
         self.store = MemoryStore(people, hidden=hidden, compares=compares)
-        self.world = World(Tenant([]), self.store, mapping, state=Store(MortalDatabase(Fate())))
+        self.world = World(Tenant([]), self.store, mapping, state=State(MortalDatabase(Fate())))
         self.server = Server
         self.says(*range(count))
 
@@ -117,7 +117,7 @@ class Job:
         then: Callable[[], object] = nothing,
         server: str = "a",
         reviewed: Plan | None = None,
-    ) -> Run:
+    ) -> FinishedRun:
         heard = Heard()
         self.world.connect = lambda view: self.server(self.store, view, server, act, then)
         with self.world.context() as context:
@@ -134,11 +134,11 @@ class Job:
 
     def open(self) -> set[str]:
         memory = self.world.state.memory("one directory", self.world.job)
-        return {each.user.id for each in memory.unsettled()}
+        return {each.user.id for each in memory.read_unsettled()}
 
-    def outcomes(self, run: Run) -> dict[str, int]:
+    def outcomes(self, run: FinishedRun) -> dict[str, int]:
         """What the history has of a run by now."""
-        (record,) = (each for each in self.world.state.history.runs(self.world.job) if each.id == run.plan.id)
+        (record,) = (each for each in self.world.state.history.list_runs(self.world.job) if each.id == run.plan.id)
         return record.outcomes
 
     def changes(self) -> int:
@@ -174,10 +174,10 @@ def test_a_write_that_is_settled_by_the_next_run_is_not_gone_since_the_plan_befo
     job = Job(SEATS, 3)
     state, name = job.world.state, job.world.job
     job.apply(then=killed)
-    assert len(state.drawn.last(name).changes) == 3
+    assert len(state.drawn.find_last(name).changes) == 3
     job.says(0, 50, 51)
     with job.world.context() as context:
-        run = apply_run(context, lambda plan, outcomes: None, before=lambda: state.drawn.left(name, ""))
+        run = apply_run(context, lambda plan, outcomes: None, before=lambda: state.drawn.find_unwritten(name, ""))
     assert run.plan.notes.since is not None
     assert {each: run.plan.notes.since.numbers[each] for each in ("new", "gone", "changed", "same")} == {
         "new": 0, "gone": 0, "changed": 2, "same": 0,
@@ -559,7 +559,7 @@ def test_a_plan_that_goes_on_at_another_server_leaves_open_what_it_does_not_writ
     job.server = server
     second = job.apply(act=lambda change: job.arrives("0"), server="b", reviewed=plan)
     ((outcome,), job.server) = second.outcomes or (), Server
-    assert (outcome.result, outcome.open, job.open()) == (result, True, {"id-0"})
+    assert (outcome.result, outcome.is_open, job.open()) == (result, True, {"id-0"})
     assert "may have written it" in outcome.why
     job.apply(server="b")
     assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
@@ -573,7 +573,7 @@ def test_what_a_plan_that_goes_on_leaves_open_is_in_the_audit_once_it_is_known()
     job.apply(act=killed, reviewed=plan)
     job.says(50)
     (outcome,) = job.apply(server="b", reviewed=plan).outcomes or ()
-    assert (outcome.result, outcome.open, job.audited(), job.open()) == (Result.CONFLICT, True, [], {"id-0"})
+    assert (outcome.result, outcome.is_open, job.audited(), job.open()) == (Result.CONFLICT, True, [], {"id-0"})
     run = job.apply()
     assert job.audited() == [(plan.id, Result.SKIPPED), (run.plan.id, Result.WRITTEN)]
 
@@ -593,7 +593,7 @@ def test_a_plan_that_goes_on_leaves_what_a_later_run_has_written(
     if taken_back:
         with job.world.back(later.plan.id) as back:
             apply_undo(back, lambda plan, outcomes: None)
-        job.world.state.release(job.world.job)
+        job.world.state.release_job(job.world.job)
     else:
         id_, (name, held) = next(iter(job.store.snapshot().items()))
         job.store.put(id_, name, {each: values for each, values in held.items() if each != attribute})
@@ -618,7 +618,7 @@ def test_what_a_plan_that_goes_on_writes_is_late_at_the_server_that_did_not_answ
     job.apply(act=killed, reviewed=plan)
     job.apply(server="b", reviewed=plan)
     late = {
-        server: [user.id for user, _ in job.world.state.memory("one directory", job.world.job, here).late()]
+        server: [user.id for user, _ in job.world.state.memory("one directory", job.world.job, here).read_late()]
         for server in ("a", "b")
         for here in [Description("one", "one directory", {}, server=server)]
     }
@@ -653,7 +653,7 @@ def test_a_write_that_one_of_two_servers_has_not_had_is_settled_by_a_new_one_the
         job.apply(act=killed, server=server, reviewed=plan)
     job.apply(server="b")
     assert job.told == [("id-0", Result.FAILED, f"no answer from a; {OVERTAKEN}", plan.id)]
-    assert job.outcomes(Run(plan, refused=False)) == {"failed": 1}
+    assert job.outcomes(FinishedRun(plan, refused=False)) == {"failed": 1}
 
 
 def test_a_secret_that_two_servers_may_have_had_and_nobody_sees_stays_open() -> None:
@@ -670,4 +670,4 @@ def test_a_write_that_comes_from_the_first_of_two_servers_is_ours() -> None:
     job.arrives("0")
     job.apply(server="b")
     assert job.told == [("id-0", Result.WRITTEN, FOUND, plan.id)]
-    assert job.outcomes(Run(plan, refused=False)) == {"written": 1}
+    assert job.outcomes(FinishedRun(plan, refused=False)) == {"written": 1}

@@ -27,15 +27,15 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.model.digests import digest_of_change, fingerprinter
+from connector.model.digests import digest_of_change, make_fingerprinter
 from connector.model.limits import MATCHED_DROP, Limit, Limits
 from connector.model.mapping import Mapping as Rules
-from connector.planning.brief import Brief
-from connector.planning.review import Held, Progress, fresh_refusals, hold_to
+from connector.planning.brief import PlanBrief
+from connector.planning.review import HeldPlan, Progress, find_fresh_refusals, hold_to
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS
 
-PRINT = fingerprinter(Secret("key"))
+PRINT = make_fingerprinter(Secret("key"))
 INFOS = {name: AttributeInfo(name) for name in ("mail", "shown")}
 INFOS["unseen"] = AttributeInfo("unseen", readable=None)
 
@@ -73,12 +73,12 @@ def held(
     mapping: Rules = Rules((), ()),  # noqa: B008  # a frozen value
     since: Mapping[str, frozenset[str]] | None = None,
     remembered: str | None = None,
-) -> tuple[Held, list[UserRef]]:
+) -> tuple[HeldPlan, list[UserRef]]:
     """What came of it, and who was read. What the state knows of spellings is all read: once, however many changes."""
     spellings: list[tuple[()]] = [()]
-    brief = Brief(
+    brief = PlanBrief(
         mapping=mapping, limits=NO_LIMITS, description=Description("test", "test", INFOS),
-        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, respelt=spellings.pop)),
+        memory=cast("Memory", SimpleNamespace(fingerprint_of=lambda *_: remembered, read_respelt=spellings.pop)),
         fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
     directory = answering(now)
@@ -87,7 +87,7 @@ def held(
     return result, directory.asked[0].given[0]
 
 
-def left(result: Held) -> dict[str, tuple[Result, str]]:
+def left(result: HeldPlan) -> dict[str, tuple[Result, str]]:
     return {change.user.id: (outcome.result, outcome.why) for change, outcome in result.left}
 
 
@@ -114,7 +114,7 @@ def test_who_is_no_longer_planned_is_read_for_what_became_of_it() -> None:
     assert left(result)["id-3"][1].endswith("the user is gone, or outside base and filter")
 
 
-def differences(result: Held, number: int) -> tuple[str, ...]:
+def differences(result: HeldPlan, number: int) -> tuple[str, ...]:
     (outcome,) = (outcome for change, outcome in result.left if change.user == user(number))
     return outcome.differs
 
@@ -213,9 +213,9 @@ def test_drops_that_a_reviewer_has_not_seen_refuse_the_plan_and_those_of_users_o
     drops = [Refusal(limit, 1, 5, "") for limit in ("agents_drop", MATCHED_DROP, "update")]
     seen = [Refusal(each.limit, 1, number, "") for each, number in zip(drops, (5, 4, 0), strict=True)]
     everything = [] if some else [MATCHED_DROP]
-    shown = fresh_refusals(plan(refusals=seen), plan(refusals=drops), NO_LIMITS, some=some)
+    shown = find_fresh_refusals(plan(refusals=seen), plan(refusals=drops), NO_LIMITS, some=some)
     assert [each.limit for each in shown] == everything
-    fresh = fresh_refusals(plan(), plan(refusals=drops), NO_LIMITS, some=some)
+    fresh = find_fresh_refusals(plan(), plan(refusals=drops), NO_LIMITS, some=some)
     assert [each.limit for each in fresh] == ["agents_drop", *everything]
 
 
@@ -244,9 +244,9 @@ def test_limits_that_were_lowered_since_refuse_the_reviewed_plan_by_its_own_numb
     numbers = {"update": (limits.update.of(6), 7), "clear": (limits.clear.of(6), 3), "secret": (0, 2)}
     now = [Refusal(name, *said, "") for name, said in numbers.items()] + [Refusal("attributes.a", 0, 2, "")]
     fresh = replace(plan(refusals=now), summary=Summary(matched=6))
-    assert [each.limit for each in fresh_refusals(reviewed, fresh, limits)] == beyond
+    assert [each.limit for each in find_fresh_refusals(reviewed, fresh, limits)] == beyond
     seen = replace(reviewed, refusals=tuple(now))
-    assert list(fresh_refusals(seen, fresh, limits)) == []
+    assert list(find_fresh_refusals(seen, fresh, limits)) == []
 
 
 @pytest.mark.parametrize(
@@ -264,4 +264,4 @@ def test_an_interrupted_run_goes_on_emptying_though_its_share_is_of_fewer_users_
 ) -> None:
     reviewed = replace(plan(refusals=[Refusal("clear", before, 20, "")]), summary=Summary(matched=40, clear=20))
     fresh = replace(plan(refusals=[Refusal("clear", now, 10, "")]), summary=Summary(matched=40, clear=10))
-    assert bool(list(fresh_refusals(reviewed, fresh, limits))) == refused
+    assert bool(list(find_fresh_refusals(reviewed, fresh, limits))) == refused

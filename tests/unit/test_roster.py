@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.matching.people import Pin
-from connector.matching.roster import PIN, Doubt, Roster
+from connector.matching.people import AgentPin
+from connector.matching.roster import PIN, AgentRoster, MatchDoubt
 from connector.model import ID, Agent, AttributeInfo, Description, Equality, Held, Secret, Tenant, User, equality
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
@@ -16,17 +16,17 @@ MATCH = (MatchRule(ACCOUNT, "uid"), MatchRule(ACCOUNT, "mail"), MatchRule(LINE, 
 DESCRIPTION = Description("t", "t", {name: AttributeInfo(name, single=False) for name in ("uid", "mail", "phone")})
 
 
-def roster(*agents: Agent, pins: tuple[Pin, ...] = ()) -> Roster:
-    return Roster(Tenant(list(agents)), Mapping(MATCH, ()), pins, DESCRIPTION)
+def roster(*agents: Agent, pins: tuple[AgentPin, ...] = ()) -> AgentRoster:
+    return AgentRoster(Tenant(list(agents)), Mapping(MATCH, ()), pins, DESCRIPTION)
 
 
 def user(name: str = "uid=x", **values: str | tuple[Held, ...]) -> User:
     return User("id-x", name, {key: (value,) if isinstance(value, str) else value for key, value in values.items()})
 
 
-def found(of: Roster, user: User) -> tuple[list[tuple[int, int]], list[Doubt]]:
-    unsure: list[Doubt] = []
-    return sorted(of.finds(user, unsure)), unsure
+def found(of: AgentRoster, user: User) -> tuple[list[tuple[int, int]], list[MatchDoubt]]:
+    unsure: list[MatchDoubt] = []
+    return sorted(of.find_agents(user, unsure)), unsure
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,10 @@ def test_what_is_equal_is_found_and_what_some_server_may_take_for_equal_is_a_dou
     pairs, doubts = found(of, user(uid=held))
     everybody = [(each, 1) for each in range(number + 1)]
     assert pairs == (everybody if certain else [])
-    assert doubts == ([] if certain else [Doubt(each, 1, user(uid=held), ("uid", sought)) for each, _ in everybody])
-    assert of.seekers(user(uid=held)) == set(everybody)
+    assert doubts == (
+        [] if certain else [MatchDoubt(each, 1, user(uid=held), ("uid", sought)) for each, _ in everybody]
+    )
+    assert of.find_seekers(user(uid=held)) == set(everybody)
 
 
 WORDS = st.sampled_from(["ann", "ANN", "a b", "A  B", "7", "007", "straße", "STRASSE", "a\u00adb", "ab", "", "\udcff"])
@@ -72,14 +74,14 @@ def test_agents_find_a_user_as_if_each_value_were_compared_with_each(
 ) -> None:
     infos = {name: AttributeInfo(name, equality=rule, single=False) for name in ("uid", "mail", "phone")}
     agents = [Agent(number, account) for number, account in enumerate(accounts)]
-    of = Roster(Tenant(agents), Mapping(MATCH, ()), (), Description("t", "t", infos))
+    of = AgentRoster(Tenant(agents), Mapping(MATCH, ()), (), Description("t", "t", infos))
     pairs, doubts = found(of, User("id-x", "uid=x", {name: tuple(held) for name, held in values.items()}))
     alike = [
-        (number, place, equality.key(rule, account) == equality.key(rule, value))
+        (number, place, equality.equality_key(rule, account) == equality.equality_key(rule, value))
         for place, name in enumerate(("uid", "mail"), start=1)
         for value in values.get(name, ())
         for number, account in enumerate(accounts)
-        if equality.likeness(rule, account) == equality.likeness(rule, value)
+        if equality.likeness_key(rule, account) == equality.likeness_key(rule, value)
     ]
     assert pairs == sorted((number, place) for number, place, equal in alike if equal)
     unsure = sorted((number, place) for number, place, equal in alike if not equal)
@@ -105,38 +107,40 @@ def test_each_attribute_and_each_of_its_values_finds_by_its_own_rule() -> None:
 
 def test_who_has_no_value_for_a_rule_is_looked_for_by_the_others() -> None:
     of = roster(Agent(1, "ann"), Agent(2), Agent(3, "bob", "8"))
-    assert list(of.searches(0)) == [(1, ("uid", "ann")), (2, ("mail", "ann")), (3, None)]
-    assert list(of.searches(1)) == []
-    assert list(of.tried(of.agents[0])) == [("uid", "ann"), ("mail", "ann")]
+    assert list(of.list_searches(0)) == [(1, ("uid", "ann")), (2, ("mail", "ann")), (3, None)]
+    assert list(of.list_searches(1)) == []
+    assert list(of.list_tried_keys(of.agents[0])) == [("uid", "ann"), ("mail", "ann")]
     doubtful = [of.doubtful_attributes(number) for number in range(3)]
     assert doubtful == [frozenset({"phone"}), frozenset(), frozenset()], "a seat without an account has no user"
     assert len(of) == 2
-    assert list(of.attributes()) == [(1, "uid"), (2, "mail"), (3, "phone")]
+    assert list(of.list_attributes()) == [(1, "uid"), (2, "mail"), (3, "phone")]
     keys = [("uid", "ann"), ("uid", "bob"), ("mail", "ann"), ("mail", "bob"), ("phone", "8")]
-    assert list(of.keys(lambda agent, rule: False)) == keys
-    assert list(of.keys(lambda agent, rule: agent == 0 and rule > 1)) == [key for key in keys if key != ("mail", "ann")]
+    assert list(of.list_keys(lambda agent, rule: False)) == keys
+    assert list(of.list_keys(lambda agent, rule: agent == 0 and rule > 1)) == [
+        key for key in keys if key != ("mail", "ann")
+    ]
 
 
 def test_a_pinned_agent_is_looked_for_by_its_pin_alone() -> None:
-    of = roster(Agent(1, "ann", "7"), Agent(2, "bob", "8"), pins=(Pin("ann", user="id-x"),))
-    assert list(of.searches(0)) == [(PIN, (ID, "id-x"))]
+    of = roster(Agent(1, "ann", "7"), Agent(2, "bob", "8"), pins=(AgentPin("ann", user="id-x"),))
+    assert list(of.list_searches(0)) == [(PIN, (ID, "id-x"))]
     assert of.doubtful_attributes(0) is None, "it may be anybody"
     assert found(of, user(uid="ann"))[0] == [(0, PIN)]
     assert len(of) == 2
-    assert next(iter(of.keys(lambda agent, rule: False))) == (ID, "id-x")
+    assert next(iter(of.list_keys(lambda agent, rule: False))) == (ID, "id-x")
 
 
 def test_a_pin_of_an_account_with_its_seat_is_no_pin_of_whoever_has_that_seat() -> None:
-    of = roster(Agent(7, "bob", "1"), Agent(8, "ann", "2"), pins=(Pin("ann", 7, user="id-x"),))
-    assert next(iter(of.searches(0))) == (1, ("uid", "bob"))
-    assert list(of.searches(1)) == [(PIN, None)], "nothing finds it until somebody has looked at the pin"
+    of = roster(Agent(7, "bob", "1"), Agent(8, "ann", "2"), pins=(AgentPin("ann", 7, user="id-x"),))
+    assert next(iter(of.list_searches(0))) == (1, ("uid", "bob"))
+    assert list(of.list_searches(1)) == [(PIN, None)], "nothing finds it until somebody has looked at the pin"
     assert len(of) == 1
 
 
 def test_a_pin_of_a_seat_finds_nobody_while_the_seat_has_no_account() -> None:
-    of = roster(Agent(7), Agent(8, "ann"), pins=(Pin(work_no=7, user="id-x"), Pin(work_no=8, user="id-x")))
+    of = roster(Agent(7), Agent(8, "ann"), pins=(AgentPin(work_no=7, user="id-x"), AgentPin(work_no=8, user="id-x")))
     assert found(of, user(uid="ann"))[0] == [(1, PIN)]
-    assert list(of.searches(0)) == []
+    assert list(of.list_searches(0)) == []
 
 
 def test_records_that_share_a_seat_or_an_account_say_which() -> None:
@@ -146,7 +150,7 @@ def test_records_that_share_a_seat_or_an_account_say_which() -> None:
     assert of.doubtful_attributes(2) == frozenset({"uid", "mail", "phone"})
     assert of.doubtful_attributes(3) == frozenset()
     assert roster(Agent(1, "ann"), Agent(2), Agent(3)).doubles == {}
-    pinned = roster(Agent(1, "ann"), Agent(2, "bob"), Agent(3, "bob"), pins=(Pin("bob", 2, user="id-x"),))
+    pinned = roster(Agent(1, "ann"), Agent(2, "bob"), Agent(3, "bob"), pins=(AgentPin("bob", 2, user="id-x"),))
     account = {"accountCode": "bob"}
     assert pinned.doubtful_attributes(2) is None, "the seat of the pin may be its own"
     assert pinned.doubles == {1: account, 2: account}, "also where their keys are not looked for"
@@ -154,8 +158,8 @@ def test_records_that_share_a_seat_or_an_account_say_which() -> None:
 
 def test_once_all_users_were_seen_the_keys_go_and_a_few_agents_can_still_be_looked_for() -> None:
     of = roster(Agent(1, "ann"), Agent(2, "bob"))
-    of.close()
+    of.release_keys()
     assert found(of, user(uid="ann"))[0] == []
-    few = of.only([1])
+    few = of.restrict_to([1])
     assert found(few, user(uid="ann"))[0] == []
     assert found(few, user(uid="bob"))[0] == [(1, 1)]

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run
+from connector.apply.sync import FinishedRun, apply_run
 from connector.cli.advice import code_of_ending
 from connector.model import (
     Agent,
     AttributeChange,
     Change,
-    Ending,
     Outcome,
     Plan,
     Result,
+    RunEnding,
     Summary,
     Tenant,
     UserRef,
@@ -24,7 +24,7 @@ from connector.model import (
 )
 from connector.observers.observer import Observer, Observers
 from connector.reports.wording import last_line
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.state.audit_lines import AuditLines
 from connector.state.journal_rows import Sealer
 from tests.support.applying import apply
@@ -41,12 +41,14 @@ class Journal:
     def __init__(self, before: Callable[[], None] | None = None, telling: Callable[[], None] | None = None) -> None:
         self._before, self._telling = before, telling
 
-    def note(self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]) -> Callable[[], None] | None:
+    def note_writes(
+        self, settled: Sequence[tuple[Change, Outcome]], intended: Sequence[Change]
+    ) -> Callable[[], None] | None:
         if settled and self._before:
             self._before()
         return self._telling if settled else None
 
-    def leave(self, left: object) -> None:
+    def note_unwritten(self, left: object) -> None:
         pass
 
 
@@ -61,16 +63,16 @@ def moves(n: int, old: str, new: str, *after: str) -> Change:
     return Change(UserRef(f"id{n}", f"uid=u{n}"), None, 1, (seat,), f"sha256:{n}", frozenset(after))
 
 
-def stopped() -> Stop:
-    stop = Stop()
+def stopped() -> StopRequest:
+    stop = StopRequest()
     stop.wait_for_the_end()
     return stop
 
 
-def twice(stop: Stop) -> Callable[[], None]:
+def twice(stop: StopRequest) -> Callable[[], None]:
     def ask() -> None:
-        stop.ask("SIGTERM")
-        stop.ask("SIGTERM")
+        stop.ask_to_stop("SIGTERM")
+        stop.ask_to_stop("SIGTERM")
 
     return ask
 
@@ -90,7 +92,7 @@ def test_an_interruption_before_the_notes_are_kept_says_in_part() -> None:
     there, stop = directory("0"), stopped()
     done = apply([moves(0, "0", "5")], there, there.describe(), Journal(before=twice(stop)), Observers(), stop=stop)
     assert [each.unnoted for each in done.outcomes] == [True]
-    assert code_of_ending(Ending.of(done.outcomes)) == 4
+    assert code_of_ending(RunEnding.of(done.outcomes)) == 4
 
 
 @pytest.mark.parametrize("noted", [True, False])
@@ -113,7 +115,7 @@ def test_an_interruption_before_anything_was_sent_is_a_failed_run() -> None:
     there, stop = directory("0"), stopped()
 
     class Interrupted(Journal):
-        def note(self, settled: object, intended: object) -> None:
+        def note_writes(self, settled: object, intended: object) -> None:
             twice(stop)()
 
     done = apply([moves(0, "0", "5")], there, there.describe(), Interrupted(), Observers(), stop=stop)
@@ -126,13 +128,13 @@ def test_an_interruption_before_anything_was_sent_is_a_failed_run() -> None:
 class Lags(MemoryDirectory):
     """Takes a write whose values nobody sees yet; meanwhile somebody asks to stop."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: StopRequest) -> None:
         super().__init__(directory("0").store, View(("uid", SEAT)))
         self._stop = stop
 
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         for change in changes:
-            self._stop.ask("SIGTERM")
+            self._stop.ask_to_stop("SIGTERM")
             yield Outcome(change.user, Result.FAILED, "it may show later", may_stand=True)
 
 
@@ -141,22 +143,24 @@ def test_an_interruption_while_the_last_write_is_awaited_says_stopped() -> None:
     there = Lags(stop)
     done = apply([moves(0, "0", "5")], there, there.describe(), Journal(), Observers(), stop=stop)
     assert done.stopped == "SIGTERM"
-    ending = Run(Plan("", "", "", "", Summary()), False, done.outcomes, tried=not done.stopped).ending
+    ending = FinishedRun(Plan("", "", "", "", Summary()), False, done.outcomes, tried=not done.stopped).count_ending
     assert last_line(ending) == "Stopped: 0 of 1 written, 1 not known. Rerun the same command."
-    assert not Ending.of(done.outcomes).stopped
+    assert not RunEnding.of(done.outcomes).stopped
 
 
 class Full(Observer):
     """An audit that breaks when all of it is made safe at the end."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: StopRequest) -> None:
         self._stop = stop
 
-    def opens(self, directory: str, fingerprint: object, audit: AuditLines) -> None:
-        audit.begin_session("job", PlainAuditor(lambda: self._stop.end("no space left")))
+    def open_directory(self, directory: str, fingerprint: object, audit: AuditLines) -> None:
+        audit.begin_session("job", PlainAuditor(lambda: self._stop.end_run("no space left")))
 
 
-def ran(of: World, stop: Stop, *observers: Observer, at_the_end: Callable[[], None] = lambda: None) -> tuple[Run, str]:
+def ran(
+    of: World, stop: StopRequest, *observers: Observer, at_the_end: Callable[[], None] = lambda: None
+) -> tuple[FinishedRun, str]:
     said: list[str] = []
 
     def show(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
@@ -176,17 +180,17 @@ def world() -> World:
 
 
 def test_an_audit_that_breaks_at_the_end_is_in_the_last_line_and_in_the_code() -> None:
-    stop = Stop()
+    stop = StopRequest()
     run, line = ran(world(), stop, Full(stop))
     assert line.startswith("Done in part: 2 of 2 users written")
     assert "the audit may lack writes" in line
-    assert code_of_ending(run.ending) == 4
+    assert code_of_ending(run.count_ending) == 4
 
 
 def test_once_the_last_line_is_out_nobody_who_asks_to_stop_changes_anything() -> None:
-    one, stop = world(), Stop()
+    one, stop = world(), StopRequest()
     run, line = ran(one, stop, at_the_end=twice(stop))
     assert line.startswith("Done: 2 of 2 users written")
-    assert code_of_ending(run.ending) == 0
+    assert code_of_ending(run.count_ending) == 0
     assert stop.why is None
-    assert one.state.knows(one.job, Sealer(one.key)), "the rest was noted"
+    assert one.state.knows_key(one.job, Sealer(one.key)), "the rest was noted"

@@ -17,8 +17,8 @@ from connector.model import (
     User,
     ValueBounds,
 )
-from connector.planning.conversion import UnfitError, defined, fit, named
-from connector.planning.schema_checks import SchemaChecks, Survey
+from connector.planning.conversion import UnfitError, check_defined, check_names, fit_text
+from connector.planning.schema_checks import ClassSurvey, SchemaChecks
 
 TEXT = "EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15"
 NAMES = ("cn", "sn", "badge", "level", "car", "old", "own", "secret", "stamp")
@@ -54,7 +54,7 @@ def user(*classes: str, **values: str) -> User:
 
 
 def refused(of: User, *changes: AttributeChange, add: tuple[str, ...] = ()) -> dict[str, str]:
-    return dict(SchemaChecks(add, DESCRIPTION).refused(of, changes))
+    return dict(SchemaChecks(add, DESCRIPTION).find_refused(of, changes))
 
 
 def put(name: str, old: tuple[str, ...] = ()) -> AttributeChange:
@@ -117,7 +117,7 @@ def test_a_class_that_a_schema_may_not_tell_of_forbids_nothing() -> None:
     """Only a schema that tells all of its classes lacks one of them."""
     for closed in (True, False):
         schema_checks = SchemaChecks((), replace(DESCRIPTION, schema=replace(DESCRIPTION.schema, closed=closed)))
-        assert bool(schema_checks.refused(user("person", "gone"), [put("car")])) is closed
+        assert bool(schema_checks.find_refused(user("person", "gone"), [put("car")])) is closed
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_plan_that_loses_what_an_added_class_requires_loses_what_needs_the_cla
     schema_checks = SchemaChecks(("levelled",), DESCRIPTION)
     changes = (put("car"), put("level"), put("secret"))
     person = user("person")
-    assert schema_checks.refused(person, changes) == {}
+    assert schema_checks.find_refused(person, changes) == {}
     assert schema_checks.relied_on(person, changes) == {"level"}
     assert schema_checks.relied_on(user("person", level="1"), changes[1:]) == frozenset()
     assert schema_checks.relied_on(user("person", "levelled"), changes) == frozenset()
@@ -160,9 +160,9 @@ def test_a_plan_that_loses_what_an_added_class_requires_loses_what_needs_the_cla
 
 def test_who_does_not_show_its_classes_is_not_judged_by_them_and_that_is_known() -> None:
     schema_checks = SchemaChecks((), DESCRIPTION)
-    assert schema_checks.refused(user("person"), [put("badge")])
+    assert schema_checks.find_refused(user("person"), [put("badge")])
     assert not schema_checks.blind
-    assert schema_checks.refused(user(), [put("badge")]) == {}
+    assert schema_checks.find_refused(user(), [put("badge")]) == {}
     assert schema_checks.blind
 
 
@@ -177,20 +177,20 @@ def test_users_alike_are_judged_alike_and_others_are_not() -> None:
     schema_checks = SchemaChecks((), DESCRIPTION)
     empties, leaves = clear("sn", "x"), User("2", "cn=y", {"objectClass": ("person",), "sn": ("x", "y")})
     for _ in range(2):
-        assert set(schema_checks.refused(user("person", sn="x"), [empties])) == {"sn"}
-        assert schema_checks.refused(leaves, [empties]) == {}
-        assert schema_checks.refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
-        assert set(schema_checks.refused(user("person"), [put("badge")])) == {"badge"}
-        assert schema_checks.refused(user("person", "badged"), [put("badge")]) == {}
+        assert set(schema_checks.find_refused(user("person", sn="x"), [empties])) == {"sn"}
+        assert schema_checks.find_refused(leaves, [empties]) == {}
+        assert schema_checks.find_refused(user("person", sn="x"), [put("sn", ("x",))]) == {}
+        assert set(schema_checks.find_refused(user("person"), [put("badge")])) == {"badge"}
+        assert schema_checks.find_refused(user("person", "badged"), [put("badge")]) == {}
 
 
 def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() -> None:
-    survey = Survey(("car", "badge", "own"), SchemaChecks((), DESCRIPTION))
-    assert (survey.users, survey.barred()) == (0, {"car": {}, "badge": {}, "own": {}})
-    survey.take((*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()))
-    assert survey.users == 7, "also who does not show its classes"
+    survey = ClassSurvey(("car", "badge", "own"), SchemaChecks((), DESCRIPTION))
+    assert (survey.user_count, survey.count_barred()) == (0, {"car": {}, "badge": {}, "own": {}})
+    survey.count_users((*[user("person")] * 3, user("Person", "badged"), *[user("driver", "badged")] * 2, user()))
+    assert survey.user_count == 7, "also who does not show its classes"
     no_class = "no object class of the entry allows {}. Add {} under `object_classes` of the mapping"
-    assert survey.barred() == {
+    assert survey.count_barred() == {
         "car": {},
         "badge": {no_class.format("badge", "badged"): 3},
         "own": {no_class.format("own", "one"): 4, "the content rule of driver precludes own": 2},
@@ -200,7 +200,7 @@ def test_of_all_users_it_is_counted_who_could_not_take_an_attribute_and_why() ->
 def test_without_a_schema_nothing_is_refused() -> None:
     bare = Description("test", "test", {"badge": AttributeInfo("badge")})
     schema_checks = SchemaChecks(("badged",), bare)
-    assert schema_checks.refused(user("person"), [put("badge")]) == {}
+    assert schema_checks.find_refused(user("person"), [put("badge")]) == {}
     assert not schema_checks.blind
 
 
@@ -234,10 +234,10 @@ def test_without_a_schema_nothing_is_refused() -> None:
 )  # fmt: skip
 def test_each_syntax_takes_its_values_and_no_others(syntax: Syntax, good: list[str], bad: list[str]) -> None:
     info = AttributeInfo("x", syntax=syntax)
-    assert [fit(info, text) for text in good] == good
+    assert [fit_text(info, text) for text in good] == good
     for text in bad:
         with pytest.raises(UnfitError):
-            fit(info, text)
+            fit_text(info, text)
 
 
 @pytest.mark.parametrize(
@@ -264,29 +264,29 @@ def test_a_value_is_written_as_servers_store_it(syntax: Syntax, given: str, stor
     info = AttributeInfo("x", syntax=syntax)
     if stored is None:
         with pytest.raises(UnfitError):
-            fit(info, given)
+            fit_text(info, given)
     else:
-        assert fit(info, given) == stored
+        assert fit_text(info, given) == stored
 
 
 def test_spaces_around_the_parts_of_a_name_are_left_out_as_servers_do() -> None:
-    assert fit(AttributeInfo("x", syntax=Syntax.DN), "cn = a + sn=b , dc=c d") == "cn=a+sn=b,dc=c d"
+    assert fit_text(AttributeInfo("x", syntax=Syntax.DN), "cn = a + sn=b , dc=c d") == "cn=a+sn=b,dc=c d"
 
 
 def test_bounds_of_length_and_range() -> None:
     text = AttributeInfo("x", bounds=ValueBounds(min_length=2, max_length=3))
     number = AttributeInfo("x", syntax=Syntax.INTEGER, bounds=ValueBounds(least=-1, most=9))
-    assert fit(text, "ab") == "ab"
+    assert fit_text(text, "ab") == "ab"
     short = replace(text, bounds=ValueBounds(min_length=2))
     long = replace(text, bounds=ValueBounds(max_length=3))
-    assert (fit(short, "abcd"), fit(long, "a")) == ("abcd", "a")
+    assert (fit_text(short, "abcd"), fit_text(long, "a")) == ("abcd", "a")
     octets = replace(long, syntax=Syntax.OCTETS)
-    assert fit(octets, "abc") == b"abc"
-    assert [fit(number, value) for value in ("-1", "09", "+9")] == ["-1", "9", "9"]
+    assert fit_text(octets, "abc") == b"abc"
+    assert [fit_text(number, value) for value in ("-1", "09", "+9")] == ["-1", "9", "9"]
     outside = ((short, "a"), (long, "abcd"), (octets, "a\u00e9b"), (number, "-2"), (number, "10"))
     for info, value in (*outside, (text, "a"), (text, "abcd")):
         with pytest.raises(UnfitError, match=r"at (least|most)|the least of|the most of"):
-            fit(info, value)
+            fit_text(info, value)
 
 
 @pytest.mark.parametrize(
@@ -294,11 +294,11 @@ def test_bounds_of_length_and_range() -> None:
 )
 def test_lengths_are_counted_as_the_directory_does(unit: Unit, longest: str) -> None:
     info = AttributeInfo("x", bounds=ValueBounds(max_length=3, unit=unit))
-    assert fit(info, longest) == longest
+    assert fit_text(info, longest) == longest
     with pytest.raises(UnfitError, match=f"4 {'octets' if unit == 'octets' else 'characters'}, and x holds at most 3"):
-        fit(info, longest + "c")
+        fit_text(info, longest + "c")
     with pytest.raises(UnfitError, match="4 characters, and"):
-        fit(info, "abcd")
+        fit_text(info, "abcd")
 
 
 @pytest.mark.parametrize(
@@ -324,33 +324,33 @@ def test_active_directory_is_given_the_one_form_of_a_time_that_it_does_not_mista
     info = AttributeInfo("x", syntax=Syntax.FULL_TIME)
     if stored is None:
         with pytest.raises(UnfitError):
-            fit(info, given)
+            fit_text(info, given)
     else:
-        assert fit(info, given) == stored
+        assert fit_text(info, given) == stored
 
 
 def test_two_digits_of_a_year_are_a_day_of_the_calendar_too() -> None:
     info = AttributeInfo("x", syntax=Syntax.UTC_TIME)
-    assert fit(info, "2601311200Z") == fit(info, "260131120000Z") == "260131120000Z"
-    assert fit(info, "000229120000Z") == "000229120000Z", "of 2000; 1900 had no such day"
+    assert fit_text(info, "2601311200Z") == fit_text(info, "260131120000Z") == "260131120000Z"
+    assert fit_text(info, "000229120000Z") == "000229120000Z", "of 2000; 1900 had no such day"
     for text in ("202601311200Z", "260230120000Z", "260131120000", "20260131120000Z"):
         with pytest.raises(UnfitError):
-            fit(info, text)
+            fit_text(info, text)
 
 
 def test_an_object_identifier_may_have_to_be_one_of_the_schema() -> None:
     known = known_schema()
     for text in ("cn", "CN", "2.5.4.3", "person"):
-        defined(text, known.types, known.classes)
-    defined("CN", ["cn"], [])
-    defined("Person", [], ["person"])
+        check_defined(text, known.types, known.classes)
+    check_defined("CN", ["cn"], [])
+    check_defined("Person", [], ["person"])
     with pytest.raises(UnfitError):
-        defined("1.2.3", known.types, known.classes)
+        check_defined("1.2.3", known.types, known.classes)
 
 
 def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
     types, info = known_schema().types, AttributeInfo("manager", syntax=Syntax.DN)
-    named(replace(info, syntax=Syntax.NAME_AND_UID), "uidNumber=7#'01'B", types)
+    check_names(replace(info, syntax=Syntax.NAME_AND_UID), "uidNumber=7#'01'B", types)
     for name in (
         "",
         "uid=a,ou=people,dc=example,dc=org",
@@ -360,7 +360,7 @@ def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
         "cn=\\ ",
         "dc=a\\ ",
     ):
-        named(info, name, types)
+        check_names(info, name, types)
     for name, why in (
         ("nosuch=a", "by nosuch, and the directory's schema"),
         ("cn=a,nosuch=b", "by nosuch"),
@@ -372,4 +372,4 @@ def test_a_distinguished_name_is_held_to_the_types_of_the_schema() -> None:
         ('cn=a+mail=" \\20",dc=b', "mail cannot hold"),
     ):
         with pytest.raises(UnfitError, match=why):
-            named(info, name, types)
+            check_names(info, name, types)

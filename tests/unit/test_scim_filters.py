@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.directories.scim.filters import Filter, equality_filter
-from connector.directories.scim.paths import ENTERPRISE, Path
+from connector.directories.scim.filters import UserFilter, equality_filter
+from connector.directories.scim.paths import ENTERPRISE, AttributePath
 from connector.errors import FileError
 
 ANNA: dict[str, Any] = {
@@ -58,7 +58,7 @@ ANNA: dict[str, Any] = {
     ],
 )
 def test_these_are_true_of_anna(text: str) -> None:
-    assert Filter(text).matches_user(ANNA)
+    assert UserFilter(text).matches_user(ANNA)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_these_are_true_of_anna(text: str) -> None:
     ],
 )
 def test_these_are_not(text: str) -> None:
-    assert not Filter(text).matches_user(ANNA)
+    assert not UserFilter(text).matches_user(ANNA)
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,18 @@ def test_these_are_not(text: str) -> None:
 )  # fmt: skip
 def test_these_are_no_filters(text: str) -> None:
     with pytest.raises(FileError):
-        Filter(text)
+        UserFilter(text)
 
 
 def test_case_counts_where_the_schema_says_so() -> None:
-    filter_ = Filter('userName eq "anna.sample" and userType eq "EMPLOYEE"')
+    filter_ = UserFilter('userName eq "anna.sample" and userType eq "EMPLOYEE"')
     filter_.judge_by(lambda path: path.attribute == "userName")
     assert not filter_.matches_user(ANNA)
     assert filter_.matches_user(ANNA | {"userName": "anna.sample"})
 
 
 def test_it_says_which_attributes_it_looks_at() -> None:
-    paths = Filter('userName pr and (emails[type eq "work"] or not (name.familyName eq "x"))').paths
+    paths = UserFilter('userName pr and (emails[type eq "work"] or not (name.familyName eq "x"))').paths
     assert [str(path) for path in paths] == ["userName", "emails.type", "name.familyName"]
 
 
@@ -124,7 +124,7 @@ def test_it_says_which_attributes_it_looks_at() -> None:
     ],
 )
 def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) -> None:
-    assert equality_filter(Path.parse_text(path), value) == said
+    assert equality_filter(AttributePath.parse_text(path), value) == said
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_question_to_a_server_is_spelt_so(path: str, value: Any, said: str) ->
 )
 def test_a_filter_knows_which_writes_may_take_a_user_out_of_it(text: str, name: str, looked_at: bool | None) -> None:
     """False: only a clear may."""
-    assert Filter(text).find_affected([name]) == ({} if looked_at is None else {name: looked_at})
+    assert UserFilter(text).find_affected([name]) == ({} if looked_at is None else {name: looked_at})

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.scim.paging import Pager
+from connector.directories.scim.paging import UserPager
 from connector.directories.scim.protocol import Answer, Params
 from connector.errors import IncompleteRead, TruncatedError
 
@@ -63,7 +63,7 @@ class Server:
 
 
 def read(server: Server, size: int = 10) -> list[str]:
-    return [user["id"] for user in Pager(server, size).read_by_index()]
+    return [user["id"] for user in UserPager(server, size).read_by_index()]
 
 
 @pytest.mark.parametrize(
@@ -215,14 +215,14 @@ def test_a_list_that_never_rests_is_told() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 10, 25])
 def test_by_cursor_every_user_is_read_once(count: int) -> None:
-    found = [user["id"] for user in Pager(Server(count), 10).read_by_cursor()]
+    found = [user["id"] for user in UserPager(Server(count), 10).read_by_cursor()]
     assert found == [f"u{number}" for number in range(count)]
 
 
 @pytest.mark.parametrize("odd", [{"stands": True}, {"total": 99}], ids=str)
 def test_a_cursor_that_stands_still_and_a_false_total_are_told(odd: dict[str, Any]) -> None:
     with pytest.raises(TruncatedError):
-        list(Pager(Server(25, **odd), 10).read_by_cursor())
+        list(UserPager(Server(25, **odd), 10).read_by_cursor())
 
 
 def pages(*lists: list[str], total: int | None = None) -> Callable[[Params], Answer]:
@@ -245,14 +245,14 @@ ROUND = [["a", "b"], ["c", "d"], ["e", "f"], ["g"], ["h", "i"]]
 @pytest.mark.parametrize("lists", [ROUND, ROUND[:3], [[], ["a"]], [[]], [["a", "b"], ["b", "c"], ["c", "a"]]], ids=str)
 def test_pages_that_come_round_for_ever_are_told(lists: list[list[str]], total: int | None) -> None:
     with pytest.raises(TruncatedError, match="stands still"):
-        list(Pager(pages(*lists, total=total), 2).read_by_cursor())
+        list(UserPager(pages(*lists, total=total), 2).read_by_cursor())
 
 
 @pytest.mark.parametrize("lists", [ROUND, ROUND[:3], [["a", "b"], ["b", "c"], ["c", "a"]]], ids=str)
 @pytest.mark.parametrize("total", [None, 9, 1_000_000])
 def test_pages_that_come_round_for_ever_are_told_by_index(lists: list[list[str]], total: int | None) -> None:
     with pytest.raises(TruncatedError):
-        list(Pager(pages(*lists, total=total), 2).read_by_index())
+        list(UserPager(pages(*lists, total=total), 2).read_by_index())
 
 
 @pytest.mark.parametrize("total", [10, 200])
@@ -265,7 +265,7 @@ def test_users_in_no_order_at_all_are_told_where_the_server_says_how_many_there_
 
     numbers = itertools.count()
     with pytest.raises(TruncatedError):
-        list(Pager(ask, 5).read_by_index())
+        list(UserPager(ask, 5).read_by_index())
 
 
 @pytest.mark.parametrize("way", ["read_by_cursor", "read_by_index"])
@@ -280,7 +280,7 @@ def test_users_in_no_order_at_all_are_told_where_nothing_says_how_many_there_are
 
     numbers = itertools.count()
     with pytest.raises(TruncatedError):
-        list(getattr(Pager(ask, 5), way)())
+        list(getattr(UserPager(ask, 5), way)())
 
 
 def test_users_who_are_all_known_in_no_order_at_all_are_read_no_more_than_about_twice_in_a_pass() -> None:
@@ -295,7 +295,7 @@ def test_users_who_are_all_known_in_no_order_at_all_are_read_no_more_than_about_
         return answer({"totalResults": 3000 - (number == 0), "Resources": [{"id": id_} for id_ in some]})
 
     with pytest.raises(TruncatedError, match="added, removed or reordered"):
-        list(Pager(ask, 5).read_by_index())
+        list(UserPager(ask, 5).read_by_index())
 
 
 def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
@@ -306,7 +306,7 @@ def test_by_cursor_one_who_is_shown_twice_does_not_stand_for_another() -> None:
         return answer({"totalResults": 5, "Resources": [{"id": id_} for id_ in ids], "nextCursor": cursor})
 
     with pytest.raises(TruncatedError, match="5 users and shows 4"):
-        list(Pager(ask, 2).read_by_cursor())
+        list(UserPager(ask, 2).read_by_cursor())
 
 
 def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_pages_that_come_round() -> None:
@@ -314,7 +314,7 @@ def test_by_cursor_a_few_who_are_shown_twice_among_thousands_are_no_sign_of_page
     server = Server(5000, total=None)
     for place in range(100, 5000, 100):
         server.ids.insert(place, f"u{place - 60}")
-    found = [user["id"] for user in Pager(server, 50).read_by_cursor()]
+    found = [user["id"] for user in UserPager(server, 50).read_by_cursor()]
     assert set(found) == {f"u{number}" for number in range(5000)}
 
 
@@ -324,7 +324,7 @@ def test_a_page_that_is_refused_by_cursor_is_no_end_though_nothing_says_how_many
         return answer({"Resources": [{"id": "a"}], "nextCursor": "1"} if first else {}, 200 if first else 404)
 
     with pytest.raises(IncompleteRead, match="404"):
-        list(Pager(ask, 1).read_by_cursor())
+        list(UserPager(ask, 1).read_by_cursor())
 
 
 @pytest.mark.parametrize("way", ["read_by_cursor", "read_by_index"])
@@ -343,7 +343,7 @@ def test_a_page_that_is_refused_by_cursor_is_no_end_though_nothing_says_how_many
 )
 def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int, way: str) -> None:
     with pytest.raises(IncompleteRead) as fault:
-        list(getattr(Pager(lambda params: answer(body, status), 10), way)())
+        list(getattr(UserPager(lambda params: answer(body, status), 10), way)())
     assert "canary" not in str(fault.value)
     assert WHERE in str(fault.value)
 
@@ -351,5 +351,5 @@ def test_what_is_no_list_is_told_and_its_body_is_not(body: Any, status: int, way
 def test_html_is_no_list() -> None:
     html = Answer(200, {"content-type": "application/scim+json"}, b"<html>canary</html>", WHERE)
     with pytest.raises(IncompleteRead, match="HTML") as fault:
-        list(Pager(lambda params: html, 10).read_by_index())
+        list(UserPager(lambda params: html, 10).read_by_index())
     assert "canary" not in str(fault.value)

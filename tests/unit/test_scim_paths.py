@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.scim.paths import CORE, ENTERPRISE, Path
+from connector.directories.scim.paths import CORE, ENTERPRISE, AttributePath
 from connector.errors import FileError
 
 RESOURCE: dict[str, Any] = {
@@ -55,7 +55,7 @@ RESOURCE: dict[str, Any] = {
     ],
 )
 def test_a_path_leads_to_these_values(path: str, values: list[str]) -> None:
-    assert list(Path.parse_text(path).find_values(RESOURCE)) == values
+    assert list(AttributePath.parse_text(path).find_values(RESOURCE)) == values
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_a_path_leads_to_these_values(path: str, values: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_no_path_or_could_not_be_written_is_refused(text: str) -> None:
     with pytest.raises(FileError):
-        Path.parse_text(text)
+        AttributePath.parse_text(text)
 
 
 words = st.from_regex(r"[a-zA-Z][a-zA-Z0-9]{0,5}", fullmatch=True)
 values = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6) | st.integers() | st.booleans()
 paths = st.builds(
-    Path,
+    AttributePath,
     words,
     st.just("") | st.just("urn:example:a.b:2.0:User"),
     st.lists(st.tuples(words, values), max_size=2).map(tuple),
@@ -80,8 +80,8 @@ paths = st.builds(
 
 
 @given(paths)
-def test_a_path_is_read_as_it_is_written(path: Path) -> None:
-    assert Path.parse_text(str(path)) == path
+def test_a_path_is_read_as_it_is_written(path: AttributePath) -> None:
+    assert AttributePath.parse_text(str(path)) == path
 
 
 @given(
@@ -96,5 +96,5 @@ def test_a_path_is_read_as_it_is_written(path: Path) -> None:
     ),
     paths,
 )
-def test_no_resource_is_too_odd_to_look_into(resource: dict[str, Any], path: Path) -> None:
+def test_no_resource_is_too_odd_to_look_into(resource: dict[str, Any], path: AttributePath) -> None:
     assert "" not in path.find_values(resource)

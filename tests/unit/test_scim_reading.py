@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.scim.paging import Pager
+from connector.directories.scim.paging import UserPager
 from connector.directories.scim.protocol import Answer, Params, Request
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, TruncatedError
 from connector.model import NAME, AttributeChange, Equality, Holds, Question, Result, Secret, UserRef, View
@@ -51,7 +51,7 @@ def by_cursor(lists: Callable[[int], list[str]], *, last: int | None = None) -> 
 
     shown: list[str] = []
     try:
-        shown.extend(each["id"] for each in Pager(ask, 2).read_by_cursor())
+        shown.extend(each["id"] for each in UserPager(ask, 2).read_by_cursor())
     except TruncatedError as fault:
         return shown, asked, str(fault)
     return shown, asked, ""
@@ -100,7 +100,7 @@ def test_a_cursor_that_is_the_same_again_stands_still() -> None:
         return said({"Resources": [{"id": f"u{len(asked)}"}], "nextCursor": "same"})
 
     with pytest.raises(TruncatedError, match="stands still after 2 users"):
-        list(Pager(ask, 2).read_by_cursor())
+        list(UserPager(ask, 2).read_by_cursor())
     assert asked == [(("cursor", ""), ("count", "2")), (("cursor", "same"), ("count", "2"))]
 
 
@@ -115,7 +115,7 @@ def test_a_server_that_bears_no_count_is_asked_without_from_then_on(status: int)
             return said({}, status)
         return said({"totalResults": 3, "Resources": [{"id": id_} for id_ in next(pages)]})
 
-    assert [each["id"] for each in Pager(ask, 2).read_by_index()] == ["a", "b", "c"]
+    assert [each["id"] for each in UserPager(ask, 2).read_by_index()] == ["a", "b", "c"]
     assert asked == [
         (("startIndex", "1"), ("count", "2")), (("startIndex", "1"),), (("startIndex", "2"),), (("startIndex", "3"),),
     ]  # fmt: skip
@@ -130,7 +130,7 @@ def test_a_refusal_is_no_matter_of_count_where_none_is_sent_any_more() -> None:
         return next(answers)
 
     with pytest.raises(IncompleteRead):
-        list(Pager(ask, 2).read_by_index())
+        list(UserPager(ask, 2).read_by_index())
     assert [dict(params).get("count") for params in asked] == ["2", None, None]
 
 
@@ -144,7 +144,7 @@ def test_a_server_that_refuses_with_and_without_count_has_refused(status: int) -
 
     kind = DeniedError if status == 403 else IncompleteRead
     with pytest.raises(kind, match=f"{status}") as fault:
-        list(Pager(ask, 2).read_by_index())
+        list(UserPager(ask, 2).read_by_index())
     assert type(fault.value) is kind
     assert len(asked) == (2 if status == 400 else 1)
 
@@ -157,7 +157,7 @@ def test_an_index_that_answers_the_same_page_again_stands_still() -> None:
         return said({"totalResults": 4, "Resources": [{"id": "a"}, {"id": "b"}]})
 
     with pytest.raises(TruncatedError, match="stands still: it answers the same page again"):
-        list(Pager(ask, 2).read_by_index())
+        list(UserPager(ask, 2).read_by_index())
 
 
 @pytest.mark.parametrize("total", [None, 1_000_000])
@@ -170,7 +170,7 @@ def test_by_index_pages_that_come_round_are_noticed_in_every_pass(pages: int, to
         return said({"totalResults": total, "Resources": [{"id": f"u{page}"}, {"id": f"v{page}"}]})
 
     with pytest.raises(TruncatedError, match="added, removed or reordered"):
-        list(Pager(ask, 2).read_by_index())
+        list(UserPager(ask, 2).read_by_index())
     assert next(asked) <= 3 * (4 * pages + 50)
 
 
@@ -183,7 +183,7 @@ def test_a_server_that_counts_in_whole_pages_is_read_once() -> None:
         some = [{"id": f"u{number}"} for number in range(7)][start - start % 3 :][:3]
         return said({"totalResults": 7, "Resources": some})
 
-    assert [each["id"] for each in Pager(ask, 3).read_by_index()] == [f"u{number}" for number in range(7)]
+    assert [each["id"] for each in UserPager(ask, 3).read_by_index()] == [f"u{number}" for number in range(7)]
     assert asked == ["1", "3", "4", "7", "8"]
 
 
@@ -197,7 +197,7 @@ def test_a_list_that_is_shorter_than_it_says_is_read_once_and_told() -> None:
         return said({"totalResults": 5, "Resources": some})
 
     with pytest.raises(TruncatedError, match="reports 5 users and shows 4"):
-        list(Pager(ask, 3).read_by_index())
+        list(UserPager(ask, 3).read_by_index())
     assert len(asked) == len(set(asked))
 
 
@@ -205,19 +205,19 @@ def test_a_number_of_users_holds_though_an_empty_page_behind_them_says_none() ->
     whole = {"totalResults": 5, "Resources": [{"id": "a"}, {"id": "b"}]}  # it counts in whole pages
     pages = iter([whole, whole, {"Resources": []}])
     with pytest.raises(TruncatedError, match="reports 5 users and shows 2"):
-        list(Pager(lambda params: said(next(pages)), 2).read_by_index())
+        list(UserPager(lambda params: said(next(pages)), 2).read_by_index())
 
 
 @pytest.mark.parametrize("status", [403, 404, 422])
 def test_a_refusal_of_a_page_that_begins_with_a_user_who_was_shown_is_told(status: int) -> None:
     answers = iter([said({"totalResults": 2, "Resources": [{"id": "a"}, {"id": "b"}]}), said({}, status)])
     with pytest.raises(IncompleteRead, match=f"{status}"):
-        list(Pager(lambda params: next(answers), 2).read_by_index())
+        list(UserPager(lambda params: next(answers), 2).read_by_index())
 
 
 def test_a_page_that_names_one_user_twice_is_no_page() -> None:
     with pytest.raises(IncompleteRead, match="names one user twice on one page"):
-        list(Pager(lambda params: said({"Resources": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}), 2).read_by_index())
+        list(UserPager(lambda params: said({"Resources": [{"id": "a"}, {"id": "b"}, {"id": "a"}]}), 2).read_by_index())
 
 
 def test_a_server_that_speaks_of_no_cursors_is_read_by_index() -> None:

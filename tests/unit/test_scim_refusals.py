@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.directories.common.server_text import SHOWN, told
+from connector.directories.common.server_text import SHOWN, select_shown_words
 from connector.directories.scim.protocol import Answer, advise_right, describe_refusal
 from tests.support.scim_servers import CEC
 
@@ -156,7 +156,7 @@ def test_a_word_that_is_on_no_list_is_never_shown_whatever_stands_around_it(
     """As of an old password, or of another user's, which no request of this run has sent."""
     some = " ".join(each.format("number") for each in others)
     text = f"The value {form.format(word)} must not be used again by this user {some}"
-    assert "zq" not in told(text, (), ("sipPassword",)).lower()
+    assert "zq" not in select_shown_words(text, (), ("sipPassword",)).lower()
     assert word not in refused({"detail": text}, patch())
 
 

@@ -7,10 +7,10 @@ from threading import Barrier
 from typing import Any, cast
 
 from connector.directories.scim.discovery import Dialect
-from connector.directories.scim.edits import Edit, Reading, Wire, Writing
-from connector.directories.scim.paths import Path
+from connector.directories.scim.edits import AttributeEdit, UserBeforeWrite, UserWrite, WriteSender
+from connector.directories.scim.paths import AttributePath
 from connector.directories.scim.protocol import Answer, Request
-from connector.directories.scim.reading import Resources
+from connector.directories.scim.reading import UserResources
 from tests.support.scim_provider import change
 
 WRITERS = 4
@@ -35,8 +35,8 @@ class Server:
 
 
 def test_whoever_asked_before_it_was_known_asks_again() -> None:
-    wire = Wire(cast("Resources", Server()), Dialect())
-    writing = Writing(change(7), Reading({}, None), [Edit(Path("nickName"), None)])
+    wire = WriteSender(cast("UserResources", Server()), Dialect())
+    writing = UserWrite(change(7), UserBeforeWrite({}, None), [AttributeEdit(AttributePath("nickName"), None)])
     with ThreadPoolExecutor(WRITERS) as pool:
         answers = list(pool.map(wire.send_write, [writing] * WRITERS))
     assert [answer.status for answer in answers] == [204] * WRITERS

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from connector.errors import UsageError
-from connector.matching.selection import EVERYBODY, Selection, looked_up, nobody, selected
-from connector.matching.user_names import Naming
+from connector.matching.selection import EVERYBODY, Selection, describe_nobody, look_up_users, select_names
+from connector.matching.user_names import NameRules
 from connector.model import AgentRef, Description, User, UserRef
 from tests.support.asked import answering
 
@@ -24,7 +24,7 @@ AGENTS = [ANN, TWIN, SEAT, SELF, AgentRef(8)]
     ],
 )  # fmt: skip
 def test_a_name_names_agents_by_account_or_seat(name: str, agents: list[AgentRef]) -> None:
-    found = selected([name], AGENTS, "--only")
+    found = select_names([name], AGENTS, "--only")
     assert [each for each in AGENTS if found.names_agent(each)] == agents
     assert found.users == ((name[5:],) if name.startswith("user:") else ())
     assert bool(found)
@@ -44,74 +44,76 @@ def test_a_name_names_agents_by_account_or_seat(name: str, agents: list[AgentRef
 )
 def test_a_name_that_is_nobody_or_two_things_is_a_mistake(name: str, why: str) -> None:
     with pytest.raises(UsageError) as raised:
-        selected(["ann", name], AGENTS, "--only")
+        select_names(["ann", name], AGENTS, "--only")
     assert why in str(raised.value)
     assert raised.value.where == "--only"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("anna", "; did you mean 'ann'?"), ("Seat:7", ""), ("uid=ann,o=x", "")])
 def test_a_bare_name_that_is_no_agents_may_be_a_users(name: str, meant: str) -> None:
-    found = selected(["ann", name], AGENTS, "--only")
+    found = select_names(["ann", name], AGENTS, "--only")
     assert found.users == (name,)
     why = f"the source has no agent with accountCode or workNo {name!r}, and base and filter have no user of that name"
-    assert nobody(found, name) == f"{why}{meant}"
+    assert describe_nobody(found, name) == f"{why}{meant}"
 
 
 def test_of_several_agents_of_nearly_a_name_the_nearest_is_named_first() -> None:
     agents = [AgentRef(1000 + number, f"agent{number:03}") for number in range(1, 12)]
-    why = nobody(selected(["agent0099"], agents, "--only"), "agent0099")
+    why = describe_nobody(select_names(["agent0099"], agents, "--only"), "agent0099")
     assert "; did you mean 'agent009' or 'agent0" in why
 
 
 def test_an_account_may_be_called_as_a_kind_of_name_is() -> None:
     agents = [AgentRef(1, "seat"), AgentRef(2, "account"), AgentRef(3, "user")]
     for agent in agents:
-        found = selected([agent.account_code or ""], agents, "--only")
+        found = select_names([agent.account_code or ""], agents, "--only")
         assert [each for each in agents if found.names_agent(each)] == [agent]
 
 
 def test_an_agent_of_another_job_is_no_agent_of_this_one() -> None:
-    assert selected(["ann"], AGENTS, "--only", others=[1, 2]).accounts == {"ann"}
+    assert select_names(["ann"], AGENTS, "--only", others=[1, 2]).accounts == {"ann"}
     for name in ("account:7", "seat:2"):
         with pytest.raises(UsageError, match=r"7 \(workNo 2\) is not this job's: see source.only and source.except"):
-            selected([name], AGENTS, "--only", others=[1, 2])
+            select_names([name], AGENTS, "--only", others=[1, 2])
 
 
 def test_nobody_named_is_everybody() -> None:
-    assert not selected([], AGENTS, "--only")
+    assert not select_names([], AGENTS, "--only")
     assert not EVERYBODY
-    assert not EVERYBODY.holds(None, UserRef("1", "x"))
+    assert not EVERYBODY.holds_user(None, UserRef("1", "x"))
 
 
 def test_names_are_read_once_and_each_as_what_it_is() -> None:
-    found = selected(["ann", "seat:7", "ann", "user:id-1", "uid=x", "user:id-1"], AGENTS, "--only")
+    found = select_names(["ann", "seat:7", "ann", "user:id-1", "uid=x", "user:id-1"], AGENTS, "--only")
     assert found.names == ("ann", "seat:7", "user:id-1", "uid=x")
     assert found.accounts == {"ann"}
     assert found.seats == {7}
     assert found.users == ("id-1", "uid=x")
-    assert nobody(found, "id-1") == "there is no user 'id-1' within base and filter"
-    assert nobody(found, "uid=x").startswith("the source has no agent with accountCode or workNo 'uid=x', and base")
+    assert describe_nobody(found, "id-1") == "there is no user 'id-1' within base and filter"
+    assert describe_nobody(found, "uid=x").startswith(
+        "the source has no agent with accountCode or workNo 'uid=x', and base"
+    )
 
 
 def looked(selection: Selection, users: Sequence[User]) -> Selection:
     """The selection, where a server finds these users by whatever it is asked for."""
-    return looked_up(answering(users), selection, Naming(Description("test", "test", {})), (), "--only")
+    return look_up_users(answering(users), selection, NameRules(Description("test", "test", {})), (), "--only")
 
 
 def test_users_are_held_by_the_ids_of_those_whom_a_name_really_names() -> None:
     """A server may return more than it was asked for."""
     users = [User("id-1", "uid=a,o=x", {}), User("id-2", "uid=b,o=x", {})]
-    found = looked(selected(["ann", "user:UID=A, o=x", "ID-2"], AGENTS, "--only"), users)
+    found = looked(select_names(["ann", "user:UID=A, o=x", "ID-2"], AGENTS, "--only"), users)
     assert found.ids == {"id-1", "id-2"}
-    assert looked(selected(["user:id-1"], AGENTS, "--only"), users).ids == {"id-1"}
-    only = looked(selected(["ann", "user:id-1"], AGENTS, "--only"), users)
-    assert only.holds(None, users[0].ref)
-    assert not only.holds(None, users[1].ref)
-    assert only.holds(ANN, users[1].ref)
-    assert not only.holds(TWIN, users[1].ref)
+    assert looked(select_names(["user:id-1"], AGENTS, "--only"), users).ids == {"id-1"}
+    only = looked(select_names(["ann", "user:id-1"], AGENTS, "--only"), users)
+    assert only.holds_user(None, users[0].ref)
+    assert not only.holds_user(None, users[1].ref)
+    assert only.holds_user(ANN, users[1].ref)
+    assert not only.holds_user(TWIN, users[1].ref)
 
 
 def test_a_user_that_is_not_there_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="there is no user 'id-9' within base and filter") as raised:
-        looked(selected(["user:id-9"], AGENTS, "--only"), [User("id-1", "uid=a", {})])
+        looked(select_names(["user:id-9"], AGENTS, "--only"), [User("id-1", "uid=a", {})])
     assert raised.value.where == "--only"

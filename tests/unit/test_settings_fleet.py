@@ -8,7 +8,7 @@ import pytest
 
 from connector.errors import FileError
 from connector.settings.fields import SecretRef
-from connector.settings.fleet import Brake, FleetLimits, LoadedFleet, find, load
+from connector.settings.fleet import Brake, FleetLimits, LoadedFleet, find_fleet, load_fleet
 
 WHOLE = """\
 address: temporal.example.org:7233
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def loaded(folder: Path, text: str) -> LoadedFleet:
     path = folder / "fleet.yaml"
     path.write_text(text)
-    return load(path)
+    return load_fleet(path)
 
 
 def faults(folder: Path, text: str) -> list[str]:
@@ -130,8 +130,8 @@ def test_a_key_in_clear_is_refused_and_not_repeated(folder: Path) -> None:
 def test_it_is_found_beside_the_jobs_unless_another_is_named(folder: Path) -> None:
     (folder / "fleet.yaml").write_text("address: localhost:7233\n")
     (folder / "other.yaml").write_text("address: localhost:7234\n")
-    assert find(folder).settings.address == "localhost:7233"
-    assert find(folder, folder / "other.yaml").settings.address == "localhost:7234"
+    assert find_fleet(folder).settings.address == "localhost:7233"
+    assert find_fleet(folder, folder / "other.yaml").settings.address == "localhost:7234"
     (folder / "fleet.yaml").unlink()
     with pytest.raises(FileError, match=r"fleet.yaml: there is no such file"):
-        find(folder)
+        find_fleet(folder)

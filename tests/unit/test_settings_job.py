@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from connector.errors import FileError
 from connector.model.limits import Limit
 from connector.settings.fields import SecretRef
-from connector.settings.job import CecSource, FileSource, Job, LoadedJob, load
+from connector.settings.job import CecSource, FileSource, Job, LoadedJob, load_job
 from connector.settings.ldap import LdapDirectory, LdifDirectory
 from connector.settings.shape import list_keys
 from connector.settings.textfile import why_no_file
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 def loaded(folder: Path, text: str) -> LoadedJob:
     path = folder / "hr-to-ldap.yaml"
     path.write_text(text)
-    return load(path)
+    return load_job(path)
 
 
 def faults(folder: Path, text: str) -> list[str]:
@@ -106,7 +106,7 @@ def test_relative_paths_start_from_the_jobs_folder(
     )
     monkeypatch.chdir(folder.parent)
     named = Path(folder.name) / "job.yaml"
-    loaded_job = load(named)
+    loaded_job = load_job(named)
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     job = loaded_job.job
     assert isinstance(job.source, FileSource)
@@ -477,7 +477,7 @@ def test_a_secret_in_clear_is_refused_on_its_line_and_not_repeated(folder: Path,
     path = folder / "hr-to-ldap.yaml"
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(FileError) as caught:
-        load(path)
+        load_job(path)
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -508,7 +508,7 @@ def test_a_job_that_a_program_builds_keeps_its_paths(folder: Path) -> None:
 def refusal(path: Path) -> FileError | None:
     """Why the job is refused; None where it is read."""
     try:
-        load(path)
+        load_job(path)
     except FileError as fault:
         return fault
     return None
@@ -546,7 +546,7 @@ def test_any_text_as_a_job_is_read_or_refused(tmp_path_factory: pytest.TempPathF
 
 def test_the_example_is_read() -> None:
     example = Path(__file__).parents[2] / "examples" / "openldap.yaml"
-    assert load(example).job.limits.update == Limit(100, percent=True)
+    assert load_job(example).job.limits.update == Limit(100, percent=True)
 
 
 def test_a_link_to_nowhere_is_not_said_to_be_meant_instead_of_itself(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ATTRIBUTES = 'attributes:\n  employeeNumber: "{workNo}"\n'
 
 def loaded(folder: Path, text: str) -> Mapping:
     (folder / "own.yaml").write_text(text)
-    return mappings.load("own.yaml", folder / "job.yaml")
+    return mappings.load_mapping("own.yaml", folder / "job.yaml")
 
 
 def faults(folder: Path, text: str) -> list[str]:
@@ -105,7 +105,7 @@ attributes:
     ],
 )  # fmt: skip
 def test_ready_mappings_have_one_group_at_most(tmp_path: Path, name: str, group: int) -> None:
-    groups = mappings.load(name, tmp_path / "job.yaml").groups
+    groups = mappings.load_mapping(name, tmp_path / "job.yaml").groups
     assert [len(each) for each in groups] == ([group] if group else [])
 
 
@@ -327,7 +327,7 @@ def test_agents_may_be_matched_by_names_but_not_by_passwords() -> None:
     "name", ["openldap-h350", "389ds", "active-directory", "inetorgperson", "ldif", "scim-extension", "scim-enterprise"]
 )
 def test_a_ready_mapping_is_found_by_its_name_and_never_matches_by_seat(tmp_path: Path, name: str) -> None:
-    mapping = mappings.load(name, tmp_path / "job.yaml")
+    mapping = mappings.load_mapping(name, tmp_path / "job.yaml")
     assert Path(mapping.where).name == f"{name}.yaml"
     assert mapping.match
     assert all(rule.agent.fields == {"accountCode"} for rule in mapping.match)
@@ -360,7 +360,7 @@ def test_ready_mappings_write_an_address_of_record_and_the_port_somewhere(
     tmp_path: Path, name: str, expected: dict[str, list[str]]
 ) -> None:
     """RFC 3944 §5: a URI without a port is what registrars look up. One user at a time has the account."""
-    mapping = mappings.load(name, tmp_path / "job.yaml")
+    mapping = mappings.load_mapping(name, tmp_path / "job.yaml")
     agent, tenant = Agent(7, "ada", "1001"), Tenant([], sip_service_ip="192.0.2.10", sip_service_port=PORT)
     sip = [rule for rule in mapping.attributes if rule.group == "sip" and not rule.secret]
     assert {rule.name: [each.bind(tenant)(agent) for each in rule.templates] for rule in sip} == expected
@@ -376,7 +376,7 @@ def test_ready_mappings_write_an_address_of_record_and_the_port_somewhere(
 def test_only_the_mapping_that_says_so_writes_passwords(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     names = ("openldap-h350", "389ds", "active-directory", "inetorgperson", "ldif")
-    secret = {name: mappings.load(name, job).view().secrets for name in names}
+    secret = {name: mappings.load_mapping(name, job).view().secrets for name in names}
     hidden = {"SIPIdentityPassword"}
     assert secret == {
         "openldap-h350": hidden,
@@ -390,17 +390,17 @@ def test_only_the_mapping_that_says_so_writes_passwords(tmp_path: Path) -> None:
 def test_a_mapping_that_is_not_there_is_said(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     with pytest.raises(FileError) as ready:
-        mappings.load("inetperson", job)
+        mappings.load_mapping("inetperson", job)
     assert str(ready.value) == (
         f"{job}: no ready mapping is called 'inetperson' (did you mean inetorgperson?); there are 389ds, "
         "active-directory, inetorgperson, ldif, "
         "openldap-h350, scim-enterprise, scim-extension (a path ends in .yaml)"
     )
     with pytest.raises(FileError) as named:
-        mappings.load("maps/own.yml", job)
+        mappings.load_mapping("maps/own.yml", job)
     assert str(named.value) == f"{job}: there is no file {tmp_path}/maps/own.yml"
     with pytest.raises(FileError, match=r"job\.yaml: .*File name too long"):
-        mappings.load("x" * 300 + ".yaml", job)
+        mappings.load_mapping("x" * 300 + ".yaml", job)
 
 
 def test_a_ready_mapping_is_found_inside_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,14 +408,14 @@ def test_a_ready_mapping_is_found_inside_an_installed_package(tmp_path: Path, mo
     inside.mkdir(parents=True)
     (inside / "only.yaml").write_text(MATCH + ATTRIBUTES)
     monkeypatch.setattr(mappings, "READY", (inside, tmp_path / "mappings"))
-    assert mappings.load("only", tmp_path / "job.yaml").where == str(inside / "only.yaml")
+    assert mappings.load_mapping("only", tmp_path / "job.yaml").where == str(inside / "only.yaml")
     with pytest.raises(FileError, match="there are only"):
-        mappings.load("ldif", tmp_path / "job.yaml")
+        mappings.load_mapping("ldif", tmp_path / "job.yaml")
 
 
 def read_or_refused(path: Path) -> Mapping | FileError:
     try:
-        return mappings.load(path.name, path.parent / "job.yaml")
+        return mappings.load_mapping(path.name, path.parent / "job.yaml")
     except FileError as fault:
         return fault
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.errors import FileError
-from connector.matching.people import ExcludeList, Pin
+from connector.matching.people import AgentPin, ExcludeList
 from connector.settings.people_lists import load_exclude_list, load_pins
 
 
@@ -30,15 +30,15 @@ def test_pins_are_read_with_their_lines(tmp_path: Path) -> None:
         ' u-2 ,, ada \r\n"two\nlines",0007,c\r\n,,\r\nu-3,8,d\r\n'
     )
     assert load_pins(file(tmp_path, content)) == (
-        Pin(None, 1001, "uid=a,ou=people,dc=example,dc=org", 2),
-        Pin("ada", None, "u-2", 4),
-        Pin("c", 7, "two\nlines", 5),
-        Pin("d", 8, "u-3", 8),
+        AgentPin(None, 1001, "uid=a,ou=people,dc=example,dc=org", 2),
+        AgentPin("ada", None, "u-2", 4),
+        AgentPin("c", 7, "two\nlines", 5),
+        AgentPin("d", 8, "u-3", 8),
     )
 
 
 def test_one_way_to_name_the_agent_is_enough(tmp_path: Path) -> None:
-    assert load_pins(file(tmp_path, "accountCode,user\na,u")) == (Pin("a", None, "u", 2),)
+    assert load_pins(file(tmp_path, "accountCode,user\na,u")) == (AgentPin("a", None, "u", 2),)
     assert load_pins(file(tmp_path, "workNo,user\n")) == ()
 
 
@@ -121,7 +121,7 @@ def test_a_list_that_is_not_there_is_said(tmp_path: Path) -> None:
         load_exclude_list(tmp_path / "none.csv")
 
 
-def read_or_refused(path: Path) -> tuple[Pin, ...] | FileError:
+def read_or_refused(path: Path) -> tuple[AgentPin, ...] | FileError:
     try:
         return load_pins(path)
     except FileError as fault:

@@ -87,7 +87,7 @@ def test_every_whole_job_of_the_documentation_is_read(tmp_path: Path) -> None:
     assert len(whole) >= 2
     for text in whole:
         (tmp_path / "job.yaml").write_text(text)
-        jobs.load(tmp_path / "job.yaml")
+        jobs.load_job(tmp_path / "job.yaml")
 
 
 def test_every_whole_mapping_of_the_documentation_is_read(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_every_whole_mapping_of_the_documentation_is_read(tmp_path: Path) -> Non
     assert whole
     for text in whole:
         (tmp_path / "own.yaml").write_text(text)
-        mappings.load("own.yaml", tmp_path / "job.yaml")
+        mappings.load_mapping("own.yaml", tmp_path / "job.yaml")
 
 
 def test_every_whole_fleet_file_of_the_documentation_is_read(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_whole_fleet_file_of_the_documentation_is_read(tmp_path: Path) -> 
     assert len(whole) >= 2
     for text in whole:
         (tmp_path / "fleet.yaml").write_text(text)
-        fleets.load(tmp_path / "fleet.yaml")
+        fleets.load_fleet(tmp_path / "fleet.yaml")
 
 
 @pytest.mark.parametrize(

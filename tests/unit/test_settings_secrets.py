@@ -107,4 +107,4 @@ def test_a_secret_file_is_told_if_others_may_read_it(tmp_path: Path, mode: int, 
     directory = ldap_directory("ldaps://ldap.example.org", ca=path, bind_dn="cn=sync", password={"file": str(path)})
     (tmp_path / "job.yaml").write_text(job_file(directory, mapping="ldif"))
     (tmp_path / "agents.json").write_text("{}")
-    assert [found for found, *_ in open_to_others(jobs.load(tmp_path / "job.yaml"))] == ([path] if told else [])
+    assert [found for found, *_ in open_to_others(jobs.load_job(tmp_path / "job.yaml"))] == ([path] if told else [])

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from connector.errors import FileError
 from connector.settings import textfile
-from connector.settings.textfile import Document, Fault, read_yaml, wrong
+from connector.settings.textfile import Document, Fault, join_faults, read_yaml
 
 BRACES = "put a text with braces in quotes"
 
@@ -27,7 +27,7 @@ def faults(path: Path) -> str:
         document = read_yaml(path)
     except FileError as fault:
         return str(fault).replace(f"{path.parent}/", "")
-    return str(wrong(path, list(document.faults))).replace(f"{path.parent}/", "") if document.faults else ""
+    return str(join_faults(path, list(document.faults))).replace(f"{path.parent}/", "") if document.faults else ""
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_words_are_what_yaml_1_2_says_and_nothing_else(tmp_path: Path) -> None:
 def test_every_key_and_item_has_the_line_it_is_on(tmp_path: Path) -> None:
     document = read_yaml(file(tmp_path, "# first\na:\n  b: |\n    text\n    more\n  c:\n    - x\n    - {d: 1}\n"))
     assert document.data == {"a": {"b": "text\nmore\n", "c": ["x", {"d": 1}]}}
-    assert [document.line(*loc) for loc in ((), ("a", "b"), ("a", "c"), ("a", "c", 1), ("a", "c", 1, "d"))] == [
+    assert [document.find_line(*loc) for loc in ((), ("a", "b"), ("a", "c"), ("a", "c", 1), ("a", "c", 1, "d"))] == [
         2, 3, 6, 8, 8,
     ]  # fmt: skip
-    assert document.line("a", "missing", "deep") == 2
-    assert document.where("a", "c", 0) == f"{document.path}:7"
+    assert document.find_line("a", "missing", "deep") == 2
+    assert document.tell_place("a", "c", 0) == f"{document.path}:7"
 
 
 SECRET = "hunter-2-canary"
@@ -152,7 +152,7 @@ def test_a_secret_that_breaks_the_syntax_is_not_repeated(tmp_path: Path, value: 
     assert said.startswith("some.yaml:")
     assert SECRET not in said
     with pytest.raises(FileError) as caught:
-        raise wrong(path, list(read_yaml(path).faults))
+        raise join_faults(path, list(read_yaml(path).faults))
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
@@ -162,7 +162,7 @@ def test_a_document_does_not_show_what_it_holds() -> None:
 
 
 def test_faults_are_listed_by_line_each_once() -> None:
-    listed = wrong(Path("x"), [Fault(9, 0, "b"), Fault(2, 3, "a"), Fault(9, 0, "b")])
+    listed = join_faults(Path("x"), [Fault(9, 0, "b"), Fault(2, 3, "a"), Fault(9, 0, "b")])
     assert (listed.where, listed.what) == ("x:2:3", "a\nx:9: b")
 
 

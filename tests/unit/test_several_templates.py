@@ -19,14 +19,14 @@ from connector.model import (
     Tenant,
     User,
 )
-from connector.model.digests import fingerprinter
-from connector.model.equality import digest
+from connector.model.digests import make_fingerprinter
+from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
-from connector.model.patterns import joined
+from connector.model.patterns import join_patterns
 from connector.model.templates import Template
-from connector.planning.compare_user import Differ
+from connector.planning.compare_user import UserComparer
 from connector.planning.leaver import Leaver
-from connector.planning.suitability import faults
+from connector.planning.suitability import find_faults
 from connector.settings import mapping_file as mappings
 
 MATCH = 'match:\n  - {agent: "{accountCode}", directory: uid}\nattributes:\n  a: '
@@ -44,9 +44,9 @@ SAME = Agent(1, "7", "7")
 """Of whom two templates make values that are equal but for case."""
 
 
-def differ(when_absent: WhenAbsent = "keep", tenant: Tenant | None = None, rule: AttributeRule = RULE) -> Differ:
+def differ(when_absent: WhenAbsent = "keep", tenant: Tenant | None = None, rule: AttributeRule = RULE) -> UserComparer:
     mapping = Mapping(LOOKS, (replace(rule, when_absent=when_absent),))
-    return Differ(tenant or Tenant([]), mapping, Description("test", "test", INFOS))
+    return UserComparer(tenant or Tenant([]), mapping, Description("test", "test", INFOS))
 
 
 def user(*held: str) -> User:
@@ -75,7 +75,7 @@ def user(*held: str) -> User:
 def test_an_attribute_holds_what_each_of_its_templates_makes(
     agent: Agent, held: list[str], when_absent: WhenAbsent, old: list[str] | None, new: list[str] | None
 ) -> None:
-    draft = differ(when_absent).draft(agent, user(*held), 1)
+    draft = differ(when_absent).draft_user(agent, user(*held), 1)
     planned = [(list(each.old), list(each.new)) for each in draft.planned] if draft else []
     assert planned == ([] if old is None else [(old, new)])
 
@@ -109,8 +109,8 @@ def test_a_value_stays_that_a_template_without_its_field_may_have_made_for_this_
     rule = replace(RULE, value=Template.parse(templates[0]), more=(Template.parse(templates[1]),), owns="*")
     info = replace(INFOS["uri"], equality=Equality.TELEPHONE if templates is PHONES else Equality.CASE_IGNORE)
     mapping = Mapping(LOOKS, (replace(rule, when_absent=when_absent, together=""),))
-    found = Differ(NO_PORT, mapping, Description("test", "test", {**INFOS, "uri": info}))
-    draft = found.draft(agent, user(*held), 1)
+    found = UserComparer(NO_PORT, mapping, Description("test", "test", {**INFOS, "uri": info}))
+    draft = found.draft_user(agent, user(*held), 1)
     assert (list(draft.planned[0].new) if draft else None) == new
 
 
@@ -118,15 +118,15 @@ def test_names_stay_in_a_list_for_a_name_fits_no_pattern() -> None:
     templates = [Template.parse(text) for text in ("cn={workNo},dc=x", "cn={sipAccount},dc=x")]
     rule = replace(RULE, value=templates[0], more=(templates[1],), owns="*")
     info = replace(INFOS["uri"], equality=Equality.DN)
-    found = Differ(Tenant([]), Mapping(LOOKS, (rule,)), Description("test", "test", {**INFOS, "uri": info}))
-    draft = found.draft(BARE, user("CN=8, DC=x"), 1)
+    found = UserComparer(Tenant([]), Mapping(LOOKS, (rule,)), Description("test", "test", {**INFOS, "uri": info}))
+    draft = found.draft_user(BARE, user("CN=8, DC=x"), 1)
     assert draft is not None
     assert draft.planned[0].new == ("CN=8, DC=x", "cn=1,dc=x")
 
 
 def test_a_value_that_is_there_among_others_is_not_added_beside() -> None:
     spaced = replace(RULE, value=Template.parse("ext: {sipAccount}"), owns="ext: 7\ntel:*\nSIP:ann")
-    draft = differ(rule=spaced).draft(ANN, user("ext:  7"), 1)
+    draft = differ(rule=spaced).draft_user(ANN, user("ext:  7"), 1)
     assert draft is not None
     assert (draft.planned, [each.why for each in draft.held]) == (
         (),
@@ -140,7 +140,7 @@ def test_what_is_made_of_a_field_that_the_tenant_lacks_stays_and_is_told_once(wh
     found = differ(when_absent, rule=rule)
     why = "the tenant has no sipServiceIp; values made of it are kept in uri"
     assert [problem.why for problem in found.problems] == [why]
-    draft = found.draft(ANN, user("tel:7@192.0.2.1", "http:x"), 1)
+    draft = found.draft_user(ANN, user("tel:7@192.0.2.1", "http:x"), 1)
     assert draft is not None
     assert [(each.old, each.new) for each in draft.planned] == [
         (("tel:7@192.0.2.1",), ("tel:7@192.0.2.1", "sip:7")),
@@ -151,10 +151,10 @@ def test_what_is_made_of_a_field_that_the_tenant_lacks_stays_and_is_told_once(wh
 def test_a_leaver_loses_what_was_written_though_the_tenant_lacks_a_field_of_one_template(adopt: bool) -> None:
     rule = replace(RULE, more=(Template.parse("tel:{sipAccount}@{sipServiceIp}"),), adopt=adopt)
     found, left = differ(rule=rule), user("sip:7", "tel:7@192.0.2.1", "tel:9", "http:x")
-    written = Owned("run", tuple(digest(Equality.CASE_IGNORE, each) for each in ("sip:7", "tel:7@192.0.2.1")))
-    adopted = found.adopted(left)
+    written = Owned("run", tuple(digest_value(Equality.CASE_IGNORE, each) for each in ("sip:7", "tel:7@192.0.2.1")))
+    adopted = found.list_adopted(left)
     assert adopted == ({"uri"} if adopt else set())
-    draft = found.clearing(left, Leaver(left.ref, {"uri": written}, adopted), fingerprinter(Secret("key")))
+    draft = found.draft_clearing(left, Leaver(left.ref, {"uri": written}, adopted), make_fingerprinter(Secret("key")))
     ours = ("sip:7", "tel:7@192.0.2.1", "tel:9")
     assert [(each.old, each.new) for each in draft.planned] == [(ours, () if adopt else ("tel:9",))]
 
@@ -163,15 +163,15 @@ def test_a_leaver_loses_what_was_written_though_the_tenant_lacks_a_field_of_one_
 def test_a_leaver_keeps_an_attribute_for_which_nothing_is_planned(templates: list[str]) -> None:
     first, *more = map(Template.parse, templates)
     found = differ(rule=replace(RULE, value=first, more=tuple(more), adopt=True))
-    written = Owned("run", (digest(Equality.CASE_IGNORE, "tel:7"),))
-    draft = found.clearing(user("tel:7"), Leaver(user().ref, {"uri": written}), fingerprinter(Secret("key")))
-    assert (draft.planned, found.adopted(user("tel:7"))) == ((), frozenset())
+    written = Owned("run", (digest_value(Equality.CASE_IGNORE, "tel:7"),))
+    draft = found.draft_clearing(user("tel:7"), Leaver(user().ref, {"uri": written}), make_fingerprinter(Secret("key")))
+    assert (draft.planned, found.list_adopted(user("tel:7"))) == ((), frozenset())
 
 
 def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -> None:
     rule = replace(RULE, value=Template.parse("sip:{sipServiceIp}"), more=(Template.parse("tel:{sipServicePort}"),))
     found = differ("clear", rule=rule)
-    assert found.draft(ANN, user("sip:1"), 1) is None
+    assert found.draft_user(ANN, user("sip:1"), 1) is None
     assert [problem.why for problem in found.problems] == [
         "the tenant has no sipServiceIp; nothing is planned for uri",
         "the tenant has no sipServicePort; nothing is planned for uri",
@@ -191,25 +191,25 @@ def test_nothing_is_planned_where_the_tenant_lacks_a_field_of_every_template() -
 )
 def test_an_attribute_of_one_value_takes_no_list(info: AttributeInfo, why: str) -> None:
     mapping = Mapping(LOOKS, (replace(RULE, line=5),), where="own.yaml")
-    told = list(faults(mapping, Description("test", "test", INFOS | {"uri": info})))
+    told = list(find_faults(mapping, Description("test", "test", INFOS | {"uri": info})))
     assert told == ([f"own.yaml:5: {why}"] if why else [])
 
 
 def test_an_attribute_that_users_are_matched_by_gets_nothing_but_what_they_are_looked_for_by() -> None:
     mapping = Mapping((MatchRule(RULE.value, "uri"),), (RULE,))
-    (told,) = faults(mapping, Description("test", "test", INFOS))
+    (told,) = find_faults(mapping, Description("test", "test", INFOS))
     assert "match rule 1 looks for sip:{sipAccount} in uri, and this line writes another value there" in told
 
 
 def loaded(folder: Path, attribute: str) -> AttributeRule:
     (folder / "own.yaml").write_text(MATCH + attribute + "\n")
-    return mappings.load("own.yaml", folder / "job.yaml").attributes[0]
+    return mappings.load_mapping("own.yaml", folder / "job.yaml").attributes[0]
 
 
 def test_value_and_owns_are_one_or_a_list(tmp_path: Path) -> None:
     rule = loaded(tmp_path, '{value: ["sip:{sipAccount}", "tel:{workNo}"], owns: ["tel:*", "sip:*", "tel:*"]}')
     assert [template.text for template in rule.templates] == ["sip:{sipAccount}", "tel:{workNo}"]
-    assert rule.owns == joined(["sip:*", "tel:*"])
+    assert rule.owns == join_patterns(["sip:*", "tel:*"])
     assert rule.group == "sip"
     one = loaded(tmp_path, '{value: ["{workNo}"], owns: ["*"]}')
     assert one == loaded(tmp_path, '{value: "{workNo}", owns: "*"}')
@@ -245,8 +245,8 @@ def test_what_a_list_may_not_say(tmp_path: Path, attribute: str, why: str) -> No
 
 def test_a_user_holds_what_is_wanted_of_an_attribute_where_some_template_makes_it() -> None:
     of = differ()
-    assert of.holds_most(BARE, of.draft(BARE, user("SIP:ann"), 1))
-    assert not of.holds_most(BARE, of.draft(BARE, user("SIP:bob"), 1))
+    assert of.holds_most(BARE, of.draft_user(BARE, user("SIP:ann"), 1))
+    assert not of.holds_most(BARE, of.draft_user(BARE, user("SIP:bob"), 1))
 
 
 def test_each_template_is_told_with_what_it_makes() -> None:

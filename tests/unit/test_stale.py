@@ -24,11 +24,11 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Disabled, Grace, Mapping, MatchRule, Stale
 from connector.model.templates import Template
-from connector.planning.brief import Brief
+from connector.planning.brief import PlanBrief
 from connector.planning.clearing import (
     DOUBTED,
     MISSED,
@@ -37,8 +37,8 @@ from connector.planning.clearing import (
     hidden_attributes,
     judge_leavers,
 )
-from connector.planning.compare_user import Differ
-from connector.planning.leaver import Leaver, Place
+from connector.planning.compare_user import UserComparer
+from connector.planning.leaver import Leaver, LeaverPlace
 from connector.planning.leavers import ANY, list_leavers
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
@@ -65,7 +65,7 @@ def seen(*days: float) -> Memory:
     return memory
 
 
-def ann(place: Place = Place.WITHIN, now: User | None = None) -> Leaver:
+def ann(place: LeaverPlace = LeaverPlace.WITHIN, now: User | None = None) -> Leaver:
     return Leaver(ANN, adopted=frozenset({"seat", "line"}), place=place, now=now)
 
 
@@ -95,19 +95,21 @@ def test_a_stale_user_is_due_when_its_grace_is_over(stale: Stale, memory: list[f
     assert (problem.kind, problem.users) == ("stale", (ANN.name,))
 
 
-@pytest.mark.parametrize("place", list(Place))
+@pytest.mark.parametrize("place", list(LeaverPlace))
 @pytest.mark.parametrize("stale", ["report", "clear", RUNS])
 @pytest.mark.parametrize("disabled", ["report", "clear"])
-def test_only_where_the_mapping_clears_a_user_is_due_or_waits(place: Place, stale: Stale, disabled: Disabled) -> None:
+def test_only_where_the_mapping_clears_a_user_is_due_or_waits(
+    place: LeaverPlace, stale: Stale, disabled: Disabled
+) -> None:
     """Users within reach go by `stale`, disabled ones by its `disabled`; nobody else is ever written."""
-    clears = {Place.WITHIN: stale != "report", Place.DISABLED: disabled == "clear"}.get(place, False)
+    clears = {LeaverPlace.WITHIN: stale != "report", LeaverPlace.DISABLED: disabled == "clear"}.get(place, False)
     waits = clears and stale == RUNS
     due, (problem,) = judge_leavers([ann(place)], mapping(stale, disabled), seen(0), after(0))
     assert bool(due) == (clears and not waits)
     said = problem.why.partition("any more")[2]
     assert said.startswith(" (seen by 1 applies") == waits
     assert place.value in said
-    assert ("Its values are kept" in said) == (place is Place.DISABLED and not clears)
+    assert ("Its values are kept" in said) == (place is LeaverPlace.DISABLED and not clears)
 
 
 # ---------------------------------------------------------------- who is stale
@@ -119,13 +121,13 @@ class Wrote:
     def __init__(self, **written: dict[str, Owned]) -> None:
         self.written = written
 
-    def owned(self) -> Iterator[tuple[UserRef, dict[str, Owned]]]:
+    def read_owned(self) -> Iterator[tuple[UserRef, dict[str, Owned]]]:
         return ((UserRef(id_, f"uid={id_}"), owned) for id_, owned in self.written.items())
 
-    def unshown(self) -> dict[str, dict[str, tuple[str, ...]]]:
+    def read_unshown(self) -> dict[str, dict[str, tuple[str, ...]]]:
         return {}
 
-    def lapsed(self) -> frozenset[str]:
+    def read_lapsed(self) -> frozenset[str]:
         return frozenset({"gone"})
 
 
@@ -165,15 +167,15 @@ def clear(
 ) -> tuple[list[str], list[str]]:
     """The names of whom clearing takes values from, and the lines. Match attributes that are not shown are hidden."""
     infos = {name: AttributeInfo(name, readable=name == "seat" or None) for name in ("uid", "number", "seat")}
-    brief = Brief(
+    brief = PlanBrief(
         mapping=mapping("clear", "clear"), limits=NO_LIMITS, description=Description("t", "t", infos),
-        memory=seen(), fingerprint=fingerprinter(Secret("key")), job="job", plan_id="id", now=after(0),
+        memory=seen(), fingerprint=make_fingerprinter(Secret("key")), job="job", plan_id="id", now=after(0),
     )  # fmt: skip
     cleared = clear_leavers(
         answering(lambda questions: [Holds.UNKNOWN] * len(questions)),
         due,
         brief,
-        cast("Differ", SimpleNamespace(clearing=emptied)),
+        cast("UserComparer", SimpleNamespace(draft_clearing=emptied)),
         exclusion=Exclusion(lambda agent, user: user.name in spared, lambda user: "", {}, (), ()),
         doubtful=doubtful,
         claimers=lambda user: [AgentRef(1, "a")] if user.name in claimed else [],
@@ -186,7 +188,7 @@ def clear(
 WHOLE = {"uid": "ann", "number": "7"}
 
 
-def now(values: dict[str, str] = WHOLE, name: str = "uid=ann", place: Place = Place.WITHIN) -> Leaver:
+def now(values: dict[str, str] = WHOLE, name: str = "uid=ann", place: LeaverPlace = LeaverPlace.WITHIN) -> Leaver:
     return ann(place, User(ANN.id, name, {each: (value,) for each, value in values.items()}))
 
 
@@ -216,7 +218,7 @@ def test_whom_an_agent_would_claim_is_not_cleared_and_others_are() -> None:
 
 def test_a_disabled_user_is_cleared_whatever_it_shows_and_whoever_would_claim_it() -> None:
     """Agents do not find disabled users."""
-    disabled = now({}, place=Place.DISABLED)
+    disabled = now({}, place=LeaverPlace.DISABLED)
     assert clear(disabled, claimed=["uid=ann"]) == (["uid=ann"], [])
 
 
@@ -262,4 +264,4 @@ def test_a_doubt_concerns_users_that_hold_the_attribute_or_may_hide_it() -> None
     assert doubted_attributes([now()], ["number"], {}) == {ANN.id: ["number"]}
     assert doubted_attributes([now({"uid": "ann"})], ["number"], {}) == {}
     assert doubted_attributes([now({"uid": "ann"})], ["number"], {ANN.id: ["number"]}) == {ANN.id: ["number"]}
-    assert doubted_attributes([ann(), now(place=Place.DISABLED)], ["number"], {}) == {}
+    assert doubted_attributes([ann(), now(place=LeaverPlace.DISABLED)], ["number"], {}) == {}

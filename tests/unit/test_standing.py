@@ -22,17 +22,17 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.model.digests import UNKEYED, fingerprinter
-from connector.model.equality import digest, key, plain
+from connector.model.digests import UNKEYED, make_fingerprinter
+from connector.model.equality import digest_value, equality_key, reveal_value
 from connector.planning.open_writes import OpenWrite
-from connector.planning.standing import Shown, stands
+from connector.planning.standing import ShownUser, change_stands
 
 ANN = UserRef("1", "uid=ann,dc=example")
 INFOS = {name: AttributeInfo(name) for name in ("mail", "pager", "secret")}
 INFOS["hidden"] = AttributeInfo("hidden", readable=None)
 INFOS["unseen"] = AttributeInfo("unseen", readable=None, equality=Equality.OCTETS)
 SHOWN = Description("test", "test", INFOS)
-PRINT = fingerprinter(Secret("key"))
+PRINT = make_fingerprinter(Secret("key"))
 
 
 def put(name: str, *new: Held, old: tuple[Held, ...] = (), seen: bool = True) -> AttributeChange:
@@ -46,7 +46,7 @@ def password(new: str = "", *, name: str = "unseen", seen: bool = False) -> Attr
 
 def judged(change: Change, user: User, description: Description = SHOWN, **known: Any) -> Outcome | None:
     """What became of a change, by how the user is now and what is `known` of it."""
-    return OpenWrite(change, Shown(user, description, PRINT), **known).judge()
+    return OpenWrite(change, ShownUser(user, description, PRINT), **known).judge()
 
 
 def became(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> tuple[Result, str] | None:
@@ -83,7 +83,7 @@ NOT = (Result.SKIPPED, "not confirmed at first; it was not written")
 def test_a_change_stands_where_all_that_it_sets_is_there_and_all_that_it_takes_away_is_gone(
     old: tuple[str, ...], new: tuple[str, ...], held: tuple[str, ...], *, expected: bool
 ) -> None:
-    assert stands(AttributeChange("mail", old, new), held, SHOWN) is expected
+    assert change_stands(AttributeChange("mail", old, new), held, SHOWN) is expected
 
 
 ALL: tuple[Held, ...] = ("a", "A", "b", "a  b", "A b", b"a", Secret("a"), Secret("B"))
@@ -94,8 +94,12 @@ WORDS = st.lists(st.sampled_from(ALL), max_size=3).map(tuple[Held, ...])
 def test_a_change_stands_if_all_new_values_are_there_and_no_old_one_but_those(
     old: tuple[Held, ...], new: tuple[Held, ...], held: tuple[Held, ...]
 ) -> None:
-    before, after, now = ({key(Equality.CASE_IGNORE, plain(each)) for each in values} for values in (old, new, held))
-    assert stands(AttributeChange("mail", old, new), held, SHOWN) is (after <= now and not (before - after) & now)
+    before, after, now = (
+        {equality_key(Equality.CASE_IGNORE, reveal_value(each)) for each in values} for values in (old, new, held)
+    )
+    assert change_stands(AttributeChange("mail", old, new), held, SHOWN) is (
+        after <= now and not (before - after) & now
+    )
 
 
 def test_all_of_a_write_happened_or_nothing_so_that_one_attribute_speaks_for_the_others() -> None:
@@ -168,11 +172,11 @@ def test_what_was_ours_before_does_not_prove_a_later_write(
     server: str, known: bool, expected: tuple[Result, str] | None
 ) -> None:
     """The mail is there, and the pager, which the same write was to set, is not."""
-    owned = Owned("1", (digest(Equality.CASE_IGNORE, "a"),))
+    owned = Owned("1", (digest_value(Equality.CASE_IGNORE, "a"),))
     change = Change(ANN, None, 1, (put("mail", "a"), put("pager", "7")))
     described = replace(SHOWN, server="here")
     ours = {"mail": owned} if known else {}
-    told = judged(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, server=server, ours=ours)
+    told = judged(change, User(ANN.id, ANN.name, {"mail": ("a",)}), described, server=server, owned_values=ours)
     assert (told and (told.result, told.why)) == expected
 
 
@@ -226,11 +230,13 @@ def test_a_password_that_another_run_is_known_to_have_set_proves_no_later_write(
 ) -> None:
     """At a server that may lag, where nothing else tells."""
     change = password("canary", name="secret")
-    assert found_out(change, Secret("canary"), server="there", ours={"secret": owned}) is result
+    assert found_out(change, Secret("canary"), server="there", owned_values={"secret": owned}) is result
     unsealed = replace(change, new=())
-    assert found_out(unsealed, Secret("canary"), server="there", ours={"secret": owned}) is result, "by another key"
+    assert found_out(unsealed, Secret("canary"), server="there", owned_values={"secret": owned}) is result, (
+        "by another key"
+    )
     cleared = password(name="secret")
-    assert found_out(cleared, (), server="here", ours={"secret": Owned("1", (), "")}) is Result.WRITTEN
+    assert found_out(cleared, (), server="here", owned_values={"secret": Owned("1", (), "")}) is Result.WRITTEN
 
 
 @pytest.mark.parametrize(
@@ -257,14 +263,14 @@ def test_object_classes_that_another_run_has_changed_prove_nothing_at_a_server_t
     assert found_out(adds, "cecAgent", server="there", past=[("1", "here", adds)]) is None
     assert found_out(adds, "cecAgent", server="there", past=[("1", "here", put("mail", "a"))]) is Result.WRITTEN
     owned = {"mail": Owned("1", ())}
-    assert found_out(adds, "cecAgent", server="there", ours=owned) is None
-    assert found_out(adds, "cecAgent", server="there", run="1", ours=owned) is Result.WRITTEN
+    assert found_out(adds, "cecAgent", server="there", owned_values=owned) is None
+    assert found_out(adds, "cecAgent", server="there", run="1", owned_values=owned) is Result.WRITTEN
 
 
 def known(*attributes: AttributeChange, **values: Held | tuple[Held, ...]) -> list[tuple[str, str | None]]:
     """By attribute the fingerprint of what is known of a change, where the user shows these values."""
     held = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-    change, shown = Change(ANN, None, 1, attributes), Shown(User(ANN.id, ANN.name, held), SHOWN, PRINT)
+    change, shown = Change(ANN, None, 1, attributes), ShownUser(User(ANN.id, ANN.name, held), SHOWN, PRINT)
     found = OpenWrite(change, shown).as_written()
     assert (found.user, found.rule) == (ANN, 1)
     return [(each.name, each.fingerprint) for each in found.attributes]
@@ -315,16 +321,16 @@ def test_a_password_that_was_taken_away_at_another_server_proves_no_write_here(
 def test_values_that_another_run_is_known_to_have_written_are_all_of_them_or_prove_it(
     new: tuple[str, ...], owned: tuple[str, ...], result: Result | None
 ) -> None:
-    ours = Owned("1", tuple(digest(Equality.CASE_IGNORE, each) for each in owned))
-    assert found_out(put("mail", *new), new, server="there", ours={"mail": ours}) is result
-    assert found_out(put("mail", *new), new, server="there", ours={"pager": ours}) is Result.WRITTEN
+    ours = Owned("1", tuple(digest_value(Equality.CASE_IGNORE, each) for each in owned))
+    assert found_out(put("mail", *new), new, server="there", owned_values={"mail": ours}) is result
+    assert found_out(put("mail", *new), new, server="there", owned_values={"pager": ours}) is Result.WRITTEN
 
 
 def test_that_another_run_wrote_an_attribute_does_not_mean_that_it_took_it_away() -> None:
     change = Change(ANN, None, 1, (put("mail", old=("a",)), put("pager", "7")))
     told = judged(
         change, User(ANN.id, ANN.name, {}), replace(SHOWN, server="here"),
-        server="here", run="2", ours={"mail": Owned("1", ())},
+        server="here", run="2", owned_values={"mail": Owned("1", ())},
     )  # fmt: skip
     assert told is not None
     assert told.result is Result.WRITTEN
@@ -352,7 +358,7 @@ def test_what_another_run_explains_does_not_tell_of_what_is_not_shown(
     told = judged(
         Change(ANN, None, 1, (mail, unseen)), User(ANN.id, ANN.name, held), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", "there", mail)],
-        ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))} if how == "ours" else {},
+        owned_values={"mail": Owned("1", (digest_value(Equality.CASE_IGNORE, "a"),))} if how == "ours" else {},
     )  # fmt: skip
     assert (told and told.result) == result
 
@@ -378,7 +384,7 @@ def test_what_a_server_had_heard_of_before_explains_nothing_that_was_planned_sin
     told = judged(
         change, User(ANN.id, ANN.name, {name: ("a",)}), replace(SHOWN, server="here"),
         server="here", run="2", past=[(run, where if run == "1" else "here", written) for run in order],
-        ours={"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))},
+        owned_values={"mail": Owned("1", (digest_value(Equality.CASE_IGNORE, "a"),))},
     )  # fmt: skip
     assert (told and told.result) == result
 
@@ -387,11 +393,11 @@ def test_what_stands_and_is_nobodys_or_another_runs_leaves_nothing_open() -> Non
     change = Change(
         ANN, None, 1, (put("mail", "a"), put("pager", old=("7",)), password("canary"), password(name="hidden"))
     )
-    ours = {"mail": Owned("1", (digest(Equality.CASE_IGNORE, "a"),))}
+    ours = {"mail": Owned("1", (digest_value(Equality.CASE_IGNORE, "a"),))}
 
     def closed(run: str, *, alone: bool = True, **held: Held) -> frozenset[str]:
         user = User(ANN.id, ANN.name, {name: (value,) for name, value in held.items()})
-        return OpenWrite(change, Shown(user, SHOWN, PRINT), run, ours=ours).list_closed(alone=alone)
+        return OpenWrite(change, ShownUser(user, SHOWN, PRINT), run, owned_values=ours).list_closed(alone=alone)
 
     assert closed("2", mail="a") == {"mail", "pager"}
     assert closed("1", mail="a") == {"pager"}, "its own"
@@ -442,7 +448,7 @@ def test_a_value_that_a_known_write_elsewhere_has_replaced_was_not_taken_away_he
     told = judged(
         change, User(ANN.id, ANN.name, {"pager": ("8",)}), replace(SHOWN, server="here"),
         server="here", run="2", past=[("1", "there", other), ("2", "here", change.attributes[0])],
-        ours={"pager": Owned(owner, (digest(Equality.CASE_IGNORE, "8"),))},
+        owned_values={"pager": Owned(owner, (digest_value(Equality.CASE_IGNORE, "8"),))},
     )  # fmt: skip
     assert (told and told.result) == result
 

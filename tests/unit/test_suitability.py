@@ -21,7 +21,7 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.suitability import cautions, faults
+from connector.planning.suitability import find_cautions, find_faults
 
 SCHEMA = Path(__file__).parents[2] / "deploy" / "schema"
 UNKNOWN = AttributeInfo("nosuch", definition=AttributeDefinition(known=False))
@@ -47,7 +47,7 @@ def described(
 
 def found(description: Description, *rules: AttributeRule, match: str = "uid") -> list[str]:
     looks = MatchRule(Template.parse("{accountCode}"), match)
-    return list(faults(Mapping((looks,), rules, where="m.yaml"), description))
+    return list(find_faults(Mapping((looks,), rules, where="m.yaml"), description))
 
 
 def test_a_mapping_that_fits_has_no_faults() -> None:
@@ -182,7 +182,7 @@ def test_an_attribute_that_is_matched_by_is_written_as_it_is_looked_for_or_not_a
 
 def warned(*infos: AttributeInfo, secret: bool = False) -> list[str]:
     rules = tuple(rule(info.name, secret=secret) for info in infos)
-    return list(cautions(Mapping((), rules), described(*infos)))
+    return list(find_cautions(Mapping((), rules), described(*infos)))
 
 
 def test_what_the_schema_makes_less_sure_is_said() -> None:
@@ -217,7 +217,7 @@ def test_a_write_takes_nobody_out_of_the_filter(
     looks = MatchRule(Template.parse("{accountCode}"), "uid")
     rules = (rule("pager", **rule_says),)
     mapping = Mapping((looks,), rules, where="m.yaml", class_lines={"cecAgent": 7}, **mapping_says)
-    told = list(faults(mapping, described(AttributeInfo("pager"), filtered=filtered)))
+    told = list(find_faults(mapping, described(AttributeInfo("pager"), filtered=filtered)))
     name = next(iter(filtered), "")
     why = f"{verb} {name} can take a user out of the job's `filter`, so nobody could verify or undo that write"
     advice = f"Remove {name} from the filter, or remove this line"
@@ -265,7 +265,7 @@ def test_an_attribute_that_may_be_hidden_finds_fewer_users_and_that_is_said(
     secret = described(
         AttributeInfo("badge", definition=AttributeDefinition(known=known), readable=readable), hides=hides
     )
-    said = list(cautions(Mapping(looks, ()), secret))
+    said = list(find_cautions(Mapping(looks, ()), secret))
     about = [each.partition(": without")[0] for each in said]
     assert about == (["match rule 2: badge is confidential"] if told else [])
 
@@ -278,7 +278,7 @@ def test_where_the_mapping_says_which_line_it_is_a_match_rule_is_told_with_it() 
     classes = {"cecAgent": 9}
     mapping = Mapping(looks, (), where="m.yaml", class_lines=classes)
     closed = described(UNKNOWN, closed=True, unknown_classes=("cecAgent",))
-    assert [each.partition(": ")[0] for each in faults(mapping, closed)] == ["m.yaml:4", "m.yaml:9"]
+    assert [each.partition(": ")[0] for each in find_faults(mapping, closed)] == ["m.yaml:4", "m.yaml:9"]
 
 
 @pytest.mark.parametrize(

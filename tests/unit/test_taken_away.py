@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connector.apply.sync import Run, apply_run
+from connector.apply.sync import FinishedRun, apply_run
 from connector.directories.port import Directory
 from connector.model import Agent, Change, Outcome, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -30,7 +30,7 @@ def test_it_is_set_again_and_not_taken_for_hidden() -> None:
     def connect(view: View) -> Directory:
         return Contested(MemoryDirectory(store, view, base=BASE, filter=FILTER), lambda: None)
 
-    def apply() -> Run:
+    def apply() -> FinishedRun:
         with world.context() as context:
             return apply_run(context, lambda plan, outcomes: None)
 

@@ -132,7 +132,7 @@ def test_what_each_piece_comes_to_is_told_and_of_which_field_nothing_is_left(
     template = Template.parse(text)
     assert template.outline(agent, tenant) == outline
     if tenant is not None:
-        assert template.lacks(agent, tenant) == lacks
+        assert template.find_missing(agent, tenant) == lacks
 
 
 def test_a_field_is_what_the_record_or_the_tenant_says() -> None:

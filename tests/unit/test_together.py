@@ -9,7 +9,7 @@ import pytest
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Held, Secret, Tenant, User
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
-from connector.planning.together import Together
+from connector.planning.together import AttributeGroups
 
 HOST = "192.0.2.1"
 RULES = (
@@ -30,9 +30,9 @@ def kept(
     """What stays and does not go with these changes: its name, what is absent, whom it holds, whether it is probed."""
     readable = {False: True, True: None, None: False}[hides]
     infos = {rule.name: AttributeInfo(rule.name, readable=readable) for rule in RULES}
-    together = Together(Mapping((), RULES), Tenant([agent], [], host), Description("t", "t", infos))
+    together = AttributeGroups(Mapping((), RULES), Tenant([agent], [], host), Description("t", "t", infos))
     user = User("ann", "uid=ann", {name: tuple(values) for name, values in shown.items()})
-    found = together.kept(agent, user, changes)
+    found = together.find_kept(agent, user, changes)
     assert all(isinstance(each.probe, Secret) == (each.name == "password") for each in found if each.probe is not None)
     return [(each.name, each.fields, set(each.others), each.probe is not None) for each in found]
 
@@ -60,7 +60,7 @@ def test_where_nothing_of_a_group_is_planned_nothing_holds_it() -> None:
 def test_a_tenants_own_field_that_is_lacking_is_known_beforehand() -> None:
     for host in (HOST, None):
         infos = {rule.name: AttributeInfo(rule.name) for rule in RULES}
-        together = Together(Mapping((), RULES), Tenant([], [], host), Description("t", "t", infos))
+        together = AttributeGroups(Mapping((), RULES), Tenant([], [], host), Description("t", "t", infos))
         assert together.lacking is (host is None)
 
 

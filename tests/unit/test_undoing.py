@@ -37,17 +37,17 @@ from connector.model import (
     User,
     UserRef,
 )
-from connector.model.digests import fingerprinter
-from connector.model.equality import digest
+from connector.model.digests import make_fingerprinter
+from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping as Rules
 from connector.model.templates import Template
-from connector.planning.brief import Brief
-from connector.planning.undoing import Written, WrittenRun, make_undo_plan
+from connector.planning.brief import PlanBrief
+from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 from tests.support.worlds import NO_LIMITS
 
 ANN, BOB = UserRef("1", "uid=ann"), UserRef("2", "uid=bob")
 AGENT = AgentRef(1, "ann")
-PRINT = fingerprinter(Secret("key"))
+PRINT = make_fingerprinter(Secret("key"))
 RULE = Equality.CASE_IGNORE
 INFOS = {name: AttributeInfo(name, single=False, equality=RULE) for name in ("mail", "pager", "seat")}
 INFOS["hidden"] = AttributeInfo("hidden", readable=None, equality=RULE)
@@ -74,9 +74,9 @@ def shows(ref: UserRef = ANN, *, disabled: bool = False, **values: Held | tuple[
 def wrote(
     *attributes: AttributeChange, outcome: Result | None = Result.WRITTEN, server: str = "here",
     user: UserRef = ANN, agent: AgentRef | None = AGENT,
-) -> Written:  # fmt: skip
+) -> WrittenStep:  # fmt: skip
     """A write of the run `run`."""
-    return Written(Change(user, agent, 1, attributes), outcome, server, "run")
+    return WrittenStep(Change(user, agent, 1, attributes), outcome, server, "run")
 
 
 @dataclass
@@ -101,16 +101,16 @@ class Undone:
         return cast(
             "Memory",
             SimpleNamespace(
-                owned=lambda: owned, confirmed=lambda users: {ref.id: some for ref, some in owned},
-                past=lambda users: {ANN.id: self.past}, others=list, agents=lambda users: {}, excluded=dict,
-                unsettled=lambda: [Unsettled(run, "there", ANN, ("mail",)) for run in self.open_], late=list,
-                respelt=list, former=list,
+                read_owned=lambda: owned, read_confirmed=lambda users: {ref.id: some for ref, some in owned},
+                read_past=lambda users: {ANN.id: self.past}, read_other_jobs=list, read_agents=lambda users: {}, read_excluded=dict,
+                read_unsettled=lambda: [Unsettled(run, "there", ANN, ("mail",)) for run in self.open_], read_late=list,
+                read_respelt=list, read_former=list,
                 fingerprint_of=lambda user, name: "f" if name in self.fingerprints else None,
             ),
         )  # fmt: skip
 
-    def plan(self, *steps: Written, **known: Any) -> Plan:
-        brief = Brief(
+    def plan(self, *steps: WrittenStep, **known: Any) -> Plan:
+        brief = PlanBrief(
             mapping=self.mapping, limits=NO_LIMITS, description=self.description, memory=self.memory(),
             fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
         )  # fmt: skip
@@ -130,7 +130,7 @@ class Undone:
 
 
 def mine(**values: str) -> dict[str, Owned]:
-    return {name: Owned("run", (digest(RULE, value),)) for name, value in values.items()}
+    return {name: Owned("run", (digest_value(RULE, value),)) for name, value in values.items()}
 
 
 def whys(plan: Plan) -> list[str]:
@@ -199,8 +199,8 @@ def test_a_value_that_comes_back_to_a_user_while_another_holds_it_is_taken_over(
     ("known", "taken_back"),
     [
         ({}, True),
-        ({"ours": {"mail": Owned("other", (digest(RULE, "a"),))}}, False),
-        ({"ours": {"mail": Owned("run", (digest(RULE, "a"),))}}, True),
+        ({"ours": {"mail": Owned("other", (digest_value(RULE, "a"),))}}, False),
+        ({"ours": {"mail": Owned("run", (digest_value(RULE, "a"),))}}, True),
     ],
 )
 def test_of_a_write_of_which_nobody_knows_the_user_as_it_is_tells(known: dict[str, Any], taken_back: bool) -> None:

@@ -43,7 +43,7 @@ def test_all_who_hold_a_value_and_keep_it_are_named_in_order_behind_whoever_wait
     names = ["cid", "bob", "eve", "dan"]
     made = unique(draft("ann", "", "7"), held=tuple(holder(name, "7") for name in names))
     assert about(made) == [("reassigned", ("uid=ann", *(f"uid={name}" for name in sorted(names))))]
-    assert made.taken() == set(), "of what is not planned any more"
+    assert made.find_taken() == set(), "of what is not planned any more"
 
 
 def test_a_value_is_free_once_it_is_among_those_that_its_holder_gives_up() -> None:
@@ -51,10 +51,10 @@ def test_a_value_is_free_once_it_is_among_those_that_its_holder_gives_up() -> No
         waits = draft("ann", "", "7")
         made = unique(waits, draft("bob", old, new), held=(holder("bob", *old.split(), "7"),))
         assert bool(waits.planned) is free
-        assert made.taken() == ({("ann", "seat")} if free else set())
-        assert made.waiting().get("ann", frozenset()) == (frozenset({"bob"}) if free else frozenset())
+        assert made.find_taken() == ({("ann", "seat")} if free else set())
+        assert made.find_waiting().get("ann", frozenset()) == (frozenset({"bob"}) if free else frozenset())
 
 
 def test_a_value_that_a_user_holds_itself_is_not_taken() -> None:
     made = unique(draft("ann", "a", "A 7"), held=(holder("ann", "7", "a"),))
-    assert (made.problems, made.taken()) == (list[Problem](), set())
+    assert (made.problems, made.find_taken()) == (list[Problem](), set())

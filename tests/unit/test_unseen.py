@@ -21,16 +21,16 @@ from connector.model import (
     Secret,
     UserRef,
 )
-from connector.model.digests import fingerprinter
+from connector.model.digests import make_fingerprinter
 from connector.model.draft import Draft, Kept
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
 from connector.model.templates import Template
-from connector.planning.brief import Brief
-from connector.planning.unseen import PROBES, Unseen, judge_alike
+from connector.planning.brief import PlanBrief
+from connector.planning.unseen import PROBES, UnseenValues, judge_alike
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 
-PRINT = fingerprinter(Secret("key"))
+PRINT = make_fingerprinter(Secret("key"))
 OPEN, HIDDEN = AttributeRule("mail", Template.parse("{workNo}")), AttributeRule("seat", Template.parse("{workNo}"))
 PASSWORD = AttributeRule("password", Template.parse("{sipPwd}"), secret=True)
 READABLE = {"mail": True, "seat": None, "password": None}
@@ -53,21 +53,21 @@ def judged(
     shown: Collection[str] = (),
     equality: Equality = Equality.OCTETS,
     memory: Memory | None = None,
-) -> tuple[list[list[tuple[str, str, Held]]], Unseen]:
+) -> tuple[list[list[tuple[str, str, Held]]], UnseenValues]:
     """What is asked, in rounds. `answers`: by user; whoever is not named holds nothing."""
     infos = {rule.name: AttributeInfo(rule.name, equality=equality, readable=READABLE[rule.name]) for rule in rules}
-    brief = Brief(
+    brief = PlanBrief(
         mapping=AttributeMapping((), tuple(rules)), limits=NO_LIMITS,
         description=Description("t", "t", infos), memory=memory or passing_state().memory("test", "job"),
         fingerprint=PRINT, job="job", plan_id="id", now=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    unseen = Unseen(brief, drafts)
+    unseen = UnseenValues(brief, drafts)
 
     def told(questions: Sequence[Question]) -> list[Holds]:
         return [answers(each) if callable(answers) else answers.get(each.user.id, ABSENT) for each in questions]
 
     directory = answering(told)
-    unseen.judge(directory, shown)
+    unseen.judge_drafts(directory, shown)
     rounds = [[(each.user.id, each.attribute, each.value) for each in asked.given[0]] for asked in directory.asked]
     return rounds, unseen
 
@@ -187,7 +187,7 @@ class Wrote:
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
         return PRINT(UserRef(user_id, f"uid={user_id}"), attribute, Secret(self.word))
 
-    def unsettled(self) -> tuple[()]:
+    def read_unsettled(self) -> tuple[()]:
         return ()
 
 
@@ -280,7 +280,7 @@ def test_what_may_not_be_read_of_anybody_stays() -> None:
 def respelt(drafts: Sequence[Draft], answers: Mapping[str, Holds]) -> list[Held]:
     """What is asked, by value; `answers`: by value, else another is there."""
     infos = {name: AttributeInfo(name, single=False) for name in ("mail", "password")}
-    brief = Brief(
+    brief = PlanBrief(
         mapping=AttributeMapping((), ()), limits=NO_LIMITS, description=Description("t", "t", infos),
         memory=passing_state().memory("test", "job"), fingerprint=PRINT, job="job", plan_id="id",
         now=datetime(2026, 1, 1, tzinfo=UTC),

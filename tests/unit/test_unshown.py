@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.sync import Run, apply_run, dry_undo
+from connector.apply.sync import FinishedRun, apply_run, dry_undo
 from connector.directories.common.entries import Entry
 from connector.model import Agent, AttributeChange, AttributeInfo, Description, Result, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
@@ -64,12 +64,12 @@ class Case:
             setattr(directory, name, value)
         return directory
 
-    def apply(self, line: str | None, seat: int = 7) -> Run:
+    def apply(self, line: str | None, seat: int = 7) -> FinishedRun:
         self.world.tenant = Tenant([Agent(seat, "u0", line)])
         with self.world.context() as context:
             return apply_run(context, lambda plan, outcomes: None)
 
-    def after(self, line: str | None, seat: int = 8) -> Run:
+    def after(self, line: str | None, seat: int = 8) -> FinishedRun:
         """The run after one whose value `1` is not shown."""
         (outcome,) = self.apply("1").outcomes or ()
         assert (outcome.result, outcome.lost) == (Result.FAILED, (SHY,))
@@ -80,11 +80,11 @@ class Case:
         return set(self.store.snapshot()["id-0"][1].get(SHY, ()))
 
 
-def planned(run: Run) -> dict[str, AttributeChange]:
+def planned(run: FinishedRun) -> dict[str, AttributeChange]:
     return {each.name: each for change in run.plan.changes for each in change.attributes}
 
 
-def told(run: Run) -> bool:
+def told(run: FinishedRun) -> bool:
     return any((problem.attribute, problem.why) == (SHY, UNSHOWN) for problem in run.plan.problems)
 
 
@@ -149,7 +149,7 @@ def test_once_it_is_shown_it_is_as_any_other() -> None:
 # ---------------------------------------------------------------- leavers
 
 
-def left(case: Case) -> Run:
+def left(case: Case) -> FinishedRun:
     """The run after one whose value is not shown; its agent has left, and stale values are to be cleared."""
     case.world.mapping = replace(case.world.mapping, stale="clear")
     case.apply("1")
@@ -158,7 +158,7 @@ def left(case: Case) -> Run:
         return apply_run(context, lambda plan, outcomes: None)
 
 
-def stays(run: Run) -> bool:
+def stays(run: FinishedRun) -> bool:
     return any((problem.attribute, problem.why) == (SHY, UNSHOWN_LEAVER) for problem in run.plan.problems)
 
 

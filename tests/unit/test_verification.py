@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.verification import Verifier, find_changed_names
+from connector.apply.verification import ReadBack, find_changed_names
 from connector.errors import UnreachableError
 from connector.model import AttributeChange, Change, Holds, Outcome, Question, Result, Secret, User, UserRef, View
-from connector.runtime.stopping import Settling, Stop
+from connector.runtime.stopping import SettleTime, StopRequest
 from tests.support.memory import MemoryDirectory, MemoryStore
 
 SECRET = "SIPIdentityPassword"
@@ -72,7 +72,7 @@ NUMBER = AttributeChange("employeeNumber", (), ("7",))
 
 
 def judged(directory: Showing, batch: list[Change], written: Iterable[Outcome]) -> dict[str, Outcome]:
-    verifier = Verifier(directory, directory.describe())
+    verifier = ReadBack(directory, directory.describe())
     found = ((change, verifier.judge_answer(change, each)) for change, each in zip(batch, written, strict=True))
     settled = {change.user.id: outcome for change, outcome in found if outcome is not None}
     return settled | {change.user.id: outcome for change, outcome in verifier.read_back()}
@@ -101,7 +101,7 @@ def test_the_next_batch_may_follow_at_once_where_somebody_was_shown_and_nobody_w
     shown: int, hidden: int, expected: bool
 ) -> None:
     directory = people()
-    verifier = Verifier(directory, directory.describe())
+    verifier = ReadBack(directory, directory.describe())
     batch = changes(NUMBER)[: shown + hidden]
     for place, outcome in enumerate(directory.write(batch)):
         verifier.judge_answer(batch[place], outcome if place < shown else replace(outcome, shown=None))
@@ -113,7 +113,7 @@ def test_nothing_follows_an_answer_that_lacks_what_was_written(judged_so_far: in
     """It is the answer of the tenth; the sample does not look at answers."""
     directory = people()
     directory.alter = lambda user: without(user, "employeeNumber", "id9")
-    verifier, batch = Verifier(directory, directory.describe()), changes(NUMBER)[:judged_so_far]
+    verifier, batch = ReadBack(directory, directory.describe()), changes(NUMBER)[:judged_so_far]
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     assert verifier.begin_batch() is expected
@@ -224,27 +224,27 @@ class Lagging(Showing):
         super().__init__(store)
         self.now = 0.0
         self.seen_at = 0.0
-        self.stop = Stop()
+        self.stop = StopRequest()
         self.asked_to_stop_at = 1e9
         self.alter = lambda user: None
         self.readers_see = lambda user: user if self.now >= self.seen_at else without(user, "employeeNumber")
 
-    def settling(self, seconds: float) -> Settling:
-        return Settling(seconds, self.stop, clock=lambda: self.now, sleep=self._sleep)
+    def settling(self, seconds: float) -> SettleTime:
+        return SettleTime(seconds, self.stop, clock=lambda: self.now, sleep=self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
         if self.now >= self.asked_to_stop_at:
-            self.stop.end("asked")
+            self.stop.end_run("asked")
 
 
 def late(lag: float, settle: float, **more: float) -> tuple[Lagging, dict[str, Outcome]]:
     directory = Lagging(people().store)
     directory.seen_at, directory.asked_to_stop_at = lag, more.get("stop", 1e9)
     if directory.asked_to_stop_at == 0:
-        directory.stop.end("asked")
+        directory.stop.end_run("asked")
     batch = changes(NUMBER)
-    verifier = Verifier(directory, directory.describe(), directory.settling(settle))
+    verifier = ReadBack(directory, directory.describe(), directory.settling(settle))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         assert verifier.judge_answer(change, outcome) is None
     found = {change.user.id: outcome for change, outcome in verifier.read_back()}
@@ -267,7 +267,7 @@ def test_only_users_that_are_not_seen_yet_are_read_again() -> None:
     directory = Lagging(people().store)
     directory.readers_see = lambda user: user if directory.now >= 0.2 else without(user, "employeeNumber", "id3")
     batch = changes(NUMBER)
-    verifier = Verifier(directory, directory.describe(), directory.settling(5))
+    verifier = ReadBack(directory, directory.describe(), directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     told = [change.user.id for change, _ in verifier.read_back()]
@@ -289,7 +289,7 @@ def test_what_an_answer_shows_as_it_was_is_read_where_there_is_time_to_settle() 
     directory.seen_at = 0.3
     directory.alter = lambda user: without(user, "employeeNumber")
     batch = changes(NUMBER)
-    verifier = Verifier(directory, directory.describe(), directory.settling(5))
+    verifier = ReadBack(directory, directory.describe(), directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         assert verifier.judge_answer(change, outcome) is None
     assert failed({change.user.id: outcome for change, outcome in verifier.read_back()}) == []
@@ -307,7 +307,7 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     directory.seen_at = 9
     batch = changes(NUMBER)
     settling = directory.settling(5)
-    verifier = Verifier(directory, directory.describe(), settling)
+    verifier = ReadBack(directory, directory.describe(), settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     reads = iter(range(3))
@@ -324,12 +324,12 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     assert verifier.blind == "the written values could not be read back: gone"
 
 
-def waits(directory: Lagging, settling: Settling, *places: int) -> float:
+def waits(directory: Lagging, settling: SettleTime, *places: int) -> float:
     """How long a batch of these users waits; it has all of the time."""
     begun = directory.now
     batch = [each for number, each in enumerate(changes(NUMBER)) if number in places]
-    settling.renew()
-    verifier = Verifier(directory, directory.describe(), settling)
+    settling.begin_batch()
+    verifier = ReadBack(directory, directory.describe(), settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     list(verifier.read_back())
@@ -353,7 +353,7 @@ def test_that_a_value_is_gone_does_not_tell_that_readers_would_show_one() -> Non
     directory.seen_at, settling = 1e9, directory.settling(5)
     assert waits(directory, settling, 1) == pytest.approx(5)
     clears = [replace(changes(NUMBER)[1], attributes=(AttributeChange("employeeNumber", ("7",), ()),))]
-    verifier = Verifier(directory, directory.describe(), settling)
+    verifier = ReadBack(directory, directory.describe(), settling)
     for change, outcome in zip(clears, directory.write(clears), strict=True):
         verifier.judge_answer(change, outcome)
     assert [outcome.result for _, outcome in verifier.read_back()] == [Result.WRITTEN]
@@ -364,12 +364,12 @@ def test_that_a_value_is_gone_does_not_tell_that_readers_would_show_one() -> Non
 def test_the_time_is_for_one_batch_altogether(renewed: bool, waited: float) -> None:
     directory = Lagging(people().store)
     settling = directory.settling(5)
-    for _ in settling.looks():
+    for _ in settling.wait_for_looks():
         pass
     if renewed:
-        settling.renew()
+        settling.begin_batch()
     begun = directory.now
-    for _ in settling.looks():
+    for _ in settling.wait_for_looks():
         pass
     assert directory.now - begun == pytest.approx(waited)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connector.apply.approval import Review
 from connector.apply.lookup import FEW
-from connector.apply.sync import Run, apply_run, apply_undo, dry_run, dry_undo
+from connector.apply.sync import FinishedRun, apply_run, apply_undo, dry_run, dry_undo
 from connector.directories.port import Directory
 from connector.errors import OnHoldError, OtherJobError, RefusedError, StateError, UnreachableError, UsageError
 from connector.model import (
@@ -19,7 +19,7 @@ from connector.model import (
     AgentRef,
     Change,
     Description,
-    Invalid,
+    InvalidRecord,
     Objection,
     Outcome,
     Plan,
@@ -30,10 +30,10 @@ from connector.model import (
     User,
     View,
 )
-from connector.model.limits import Limit, Pace
+from connector.model.limits import ApplyPace, Limit
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.runtime.stopping import Stop
+from connector.runtime.stopping import StopRequest
 from connector.state.history import Attempt, RunRecord
 from connector.state.journal_rows import Sealer
 from connector.state.memory import DirectoryMemory
@@ -78,9 +78,9 @@ def quiet(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
 
 
 def apply(
-    of: World, *only: str, accept: str | None = None, reviewed: Plan | None = None, stop: Stop | None = None,
+    of: World, *only: str, accept: str | None = None, reviewed: Plan | None = None, stop: StopRequest | None = None,
     show: Callable[[Plan, Sequence[Outcome] | None], None] = quiet,
-) -> Run:  # fmt: skip
+) -> FinishedRun:  # fmt: skip
     with of.context() as context:
         return apply_run(context, show, only, accept=accept, review=Review(reviewed), stop=stop)
 
@@ -90,7 +90,7 @@ def plan(of: World, *only: str, save: bool = False) -> Plan:
         return (dry_run(context, quiet, only, save=True) if save else dry_run(context, quiet, only)).plan
 
 
-def back(of: World, run: str, accept: str | None = None) -> Run:
+def back(of: World, run: str, accept: str | None = None) -> FinishedRun:
     with of.back(run) as context:
         return apply_undo(context, quiet, accept)
 
@@ -102,7 +102,7 @@ def memory(of: World) -> DirectoryMemory:
 
 def tenant_of(of: World) -> str | None:
     """Where the agents came from that the state knows."""
-    known = of.state.identity(of.job)
+    known = of.state.read_identity(of.job)
     return known.tenant if known else None
 
 
@@ -114,7 +114,7 @@ def matched(of: World) -> int:
 
 
 def runs(of: World) -> list[RunRecord]:
-    return of.state.history.runs(of.job)
+    return of.state.history.list_runs(of.job)
 
 
 def seats(of: World) -> list[tuple[object, ...]]:
@@ -166,7 +166,7 @@ def test_a_plan_leaves_nothing_behind() -> None:
 
 def test_a_record_that_cannot_be_read_is_a_line_of_the_plan() -> None:
     of = world(1)
-    of.tenant = replace(of.tenant, invalid=[Invalid(7, "workNo is a list", 3, "x")])
+    of.tenant = replace(of.tenant, invalid=[InvalidRecord(7, "workNo is a list", 3, "x")])
     assert plan(of).problems == (Problem("invalid", "workNo is a list", AgentRef(3, "x"), record=7),)
 
 
@@ -201,9 +201,9 @@ def test_an_apply_notes_its_run_its_source_and_its_key() -> None:
     run = apply(of)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN] * 4
     assert (run.refused, run.remembered, run.tried, run.touched) == (False, True, True, True)
-    assert (run.audit_error, run.aside, run.ending.in_part) == ("", frozenset(), False)
+    assert (run.audit_error, run.aside, run.count_ending.in_part) == ("", frozenset(), False)
     assert tenant_of(of) == of.identity
-    assert of.state.knows(of.job, Sealer(of.key))
+    assert of.state.knows_key(of.job, Sealer(of.key))
     (record,) = runs(of)
     assert (record.id, record.kind, record.result, record.undoes) == (run.plan.id, "apply", "done", None)
 
@@ -212,7 +212,7 @@ def test_a_refused_plan_is_written_only_where_its_own_digest_is_accepted() -> No
     of = world()
     of.limits = replace(of.limits, update=NOBODY)
     refused = apply(of)
-    assert (refused.refused, refused.outcomes, refused.ending.in_part) == (True, None, False)
+    assert (refused.refused, refused.outcomes, refused.count_ending.in_part) == (True, None, False)
     again = apply(of, accept="another digest")
     assert (again.refused, again.outcomes) == (True, None)
     assert (runs(of), tenant_of(of), seats(of)) == ([], None, [()] * 4)
@@ -249,7 +249,7 @@ def test_where_one_request_writes_one_attribute_what_tells_whose_they_are_comes_
     )
     of.mapping = Mapping(LOOKS, (*rules, AttributeRule("sn", Template.parse("{accountCode}"), owns="*")))
     of.connect = lambda view: Singly(of.store, view, base=BASE, filter=FILTER)
-    assert not apply(of).ending.in_part
+    assert not apply(of).count_ending.in_part
     assert sent == [["cn"], ["sn"], [SEAT]]
 
 
@@ -257,9 +257,9 @@ def test_a_run_of_which_a_part_failed_has_ended_in_part() -> None:
     of = world()
     oddly(of, refuses("id-1"))
     run = apply(of)
-    assert (run.ending.in_part, run.tried, run.remembered) == (True, True, True)
+    assert (run.count_ending.in_part, run.tried, run.remembered) == (True, True, True)
     assert [record.result for record in runs(of)] == ["part"]
-    assert memory(of).refused().keys() == {"id-1"}
+    assert memory(of).read_refused().keys() == {"id-1"}
 
 
 # ---------------------------------------------------------------- runs that end early
@@ -269,10 +269,10 @@ def test_a_run_that_is_cut_off_leaves_the_state_as_it_was() -> None:
     of, shown = world(), Shown()
     oddly(of, interrupted)
     run = apply(of, show=shown)
-    assert (run.remembered, run.ending.in_part) == (False, True)
+    assert (run.remembered, run.count_ending.in_part) == (False, True)
     assert tenant_of(of) == of.identity, "it is noted before the first write"
-    assert memory(of).stale() == {}
-    assert memory(of).looked() is None
+    assert memory(of).read_stale() == {}
+    assert memory(of).read_last_look() is None
     assert [outcomes for _, outcomes in shown.times] == [None, run.outcomes]
 
 
@@ -289,12 +289,12 @@ def test_a_run_that_is_cut_off_forgets_whom_it_was_refused() -> None:
 
     oddly(of, refused_then_cut)
     assert not apply(of).remembered
-    assert memory(of).refused() == {}
+    assert memory(of).read_refused() == {}
 
 
 def test_a_run_that_is_cut_off_before_it_has_written_anything_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     of, shown = world(), Shown()
-    monkeypatch.setattr(DirectoryMemory, "refused", lambda self: interrupted(None) if shown.times else {})  # type: ignore[arg-type]
+    monkeypatch.setattr(DirectoryMemory, "read_refused", lambda self: interrupted(None) if shown.times else {})  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         apply(of, show=shown)
     assert [outcomes for _, outcomes in shown.times] == [None]
@@ -302,10 +302,10 @@ def test_a_run_that_is_cut_off_before_it_has_written_anything_is_no_run(monkeypa
 
 
 def test_a_run_that_stops_itself_says_why() -> None:
-    of, stop = world(), Stop()
-    stop.end("the audit cannot be kept")
+    of, stop = world(), StopRequest()
+    stop.end_run("the audit cannot be kept")
     run = apply(of, stop=stop)
-    assert (run.audit_error, run.tried, run.touched, run.ending.in_part) == (
+    assert (run.audit_error, run.tried, run.touched, run.count_ending.in_part) == (
         "the audit cannot be kept",
         False,
         False,
@@ -317,20 +317,20 @@ def test_a_run_that_stops_itself_says_why() -> None:
 
 def test_an_account_that_was_not_kept_to_its_end_leaves_a_run_in_part() -> None:
     """Though all of it was written."""
-    of, stop = world(1), Stop()
+    of, stop = world(1), StopRequest()
 
     def ends(change: Change) -> None:
-        stop.end("the audit cannot be kept")
+        stop.end_run("the audit cannot be kept")
 
     oddly(of, ends)
     run = apply(of, stop=stop)
     assert [outcome.result for outcome in run.outcomes or ()] == [Result.WRITTEN]
-    assert run.ending.in_part
+    assert run.count_ending.in_part
 
 
 def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     of = world()
-    of.pace = Pace(ramp=(1,))
+    of.pace = ApplyPace(ramp=(1,))
 
     def full(transaction: object, run: str, found: Sequence[object]) -> None:
         if found:
@@ -342,7 +342,7 @@ def test_a_run_whose_journal_failed_is_not_remembered(monkeypatch: pytest.Monkey
         (Result.WRITTEN, True),
         (Result.SKIPPED, False),
     ]
-    assert (run.remembered, run.tried, run.ending.in_part) == (False, False, True)
+    assert (run.remembered, run.tried, run.count_ending.in_part) == (False, False, True)
     assert tenant_of(of) == of.identity, "it is noted before the first write"
 
 
@@ -355,12 +355,12 @@ def test_what_a_run_that_was_cut_off_may_have_written_is_open_until_the_next_one
     hidden.mapping = replace(SEATS, attributes=SEATS.attributes[-1:])
     oddly(hidden, interrupted)
     apply(hidden)
-    open_ = {each.user.id for each in memory(hidden).unsettled()}
+    open_ = {each.user.id for each in memory(hidden).read_unsettled()}
     assert open_
     hidden.connect = None
     run = apply(hidden)
     assert {outcome.user.id for outcome in run.outcomes or () if "again" in outcome.why} == open_
-    assert list(memory(hidden).unsettled()) == []
+    assert list(memory(hidden).read_unsettled()) == []
     assert plan(hidden).changes == ()
 
 
@@ -368,7 +368,7 @@ def test_how_many_users_a_directory_has_at_least_is_not_forgotten() -> None:
     of = world()
     memory(of).note_users(100)
     plan(of)
-    assert memory(of).users() == 100
+    assert memory(of).count_users() == 100
 
 
 def test_how_many_users_a_scan_has_shown_serves_the_next_run() -> None:
@@ -383,7 +383,7 @@ def test_how_many_users_a_scan_has_shown_serves_the_next_run() -> None:
     of.tenant = tenant(range(FEW + 1))
     of.connect = lambda view: Silent(of.store, view, base=BASE, filter=FILTER)
     plan(of)
-    assert memory(of).users() == FEW + 1
+    assert memory(of).count_users() == FEW + 1
 
 
 def test_who_has_to_write_one_value_over_and_over_is_told_that_somebody_takes_it_away() -> None:
@@ -399,11 +399,11 @@ def test_who_has_to_write_one_value_over_and_over_is_told_that_somebody_takes_it
 
 def test_a_run_of_some_does_not_tell_that_the_state_knows_who_was_written(tmp_path: Path) -> None:
     of = kept(world(), tmp_path)
-    assert memory(of).blank()
+    assert memory(of).is_blank()
     apply(of, "u0")
-    assert memory(of).blank()
+    assert memory(of).is_blank()
     apply(of)
-    assert not memory(of).blank()
+    assert not memory(of).is_blank()
 
 
 # ---------------------------------------------------------------- agents from elsewhere, and holds
@@ -418,7 +418,7 @@ def test_agents_from_elsewhere_are_another_jobs_whatever_was_released() -> None:
             OtherJobError, match=r"(?s)another tenant.*agents of a tenant; .*agents of another tenant; "
         ):
             run(of)
-    assert not of.state.release(of.job)
+    assert not of.state.release_job(of.job)
     with pytest.raises(OtherJobError):
         apply(of)
     assert seats(of)[0] == ("0",)
@@ -479,11 +479,11 @@ def test_a_run_of_some_neither_renews_the_key_nor_forgets_who_was_refused() -> N
     of.key, of.connect = Secret("another key"), None
     of.store.put("id-1", f"uid=u1,{BASE}", {**values(1), SEAT: ["1"]})
     apply(of, "u0")
-    assert memory(of).refused().keys() == {"id-1"}
-    assert not of.state.knows(of.job, Sealer(of.key))
+    assert memory(of).read_refused().keys() == {"id-1"}
+    assert not of.state.knows_key(of.job, Sealer(of.key))
     apply(of)
-    assert memory(of).refused() == {}
-    assert of.state.knows(of.job, Sealer(of.key))
+    assert memory(of).read_refused() == {}
+    assert of.state.knows_key(of.job, Sealer(of.key))
 
 
 # ---------------------------------------------------------------- users that nobody claims
@@ -492,14 +492,14 @@ def test_a_run_of_some_neither_renews_the_key_nor_forgets_who_was_refused() -> N
 def test_users_that_nobody_claims_are_counted_from_run_to_run() -> None:
     of = world()
     apply(of)
-    assert memory(of).looked() is not None
+    assert memory(of).read_last_look() is not None
     of.tenant = tenant([0, 1, 2])
     for times in (1, 2):
         apply(of)
-        assert {user: counted for user, (_, counted) in memory(of).stale().items()} == {"id-3": times}
+        assert {user: counted for user, (_, counted) in memory(of).read_stale().items()} == {"id-3": times}
     of.tenant = tenant(range(4))
     apply(of)
-    assert memory(of).stale() == {}
+    assert memory(of).read_stale() == {}
 
 
 def test_users_of_ours_that_are_nowhere_are_told_once() -> None:
@@ -509,12 +509,12 @@ def test_users_of_ours_that_are_nowhere_are_told_once() -> None:
     of.tenant = tenant([0, 1, 2])
     of.store.remove("id-3")
     apply(of)
-    assert memory(of).lapsed() == {"id-3"}
-    assert memory(of).stale().keys() == {"id-3"}
+    assert memory(of).read_lapsed() == {"id-3"}
+    assert memory(of).read_stale().keys() == {"id-3"}
     of.store.put("id-3", f"uid=u3,{BASE}", {**values(3), SEAT: ["3"]})
     of.tenant = tenant(range(4))
     apply(of)
-    assert (memory(of).lapsed(), memory(of).stale()) == (frozenset(), {})
+    assert (memory(of).read_lapsed(), memory(of).read_stale()) == (frozenset(), {})
 
 
 # ---------------------------------------------------------------- what another job had written
@@ -536,7 +536,7 @@ def replace_world(of: World, *, job: str, tenant: Tenant, mapping: Mapping) -> W
 
 def seats_of(of: World) -> set[str]:
     """The users whose seats are this job's own."""
-    owned = memory(of).confirmed(["id-2", "id-3"])
+    owned = memory(of).read_confirmed(["id-2", "id-3"])
     return {user for user, attributes in owned.items() if SEAT in attributes}
 
 
@@ -602,7 +602,7 @@ def test_a_run_that_leaves_users_aside_does_not_renew_the_key(tmp_path: Path) ->
     of.tenant = Tenant([*tenant(range(4), 50).agents, Agent(9, "u9")])
     of.key = Secret("another key")
     apply(of, reviewed=saved)
-    assert not of.state.knows(of.job, Sealer(of.key))
+    assert not of.state.knows_key(of.job, Sealer(of.key))
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -653,7 +653,7 @@ def test_a_drop_of_users_is_not_in_the_way_of_some_agents_a_drop_of_agents_is(
 
 def drawn_by(of: World, by: str = "") -> str:
     """The id of the plan that the next one is compared with."""
-    return of.state.drawn.last(of.job, by).plan
+    return of.state.drawn.find_last(of.job, by).plan
 
 
 def test_a_plan_of_all_agents_is_kept_for_whoever_drew_it() -> None:
@@ -673,12 +673,12 @@ def test_a_plan_of_all_agents_is_kept_for_whoever_drew_it() -> None:
 def test_a_plan_is_compared_where_that_is_asked_for_also_if_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     of = world()
     assert plan(of).notes.since is None
-    before = of.state.drawn.last(of.job)
+    before = of.state.drawn.find_last(of.job)
 
     def fails(*_: object) -> None:
         raise StateError("no space left")
 
-    monkeypatch.setattr(of.state.drawn, "note", fails)
+    monkeypatch.setattr(of.state.drawn, "note_last", fails)
     of.tenant = tenant(range(1, 4))
     with of.context() as context:
         dry = dry_run(context, quiet, before=lambda: before).plan
@@ -696,30 +696,30 @@ def test_a_plan_is_compared_where_that_is_asked_for_also_if_it_cannot_be_kept(mo
 def test_the_plan_of_a_run_is_kept_where_it_changes_something_for_all() -> None:
     of = world()
     of.limits = replace(of.limits, update=NOBODY)
-    with of.state.attempts.of(of.job, "attempt", Attempt()):
+    with of.state.attempts.keep_attempt(of.job, "attempt", Attempt()):
         refused = apply(of)
     assert [(each.id, each.result) for each in runs(of)] == [(refused.plan.id, "refused")]
     of.limits = replace(of.limits, update=Limit(100, percent=True))
     some, whole = apply(of, "u0"), apply(of)
     none, undone = apply(of), back(of, whole.plan.id)
-    found = [of.state.drawn.of_run(of.job, each.plan.id) for each in (refused, some, whole, none, undone)]
+    found = [of.state.drawn.find_of_run(of.job, each.plan.id) for each in (refused, some, whole, none, undone)]
     assert [len(each.changes) if each else None for each in found] == [4, None, 3, None, None]
 
 
 def test_a_reviewed_plan_that_is_refused_by_now_is_kept(tmp_path: Path) -> None:
     of, saved = reviewed(tmp_path)
     of.tenant = tenant(range(3), 50)
-    with of.state.attempts.of(of.job, "attempt", Attempt(plan=saved.id)):
+    with of.state.attempts.keep_attempt(of.job, "attempt", Attempt(plan=saved.id)):
         refused = apply(of, reviewed=saved)
     assert refused.refused
-    assert of.state.drawn.of_run(of.job, "attempt") is not None
+    assert of.state.drawn.find_of_run(of.job, "attempt") is not None
     accepted = apply(of, reviewed=saved, accept=refused.plan.digest)
     assert accepted.outcomes is not None
 
 
 def test_before_and_after_the_writes_a_stop_knows_how_the_run_stands() -> None:
     """Where there is something to write, and it may be."""
-    of, stop = world(), Stop()
+    of, stop = world(), StopRequest()
     stands: list[tuple[int, int]] = []
 
     def note(plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
@@ -732,7 +732,7 @@ def test_before_and_after_the_writes_a_stop_knows_how_the_run_stands() -> None:
     stop.standing = None
     apply(of, show=note, stop=stop)
     assert stands[2:] == [(0, 0)], "once it is over"
-    of, stop = world(), Stop()
+    of, stop = world(), StopRequest()
     of.limits = replace(of.limits, update=NOBODY)
     apply(of, show=note, stop=stop)
     assert len(stands) == 3
@@ -762,10 +762,10 @@ def test_an_undo_holds_the_job_and_is_noted_as_the_undo_of_its_run() -> None:
     run = apply(of).plan.id
     with of.back(run) as context:
         assert len(dry_undo(context, quiet).plan.changes) == 4
-    assert of.state.held(of.job) is None
+    assert of.state.read_hold(of.job) is None
     undone = back(of, run)
     assert (seats(of), undone.refused) == ([()] * 4, False)
-    held = of.state.held(of.job)
+    held = of.state.read_hold(of.job)
     assert held
     assert held[1] == f"its run {run} was taken back"
     newest = runs(of)[0]
@@ -773,7 +773,7 @@ def test_an_undo_holds_the_job_and_is_noted_as_the_undo_of_its_run() -> None:
     with pytest.raises(OnHoldError):
         apply(of)
     again = back(of, run)
-    assert (again.plan.changes, of.state.held(of.job)) == ((), held), "it stays on hold"
+    assert (again.plan.changes, of.state.read_hold(of.job)) == ((), held), "it stays on hold"
 
 
 def test_an_undo_without_anything_to_take_back_holds_nothing() -> None:
@@ -782,7 +782,7 @@ def test_an_undo_without_anything_to_take_back_holds_nothing() -> None:
     for number in range(4):
         of.store.put(f"id-{number}", f"uid=u{number},{BASE}", values(number))
     assert back(of, run).plan.changes == ()
-    assert of.state.held(of.job) is None
+    assert of.state.read_hold(of.job) is None
 
 
 def test_an_undo_that_is_refused_holds_nothing_until_it_is_accepted() -> None:
@@ -791,15 +791,15 @@ def test_an_undo_that_is_refused_holds_nothing_until_it_is_accepted() -> None:
     of.limits = replace(of.limits, clear=NOBODY)
     refused = back(of, run)
     assert refused.refused
-    assert (of.state.held(of.job), seats(of)[0]) == (None, ("0",))
+    assert (of.state.read_hold(of.job), seats(of)[0]) == (None, ("0",))
     assert back(of, run, "another digest").refused
-    assert of.state.held(of.job) is None
-    of.state.hold(of.job, "somebody looks into it")
-    held = of.state.held(of.job)
+    assert of.state.read_hold(of.job) is None
+    of.state.hold_job(of.job, "somebody looks into it")
+    held = of.state.read_hold(of.job)
     assert back(of, run).refused
-    assert of.state.held(of.job) == held
+    assert of.state.read_hold(of.job) == held
     back(of, run, refused.plan.digest)
-    assert of.state.held(of.job)
+    assert of.state.read_hold(of.job)
     assert seats(of) == [()] * 4
 
 
@@ -808,10 +808,10 @@ def test_an_undo_of_which_nothing_could_be_written_lets_the_job_go_again() -> No
     run = apply(of).plan.id
     oddly(of, refuses())
     assert not back(of, run).touched
-    assert of.state.held(of.job) is None
-    of.state.hold(of.job, "somebody looks into it")
+    assert of.state.read_hold(of.job) is None
+    of.state.hold_job(of.job, "somebody looks into it")
     assert not back(of, run).touched
-    assert of.state.held(of.job), "it was on hold before"
+    assert of.state.read_hold(of.job), "it was on hold before"
 
 
 class Cut(Disturbed):
@@ -830,7 +830,7 @@ def test_an_undo_that_is_cut_off_keeps_the_job_on_hold(sent: bool) -> None:
         of.connect = lambda view: Cut(MemoryDirectory(of.store, view, base=BASE, filter=FILTER), lambda: None)
     undone = back(of, run)
     assert (undone.remembered, undone.touched) == (False, sent)
-    assert of.state.held(of.job)
+    assert of.state.read_hold(of.job)
 
 
 def test_an_undo_goes_to_the_directory_that_the_run_wrote_to() -> None:

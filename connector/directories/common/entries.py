@@ -56,16 +56,16 @@ from connector.model import (
     Value,
     View,
 )
-from connector.model.dn import Rdn, rdns
+from connector.model.dn import Rdn, split_rdns
 from connector.model.equality import (
     choose_rule,
-    key,
+    equality_key,
     keys_of,
-    plain,
+    reveal_value,
     whether_held,
 )
-from connector.model.patterns import ours
-from connector.planning.conversion import UnfitError, fit
+from connector.model.patterns import owned_values
+from connector.planning.conversion import UnfitError, fit_text
 
 # ---------------------------------------------------------------- who is a user
 
@@ -75,7 +75,7 @@ class Entry(Struct, frozen=True):
 
     id: str
     name: str
-    rdns: tuple[Rdn, ...]
+    split_rdns: tuple[Rdn, ...]
     values: dict[str, list[bytes]]
     disabled: bool = False
 
@@ -107,7 +107,7 @@ class EntryScope:
         self._schema = schema
         self._recognised: Collection[str] = ()
         try:
-            self.bases = [rdns(base) for base in bases]
+            self.bases = [split_rdns(base) for base in bases]
         except ValueError as fault:
             raise FileError(
                 f"not a distinguished name: {fault}", where="directory.base"
@@ -143,9 +143,9 @@ class EntryScope:
 
         `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
         """
-        depth = len(entry.rdns)
+        depth = len(entry.split_rdns)
         is_below = any(
-            entry.rdns[max(depth - len(base), 0) :] == base for base in self.bases
+            entry.split_rdns[max(depth - len(base), 0) :] == base for base in self.bases
         )
         if is_below and self._matches(entry.values) is True:
             return entry
@@ -246,20 +246,20 @@ class EntryReader(ABC):
                 ids.add(value.lower())
             elif name == NAME:
                 with suppress(ValueError):  # a text that is no DN names nobody
-                    names.add(rdns(value))
+                    names.add(split_rdns(value))
             else:
                 attribute, rule = self._find_rule(name)
-                wanted.setdefault(attribute, set()).add(key(rule, value))
+                wanted.setdefault(attribute, set()).add(equality_key(rule, value))
         if not (ids or names or wanted):
             return
         tests = [
-            (attribute, partial(key, self._find_rule(attribute)[1]), some)
+            (attribute, partial(equality_key, self._find_rule(attribute)[1]), some)
             for attribute, some in wanted.items()
         ]
         for entry in self.entries(wanted):
             if (
                 entry.id.lower() in ids
-                or entry.rdns in names
+                or entry.split_rdns in names
                 or any(
                     not some.isdisjoint(map(key_of, entry.values.get(attribute, ())))
                     for attribute, key_of, some in tests
@@ -341,7 +341,7 @@ class ValueEdit(Struct, frozen=True):
 
 def stored_octets(value: Held) -> bytes:
     """A value as it is stored."""
-    bare = value if type(value) is str else plain(value)
+    bare = value if type(value) is str else reveal_value(value)
     return bare if isinstance(bare, bytes) else bare.encode("utf-8", "surrogateescape")
 
 
@@ -403,11 +403,11 @@ def compare_and_set(
     Raises ConflictError.
     """
     key = keys_of(choose_rule(rule, secret=change.secret))
-    mine = ours(change.pattern, held)
+    mine = owned_values(change.pattern, held)
     keys = set(map(key, mine))
-    if change.seen and keys != {key(plain(value)) for value in change.old}:
+    if change.seen and keys != {key(reveal_value(value)) for value in change.old}:
         raise ConflictError(f"{change.name} changed since the plan")
-    wanted = {key(plain(value)): stored(value) for value in change.new}
+    wanted = {key(reveal_value(value)): stored(value) for value in change.new}
     others = tuple(value for value in held if value not in mine)
     if not wanted.keys().isdisjoint(map(key, others)):
         raise ConflictError(
@@ -452,7 +452,7 @@ def _check_value(info: AttributeInfo, stored: bytes) -> None:
     value = value_of(info, stored)
     try:
         if isinstance(value, str):
-            fit(info, value)
+            fit_text(info, value)
         elif not info.octets:
             raise ForbiddenError(f"{info.name} cannot hold octets that are no text")
         elif info.bounds.max_length is not None and len(value) > info.bounds.max_length:

@@ -35,7 +35,7 @@ from connector.directories.common.ldap_filters import (
 )
 from connector.directories.common.schema import Schema
 from connector.model import Equality
-from connector.model.equality import likeness
+from connector.model.equality import likeness_key
 
 Values = Mapping[str, Sequence[bytes]]
 """An entry's values by attribute, each under its `Schema.key`."""
@@ -189,10 +189,10 @@ def _match_by_rule(item: Extensible) -> Test | None:
 
 def _match_equal(rule: Equality, value: bytes) -> Test | None:
     """Equal by the rule; None where the value is none of the rule's syntax."""
-    wanted = likeness(rule, value)
+    wanted = likeness_key(rule, value)
     if not _fits_rule(rule, wanted):
         return None
-    return lambda held: likeness(rule, held) == wanted
+    return lambda held: likeness_key(rule, held) == wanted
 
 
 def _fits_rule(rule: Equality, wanted: Hashable) -> bool:
@@ -210,14 +210,14 @@ def _fits_rule(rule: Equality, wanted: Hashable) -> bool:
 
 def _match_order(rule: Equality, item: GreaterOrEqual | LessOrEqual) -> Test | None:
     """By the order of the rule's keys; rules without an order (names, truth) are undefined."""
-    wanted = likeness(rule, item.value)
+    wanted = likeness_key(rule, item.value)
     is_up = isinstance(item, GreaterOrEqual)
     compare: Callable[[Any, Any], bool] = ge if is_up else le
     if rule in (Equality.DN, Equality.BOOLEAN) or not _fits_rule(rule, wanted):
         return None
 
     def is_ordered(held: bytes) -> bool:
-        mine = likeness(rule, held)
+        mine = likeness_key(rule, held)
         return type(mine) is type(wanted) and compare(mine, wanted)
 
     return is_ordered
@@ -234,12 +234,12 @@ def _match_pieces(rule: Equality, wanted: Substrings) -> Test | None:
         f"(?>.*?{re.escape(_prepare_piece(rule, piece))})" for piece in wanted.middle
     )
     pattern = re.compile(f"{initial}{middle}.*{final}", re.DOTALL)
-    return lambda held: pattern.fullmatch(str(likeness(rule, held))) is not None
+    return lambda held: pattern.fullmatch(str(likeness_key(rule, held))) is not None
 
 
 def _prepare_piece(rule: Equality, piece: bytes) -> str:
     """A piece as the rule prepares it, but for its outer spaces: inside the whole value they count, as one each."""
-    text = str(likeness(rule, piece))
+    text = str(likeness_key(rule, piece))
     if rule in (Equality.NUMERIC, Equality.TELEPHONE):
         return text
     before = " " if piece[:1].isspace() else ""
@@ -249,12 +249,12 @@ def _prepare_piece(rule: Equality, piece: bytes) -> str:
 
 def _match_bits(value: bytes, *, every: bool) -> Test | None:
     """Every bit of a number, or any, is set in an integer ([MS-ADTS] 3.1.1.3.4.4)."""
-    mask = likeness(Equality.INTEGER, value)
+    mask = likeness_key(Equality.INTEGER, value)
     if not isinstance(mask, int):
         return None
 
     def has_bits(held: bytes) -> bool:
-        number = likeness(Equality.INTEGER, held)
+        number = likeness_key(Equality.INTEGER, held)
         both = number & mask if isinstance(number, int) else 0
         return both == mask if every else both != 0
 

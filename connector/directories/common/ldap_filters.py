@@ -55,12 +55,12 @@ class Not(Struct, frozen=True):
     part: Filter
 
 
-class _Comparison(Struct, frozen=True):
+class _ValueItem(Struct, frozen=True):
     attribute: str
     value: bytes
 
 
-class Equal(_Comparison, frozen=True):
+class Equal(_ValueItem, frozen=True):
     """`(attribute=value)`: the attribute holds this value, by its equality rule."""
 
 
@@ -79,15 +79,15 @@ class Substrings(Struct, frozen=True):
     final: bytes | None
 
 
-class GreaterOrEqual(_Comparison, frozen=True):
+class GreaterOrEqual(_ValueItem, frozen=True):
     """`(attribute>=value)`, by the attribute's ordering rule."""
 
 
-class LessOrEqual(_Comparison, frozen=True):
+class LessOrEqual(_ValueItem, frozen=True):
     """`(attribute<=value)`, by the attribute's ordering rule."""
 
 
-class Approx(_Comparison, frozen=True):
+class Approx(_ValueItem, frozen=True):
     """`(attribute~=value)`: whatever the server takes for nearly equal."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from connector.model import Value
-from connector.net.quoting import spellings
+from connector.net.quoting import list_spellings
 
 SHOWN: Final = 200
 """Characters of a server's words that are shown at most."""
@@ -85,14 +85,18 @@ _SHORT_FORM: Final = re.compile(
 )
 
 
-def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str:
+def select_shown_words(
+    text: str, secrets: Iterable[Value], known_words: Iterable[str]
+) -> str:
     """What of a server's words can be shown, in one bounded line; empty where little of it can.
 
     `secrets`: what the server must not be heard repeating, such as the values of the request. `known_words`: names that
     it may speak of, in any case, such as attribute names and paths.
     """
     pieces = _cut_secrets(secrets)
-    names = {part for name in known_words for part in _split(name) if len(part) > 1}
+    names = {
+        part for name in known_words for part in _split_words(name) if len(part) > 1
+    }
     names |= {name.lower() for name in names}
     shown: list[str] = []
     before = ""
@@ -108,13 +112,13 @@ def told(text: str, secrets: Iterable[Value], known_words: Iterable[str]) -> str
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + LEFT_OUT
 
 
-def _split(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return [part for part in BETWEEN.split(text) if part]
 
 
 def _show_enclosed(found: str, names: Collection[str]) -> str:
     """What stands in quotes or brackets: as it is where all of it is names."""
-    parts = _split(found.replace(" ", ","))
+    parts = _split_words(found.replace(" ", ","))
     is_named = parts and all(_is_name(part, names) for part in parts)
     return found if is_named else f" {LEFT_OUT} "
 
@@ -123,7 +127,7 @@ def _is_harmless(
     word: str, before: str, pieces: frozenset[str], names: Collection[str]
 ) -> bool:
     """Whether a word can be shown that stands behind another."""
-    parts = _split(_SHORT_FORM.sub("", word))
+    parts = _split_words(_SHORT_FORM.sub("", word))
     has_digit = any(each.isdigit() for each in word)
     is_behind_secret = _SECRET.search(before) and (has_digit or before[-1] in ":=")
     is_spelt_out = len(before) == 1 and has_digit
@@ -131,7 +135,7 @@ def _is_harmless(
         return False
     if is_behind_secret or is_spelt_out:
         return False
-    if not pieces.isdisjoint(map(str.lower, (*_cut(word, _PIECE), *parts))):
+    if not pieces.isdisjoint(map(str.lower, (*_cut_pieces(word, _PIECE), *parts))):
         return False
     return all(_is_name(part, names) or _is_listed(part) for part in parts)
 
@@ -155,7 +159,7 @@ def _is_plain(part: str) -> bool:
     return part[1:] == part[1:].lower() or part == part.upper()
 
 
-def _cut(text: str, size: int) -> list[str]:
+def _cut_pieces(text: str, size: int) -> list[str]:
     """Every piece of so many characters; the text itself where it is shorter."""
     ends = range(size, len(text) + 1)
     return [text[end - size : end] for end in ends] or [text]
@@ -165,9 +169,9 @@ def _cut_secrets(secrets: Iterable[Value]) -> frozenset[str]:
     """Secrets in every spelling, cut into pieces; one that is shorter stands for itself, and so do numbers in one."""
     found: set[str] = set()
     for secret in secrets:
-        for spelt in spellings(secret[:_LONGEST]):
-            found.update(_cut(spelt.lower(), _PIECE))
+        for spelt in list_spellings(secret[:_LONGEST]):
+            found.update(_cut_pieces(spelt.lower(), _PIECE))
         plain = secret if isinstance(secret, str) else secret.decode("utf-8", "replace")
         for digits in re.findall("[0-9]{2,}", plain[:_LONGEST]):
-            found.update(_cut(digits, 2) + _cut(digits, 3))
+            found.update(_cut_pieces(digits, 2) + _cut_pieces(digits, 3))
     return frozenset(found)

@@ -31,7 +31,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.modifying import ChangeModifier
 from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import Response
-from connector.directories.ldap.session import Flight, Operation
+from connector.directories.ldap.session import Operation, OperationGroup
 from connector.directories.ldap.users import UserDecoder
 from connector.directories.ldap.wire import Wire
 from connector.errors import IncompleteRead, MalformedError
@@ -166,8 +166,8 @@ class ChangeWriter(Struct, dict=True):
     """Looks at users of whom no assertion says enough."""
 
     @cached_property
-    def _flight(self) -> Flight[Change]:
-        return Flight(self.wire)
+    def _flight(self) -> OperationGroup[Change]:
+        return OperationGroup(self.wire)
 
     @cached_property
     def _sent_again(self) -> set[str]:
@@ -195,7 +195,7 @@ class ChangeWriter(Struct, dict=True):
         except IncompleteRead as fault:
             yield from settled
             why = f"no answer: it may have been written ({fault})"
-            for change in flight.list_flying:
+            for change in flight.list_unanswered:
                 yield Outcome(change.user, Result.FAILED, why, unknown=True)
             yield from _skip_changes(chain(unsent, queue), fault)
         finally:
@@ -260,7 +260,7 @@ class ChangeWriter(Struct, dict=True):
         assertion = self.modifier.make_controls(
             change, sight.mark, sight.absent, refuted
         )
-        controls = (*assertion, *self.post_read.controls(change))
+        controls = (*assertion, *self.post_read.request_controls(change))
         self._flight.send_operation(Operation(change, request, controls))
         return None
 
@@ -342,12 +342,12 @@ class PostRead:
         self._shown: set[str] = {OBJECT_CLASS}
         self._lacked: set[str] = set()
 
-    def controls(self, change: Change) -> tuple[bytes, ...]:
+    def request_controls(self, change: Change) -> tuple[bytes, ...]:
         """The control that asks for the attributes of a change, and for what is needed to judge the answer."""
         if not self._is_known or self._matches is None:
             return ()
         names = [each.name for each in change.attributes]
-        return (requests.post_read((*names, *self._judged_by)),)
+        return (requests.post_read_control((*names, *self._judged_by)),)
 
     def read_user(self, change: Change, response: Response) -> User | None:
         """The user of a change as an answer shows it; None where the answer does not, or not plainly."""
@@ -355,7 +355,7 @@ class PostRead:
         if value is None or self._matches is None:
             return None
         try:
-            message = responses.post_read(value)
+            message = responses.decode_post_read(value)
             user = self._users.decode_user(message)
             values = {}
             for name, held in responses.decode_entry(message).attributes:

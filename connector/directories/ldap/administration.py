@@ -29,7 +29,7 @@ from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import (
     Search,
     SearchScope,
-    effective_rights,
+    effective_rights_control,
     search_entry,
 )
 from connector.directories.ldap.responses import SUCCESS, ResultEntry
@@ -42,8 +42,8 @@ from connector.model import (
     Objection,
     View,
 )
-from connector.model.dn import covers, rdns
-from connector.reports.ldif_lines import line
+from connector.model.dn import is_below, split_rdns
+from connector.reports.ldif_lines import encode_line
 
 # ---------------------------------------------------------------- rights that changes lack
 
@@ -67,14 +67,14 @@ class RightsCheck(Struct, frozen=True, dict=True):
     window: int
 
     @cached_property
-    def told_by(self) -> Literal["", "effective", "allowed"]:
+    def rights_source(self) -> Literal["", "effective", "allowed"]:
         """How rights are told: not at all, by 389-DS's control, by Active Directory's attribute."""
         server = self.inspection.dialect
         if server.microsoft:
             return "allowed"
         if not (server.controls.effective_rights and self.account):
             return ""
-        control = effective_rights(self.account)
+        control = effective_rights_control(self.account)
         wire, base = self.inspection.wire, self.inspection.bases[0]
         code = wire.result_code(search_entry(base), control)
         if code == SUCCESS:
@@ -85,7 +85,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         """The description with what is checked in advance, and what is not."""
         is_checked = {
             "schema": description.schema.closed,
-            "write rights": bool(self.told_by),
+            "write rights": bool(self.rights_source),
             # Active Directory has no rules of this kind for what a mapping may write
             "uniqueness": self.inspection.dialect.microsoft,
         }
@@ -100,9 +100,9 @@ class RightsCheck(Struct, frozen=True, dict=True):
     def find_objections(self, changes: Iterable[Change]) -> Iterator[Objection]:
         """The rights to make these changes that we lack, where the server tells."""
         # where it does not tell, nobody need work the changes out
-        if self.told_by == "allowed":
+        if self.rights_source == "allowed":
             yield from self._ask_active_directory(list(changes))
-        elif self.told_by == "effective" and self.account:
+        elif self.rights_source == "effective" and self.account:
             yield from self._ask_389ds(list(changes), self.account)
 
     def _ask_active_directory(self, changes: Sequence[Change]) -> Iterator[Objection]:
@@ -137,7 +137,7 @@ class RightsCheck(Struct, frozen=True, dict=True):
         the user's may not hold for the made-up one: what is denied there counts only where
         both are alike in what may be done with objectClass.
         """
-        control = (effective_rights(account),)
+        control = (effective_rights_control(account),)
         searches = ((each, self._search_rights(each)) for each in changes)
         found = self.inspection.wire.find_entries(searches, self.window, control)
         levels: dict[tuple[str, str], Levels] = {}
@@ -299,8 +299,8 @@ def _write_openldap_records(
 
 
 def _write_record(name: str, attribute: str, values: Sequence[str]) -> Iterator[str]:
-    yield line("dn", name) + f"changetype: modify\nadd: {attribute}\n"
-    yield from (line(attribute, value) for value in values)
+    yield encode_line("dn", name) + f"changetype: modify\nadd: {attribute}\n"
+    yield from (encode_line(attribute, value) for value in values)
     yield "\n"
 
 
@@ -395,7 +395,7 @@ def _find_database(
     longest = -1
     for each in entries:
         for suffix in each[1].get(key, ()):
-            if len(suffix) > longest and covers(base, rdns(suffix)):
+            if len(suffix) > longest and is_below(base, split_rdns(suffix)):
                 found, longest = each, len(suffix)
     return found
 
@@ -422,7 +422,11 @@ def _read_389ds_indexes(
     found: set[str] = set()
     for dn, told in entries:
         kinds = map(str.lower, told.get("nsindextype", ()))
-        if "eq" in kinds and dn != database[0] and covers(dn, rdns(database[0])):
+        if (
+            "eq" in kinds
+            and dn != database[0]
+            and is_below(dn, split_rdns(database[0]))
+        ):
             found |= {name.lower() for name in told.get("cn", ())}
     return found
 

@@ -112,7 +112,7 @@ class _QuietConnection(ldap3.Connection):
     __str__ = __repr__
 
 
-def connect(settings: LdapDirectory, password: Secret | None) -> Wire:
+def connect_server(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
     trusted = _make_trust(settings)
     if settings.bind_dn is not None and not (password and password.reveal()):
@@ -143,7 +143,9 @@ def _make_trust(settings: LdapDirectory) -> ssl.SSLContext:
     schemes = {url.partition(":")[0].lower() for url in settings.urls}
     comes_to_tls = settings.start_tls or "ldaps" in schemes
     if comes_to_tls or settings.ca_file or settings.cert_file:
-        return tls.context(settings.ca_file, settings.cert_file, settings.key_file)
+        return tls.open_tls_context(
+            settings.ca_file, settings.cert_file, settings.key_file
+        )
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -240,7 +242,7 @@ class _Connector:
         """Secure the connection and bind; ldap3 itself bounds no more than each single wait."""
         allowed = TIMEOUTS * self._settings.timeout
         with closing(TimeLimit(allowed)) as limit, limit:
-            limit.watch(connection.socket)
+            limit.watch_connection(connection.socket)
             try:
                 wire = self._secure_and_bind(connection)
             except ConnectorError:
@@ -296,7 +298,7 @@ class _Connector:
             kind = UnreachableError
         elif end.code in PROOF_REFUSED:
             kind = RefusedBindError
-        said = f"{name_result(end.code)}{words}{notice.explain_refusal}{meaning}"
+        said = f"{name_result(end.code)}{words}{notice.refusal_reason}{meaning}"
         return kind(f"the bind as {who} failed: {said}", where=self._url)
 
     @contextmanager
@@ -379,7 +381,7 @@ class PasswordNotice(Struct, frozen=True):
         return self.error == _CHANGE_AFTER_RESET
 
     @property
-    def explain_refusal(self) -> str:
+    def refusal_reason(self) -> str:
         """Why a bind failed, with a semicolon before it; empty where the server does not say."""
         if self.error in _REFUSED:
             return f"; {_REFUSED[self.error]}"

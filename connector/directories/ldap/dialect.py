@@ -30,7 +30,7 @@ from connector.directories.ldap.responses import (
 )
 from connector.errors import MalformedError
 from connector.model import Equality, UserRef
-from connector.model.equality import key
+from connector.model.equality import equality_key
 
 Root = Mapping[str, list[str]]
 """A root DSE (RFC 4512 §5.1): its attributes, by their names in lower case."""
@@ -202,7 +202,7 @@ def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttrib
 
     def folded(value: bytes) -> str:
         text = read_id_text(value, "utf-8")
-        found = key(rule, text)
+        found = equality_key(rule, text)
         if isinstance(found, str):
             return found
         return text

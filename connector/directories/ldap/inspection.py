@@ -42,7 +42,7 @@ from connector.model import (
     UserNaming,
     WriteRules,
 )
-from connector.model.dn import covers, rdns
+from connector.model.dn import is_below, split_rdns
 
 _ROOT = ("*", "+")  # RFC 3673: all user and all operational attributes
 _SCHEMA = ("attributeTypes", "objectClasses", "dITContentRules")
@@ -143,7 +143,7 @@ class Inspection:
         wire.rights = replace(wire.rights, language=rules, bases=self.bases)
         if found.microsoft:
             unpeopled = active_directory.list_unpeopled(self.root_dse)
-            wire.unpeopled = frozenset(map(rdns, unpeopled))
+            wire.unpeopled = frozenset(map(split_rdns, unpeopled))
             self._refuse_a_global_catalog()
         return found
 
@@ -378,7 +378,7 @@ class Inspection:
         found = ""
         for name in self.root_dse.get("namingcontexts", ()):
             with contextlib.suppress(ValueError):  # what is no DN is above nothing
-                if len(name) > len(found) and covers(base, rdns(name)):
+                if len(name) > len(found) and is_below(base, split_rdns(name)):
                     found = name
         return found
 

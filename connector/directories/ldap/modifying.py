@@ -53,8 +53,8 @@ from connector.model import (
     Secret,
     User,
 )
-from connector.model.equality import choose_rule, minus, same_set
-from connector.model.patterns import ALL, ours, parts
+from connector.model.equality import choose_rule, same_set, subtract_equal
+from connector.model.patterns import ALL, owned_values, split_pattern
 
 FILTER = "@filter"
 """The job's filter, among the attributes that an assertion says something of."""
@@ -158,8 +158,8 @@ class ChangeModifier(Struct, frozen=True):
         is_known = change.seen or (change.old and not change.secret)
         if is_known and self.info(name).comparable:
             rule = self._choose_rule(change)
-            removed = minus(rule, change.old, change.new)
-            added = minus(rule, change.new, change.old)
+            removed = subtract_equal(rule, change.old, change.new)
+            added = subtract_equal(rule, change.new, change.old)
             info = self.info(name)
             if len(added) > 1 and info.definition.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
@@ -203,7 +203,7 @@ class ChangeModifier(Struct, frozen=True):
         whole = change.pattern
         if whole is None or self.info(change.name).single:
             whole = ALL
-        for pattern in parts(whole):
+        for pattern in split_pattern(whole):
             held = self._match_pattern(change.name, pattern)
             if held is not None:
                 yield Not(held)
@@ -237,7 +237,7 @@ class ChangeModifier(Struct, frozen=True):
             held = now.values.get(attribute.name, ())
             if not same_set(
                 self._choose_rule(attribute),
-                ours(attribute.pattern, held),
+                owned_values(attribute.pattern, held),
                 attribute.old,
             ):
                 return f"{attribute.name} changed since the plan"

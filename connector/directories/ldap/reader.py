@@ -19,7 +19,7 @@ from connector.directories.common.ldap_filters import (
 from connector.directories.ldap import administration
 from connector.directories.ldap.access_rules import AccessRight
 from connector.directories.ldap.administration import RightsCheck
-from connector.directories.ldap.connection import connect
+from connector.directories.ldap.connection import connect_server
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING
 from connector.directories.ldap.searches import (
@@ -45,7 +45,7 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.model.dn import rdns
+from connector.model.dn import split_rdns
 from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY = 1000
@@ -84,7 +84,7 @@ class LdapReader:
 
     @cached_property
     def _wire(self) -> Wire:
-        return connect(self._settings, self._password)
+        return connect_server(self._settings, self._password)
 
     @cached_property
     def _realm(self) -> JobRealm:
@@ -92,7 +92,9 @@ class LdapReader:
             return self._given
         context = self._inspection.naming_context
         bases = [context] if context else self._settings.base
-        return replace(self._given, bases=bases, rdns=[rdns(base) for base in bases])
+        return replace(
+            self._given, bases=bases, rdns=[split_rdns(base) for base in bases]
+        )
 
     @property
     def _page_size(self) -> int:
@@ -334,7 +336,7 @@ class LdapReader:
         """What is to be said of equality indexes for look-ups by id and by these attributes."""
         return administration.describe_missing_indexes(self._inspection, names)
 
-    def indexed(self) -> list[AttributeInfo] | None:
+    def list_indexed(self) -> list[AttributeInfo] | None:
         """The attributes that have an equality index; None where the server does not show this account which."""
         found = administration.find_indexed(self._inspection)
         if found is None:

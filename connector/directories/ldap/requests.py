@@ -163,7 +163,7 @@ def paging_control(size: int, cookie: bytes = b"") -> bytes:
     )
 
 
-def post_read(attributes: tuple[str, ...]) -> bytes:
+def post_read_control(attributes: tuple[str, ...]) -> bytes:
     """Answer an update with these attributes of the entry as it is then (RFC 4527).
 
     Not critical: who cannot be shown the entry wants it changed all the same. (Measured:
@@ -174,7 +174,7 @@ def post_read(attributes: tuple[str, ...]) -> bytes:
     )
 
 
-def effective_rights(name: str) -> bytes:
+def effective_rights_control(name: str) -> bytes:
     """Show what the entry of this name may do to what is found. Critical: without it the answer is another one."""
     return _encode_control(EFFECTIVE_RIGHTS, f"dn:{name}".encode())
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from ldap3.core.results import RESULT_CODES
 from msgspec import Struct
 
-from connector.directories.common.server_text import told
+from connector.directories.common.server_text import select_shown_words
 from connector.directories.ldap.ber import (
     ENUMERATED,
     INTEGER,
@@ -144,7 +144,7 @@ def decode_page(value: bytes) -> tuple[int, bytes]:
     return read_integer(size), cookie
 
 
-def post_read(value: bytes) -> Frame:
+def decode_post_read(value: bytes) -> Frame:
     """The value of a post-read response control (RFC 4527 §3.2): the entry as the update left it, not yet decoded."""
     start, stop = find_element(value, 0, len(value), ENTRY)
     return Frame(0, ENTRY, value, start, stop, stop)
@@ -252,7 +252,11 @@ def show_diagnostic(
     """
     codes = [code for each in _CODES for code in each.findall(response.diagnostic)]
     known = (*_SAID.split(), *RESULT_CODES.values(), *names, *codes)
-    words = told(response.diagnostic, secrets, known) if response.diagnostic else ""
+    words = (
+        select_shown_words(response.diagnostic, secrets, known)
+        if response.diagnostic
+        else ""
+    )
     if not words:
         return ""
     return f": {words}"

@@ -36,7 +36,7 @@ from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
 from connector.model import ID, NAME, AttributeInfo, Holds, Key, Question, Secret
-from connector.model.dn import Rdn, covers, rdns, tidied
+from connector.model.dn import Rdn, is_below, split_rdns, tidy_dn
 from connector.model.equality import whether_held
 from connector.settings.ldap import LdapDirectory
 
@@ -57,7 +57,7 @@ class JobRealm(Struct, frozen=True):
     """Bases, scope and filter of a job: whoever is outside does not exist."""
 
     bases: Sequence[str]
-    rdns: Sequence[tuple[Rdn, ...]]
+    split_rdns: Sequence[tuple[Rdn, ...]]
     """The bases, ready to compare."""
     scope: SearchScope
     filter: Filter
@@ -66,7 +66,7 @@ class JobRealm(Struct, frozen=True):
     def from_settings(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
         try:
-            names = [rdns(base) for base in settings.base]
+            names = [split_rdns(base) for base in settings.base]
         except ValueError as fault:
             why = f"not a distinguished name: {fault}"
             raise FileError(why, where="directory.base") from None
@@ -78,7 +78,9 @@ class JobRealm(Struct, frozen=True):
 
     def covers_name(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        return covers(name, *self.rdns, one_level=self.scope is SearchScope.ONELEVEL)
+        return is_below(
+            name, *self.split_rdns, one_level=self.scope is SearchScope.ONELEVEL
+        )
 
     def search_all(self, attributes: tuple[str, ...]) -> list[Search]:
         return [
@@ -107,7 +109,7 @@ def plan_lookups(
     for attribute, value in keys:
         if attribute == NAME:
             if realm.covers_name(value):
-                yield realm.search_named(tidied(value), attributes)
+                yield realm.search_named(tidy_dn(value), attributes)
             continue
         terms = waiting.setdefault(attribute.lower(), [])
         terms += _spell_terms(attribute, value, dialect)

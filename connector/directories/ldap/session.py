@@ -61,7 +61,7 @@ DECENT = 64 << 10
 """Octets in ten timeouts that a search goes on by; an entry has a few hundred."""
 
 
-class Stream:
+class OctetStream:
     """Queue what is to be sent; `receive` sends it while it waits for what comes.
 
     `where` names the server in errors.
@@ -93,13 +93,13 @@ class Stream:
             if data:
                 self._came += len(data)
                 if self._came >= DECENT:
-                    self.gets_on()
+                    self.note_progress()
                 return data
             if self._fault is not None:
                 raise UnreachableError(self._fault, where=self.where)
             self._wait_for_socket()
 
-    def gets_on(self) -> None:
+    def note_progress(self) -> None:
         """The server has done something that was asked of it."""
         self._waited, self._came = 0.0, 0
 
@@ -175,7 +175,7 @@ class Operation(Struct, Generic[T], frozen=True, gc=False):
     controls: tuple[bytes, ...] = ()
 
 
-class Flight(Generic[T]):
+class OperationGroup(Generic[T]):
     """A group of operations in flight, whose answers come in any order."""
 
     def __init__(self, session: Session) -> None:
@@ -187,7 +187,7 @@ class Flight(Generic[T]):
         return len(self._flying)
 
     @property
-    def list_flying(self) -> list[T]:
+    def list_unanswered(self) -> list[T]:
         return list(self._flying.values())
 
     def send_operation(self, operation: Operation[T]) -> None:
@@ -234,7 +234,7 @@ class Session:
         self, connected: socket.socket, where: str, timeout: float, first_id: int = 1
     ) -> None:
         self.where = where
-        self._stream = Stream(connected, where, timeout)
+        self._stream = OctetStream(connected, where, timeout)
         self._framer = MessageFramer()
         self._next = first_id
         self._inboxes: dict[int, list[Frame] | None] = {}
@@ -291,7 +291,7 @@ class Session:
             if inbox is not None:
                 inbox.append(frame)
             if frame.tag not in (ENTRY, REFERENCE):
-                self._stream.gets_on()
+                self._stream.note_progress()
                 del inboxes[frame.id]
 
     def _judge_unsolicited(self, frame: Frame) -> IncompleteRead | None:

@@ -44,7 +44,7 @@ from connector.model import (
     User,
     Value,
     View,
-    hidden,
+    hide_value,
 )
 
 MOST_HEADERS = 10_000
@@ -68,7 +68,7 @@ Attributes = list[tuple[bytes, list[bytes]]]
 
 
 def _decode_secret(decode: Decode) -> Decode:
-    return lambda value: hidden(decode(value))
+    return lambda value: hide_value(decode(value))
 
 
 def _match_mark(mark: DisabledMark) -> Callable[[bytes], str]:

@@ -41,14 +41,14 @@ from connector.directories.ldap.responses import (
     referral_error,
     search_failure,
 )
-from connector.directories.ldap.session import Flight, Operation, Session
+from connector.directories.ldap.session import Operation, OperationGroup, Session
 from connector.errors import (
     IncompleteRead,
     MalformedError,
     TruncatedError,
     UnreachableError,
 )
-from connector.model.dn import Rdn, rdns
+from connector.model.dn import Rdn, split_rdns
 from connector.net import counters
 from connector.runtime.log import log
 
@@ -133,7 +133,7 @@ class Wire(Session):
             return
         if self.traits.spoils_next_page:
             self._begin_anew(search)
-        flight: Flight[None] = Flight(self)
+        flight: OperationGroup[None] = OperationGroup(self)
         try:
             yield from self._in_pages(search, size, decode, flight)
         finally:
@@ -144,7 +144,7 @@ class Wire(Session):
             flight.close()
 
     def _in_pages(
-        self, search: Search, size: int, decode: Decode[T], flight: Flight[None]
+        self, search: Search, size: int, decode: Decode[T], flight: OperationGroup[None]
     ) -> Generator[T]:
         """The next page is asked for before one is decoded.
 
@@ -179,19 +179,23 @@ class Wire(Session):
             frames = self._receive_page(flight) if cookie else []
 
     def _ask_page(
-        self, search: Search, size: int, flight: Flight[None], cookie: bytes = b""
+        self,
+        search: Search,
+        size: int,
+        flight: OperationGroup[None],
+        cookie: bytes = b"",
     ) -> None:
         control = paging_control(size, cookie)
         flight.send_operation(_ask_search(None, search, control))
 
-    def _receive_page(self, flight: Flight[None]) -> list[Frame]:
+    def _receive_page(self, flight: OperationGroup[None]) -> list[Frame]:
         frames: list[Frame] = []
         while not frames or frames[-1].tag in _MORE:
             frames += [frame for _, frame in flight.receive_messages()]
         return frames
 
     def _take_first_page(
-        self, search: Search, size: int, flight: Flight[None]
+        self, search: Search, size: int, flight: OperationGroup[None]
     ) -> tuple[int, list[Frame]]:
         """The first page, asked for again as long as it was too large, and how many entries the next may have."""
         while True:
@@ -279,7 +283,7 @@ class Wire(Session):
         self, wanted: Iterable[Operation[T]], window: int
     ) -> Iterator[tuple[T, Frame]]:
         """Every message that answers any of these operations, so many of which are in flight at once."""
-        flight: Flight[T] = Flight(self)
+        flight: OperationGroup[T] = OperationGroup(self)
         waiting = iter(wanted)
         came: list[tuple[T, Frame]] = []
         try:
@@ -345,6 +349,6 @@ def _ask_search(about: T, search: Search, *controls: bytes) -> Operation[T]:
 def part_of(uri: str) -> tuple[Rdn, ...] | None:
     """The part of the tree that an LDAP URL names (RFC 4516), ready to compare; None where it names none."""
     try:
-        return rdns(unquote(urlsplit(uri).path.removeprefix("/"))) or None
+        return split_rdns(unquote(urlsplit(uri).path.removeprefix("/"))) or None
     except ValueError:
         return None

@@ -55,8 +55,8 @@ from connector.model import (
     View,
     WriteRules,
 )
-from connector.model.dn import Rdn, rdns
-from connector.model.spelling import meant
+from connector.model.dn import Rdn, split_rdns
+from connector.model.spelling import suggest_name
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from connector.settings.textfile import open_regular
 
@@ -93,14 +93,15 @@ class LdifReader(EntryReader):
         unknown = [name for name, info in infos.items() if not info.definition.known]
         types = [info.name for info in self.schema.types.values()] if unknown else []
         cautions = [
-            f"{name} is not a known attribute{meant(name, types)}: it is taken as case-sensitive and single-valued"
+            f"{name} is not a known attribute{suggest_name(name, types)}: "
+            "it is taken as case-sensitive and single-valued"
             for name in unknown
         ]
         cautions += [
             f"{name} is not a known object class{near}: check its spelling in the mapping"
             for name in self.view.object_classes
             if name.lower() not in self.schema.classes
-            and (near := meant(name, self.schema.class_names()))
+            and (near := suggest_name(name, self.schema.class_names()))
         ]
         cautions += [
             f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
@@ -312,7 +313,7 @@ class LdifDirectory(LdifReader):
         if (
             record is None
             or entry is None
-            or entry.rdns != _parse_name(change.user.name)
+            or entry.split_rdns != _parse_name(change.user.name)
         ):
             return passed, Outcome(
                 change.user, Result.CONFLICT, "the entry was renamed"
@@ -343,6 +344,6 @@ def _fail_all(batch: list[Change], why: str) -> list[Outcome]:
 
 def _parse_name(name: str) -> tuple[Rdn, ...] | None:
     try:
-        return rdns(name)
+        return split_rdns(name)
     except ValueError:
         return None

@@ -26,8 +26,8 @@ from msgspec import Struct
 from connector.directories.common.entries import Entry, ValueEdit, normalise_name
 from connector.errors import MalformedError, MalformedFileError
 from connector.model import Equality
-from connector.model.dn import Rdn, rdn, rdn_texts, rdns
-from connector.reports.ldif_lines import line
+from connector.model.dn import Rdn, rdn_key, rdn_texts, split_rdns
+from connector.reports.ldif_lines import encode_line
 
 _DESCRIPTION: Final = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*"
@@ -62,7 +62,7 @@ class LdifRecord(Struct, frozen=True):
     """
 
     block: LineBlock
-    line: int
+    encode_line: int
     dn: str
     top: int
     attributes: list[RecordAttribute]
@@ -216,7 +216,7 @@ def edit_record(
                 dropped.update(range(attribute.start, attribute.stop))
         name = attributes[-1].name.decode() if attributes else edit.name
         behind = attributes[-1].stop if attributes else end
-        text = "".join(line(name, value) for value in edit.added)
+        text = "".join(encode_line(name, value) for value in edit.added)
         inserted.setdefault(behind, []).extend(
             text.encode().replace(b"\n", break_).splitlines(keepends=True)
         )
@@ -307,11 +307,11 @@ class FilePass:
                     self.format.read_value(record.block, attribute)
                 )
         try:
-            name = rdns(record.dn)
+            name = split_rdns(record.dn)
             exact = self._compare_exactly(record.dn, name)
         except ValueError as fault:
             raise self.format.make_error(
-                record.line, f"not a distinguished name: {fault}"
+                record.encode_line, f"not a distinguished name: {fault}"
             ) from None
         uuid = values.get(ENTRY_UUID)
         identity = (
@@ -331,7 +331,7 @@ class FilePass:
             for kind, _ in one
         ):
             return name
-        return tuple(rdn(text, self._rule_of) for text in rdn_texts(dn))
+        return tuple(rdn_key(text, self._rule_of) for text in rdn_texts(dn))
 
     def _refuse_doubles(self) -> None:
         doubtful = {
@@ -348,12 +348,12 @@ class FilePass:
                 continue
             for mark in _mark_entry(passed.entry, passed.dn):
                 if mark in seen:
-                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
+                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.encode_line}"
                     raise self.format.make_error(
-                        passed.record.line, f"{what}: {passed.entry.name}"
+                        passed.record.encode_line, f"{what}: {passed.entry.name}"
                     )
                 if hash(mark) in doubtful:
-                    seen[mark] = passed.record.line
+                    seen[mark] = passed.record.encode_line
 
 
 def _mark_entry(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:

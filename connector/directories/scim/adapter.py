@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from connector.directories.common.entries import nobody_within
-from connector.directories.scim.discovery import Dialect, Discovery, load_dialect
-from connector.directories.scim.filters import Filter
-from connector.directories.scim.paths import USER_NAME, Path, read_id
+from connector.directories.scim.discovery import Dialect, ServerDiscovery, load_dialect
+from connector.directories.scim.filters import UserFilter
+from connector.directories.scim.paths import USER_NAME, AttributePath, read_id
 from connector.directories.scim.protocol import Transport
-from connector.directories.scim.reading import Finder, Resources
-from connector.directories.scim.schemas import Attributes
-from connector.directories.scim.writing import Writer
+from connector.directories.scim.reading import KeyFinder, UserResources
+from connector.directories.scim.schemas import ViewAttributes
+from connector.directories.scim.writing import ChangeWriter
 from connector.errors import FileError
 from connector.model import (
     AttributeInfo,
@@ -39,7 +39,7 @@ from connector.model import (
     WriteRules,
 )
 from connector.model.equality import whether_held
-from connector.reports.wording import count
+from connector.reports.wording import count_noun
 from connector.settings.scim import ScimDirectory as Settings
 
 QUESTIONS_AT_ONCE: Final = 500
@@ -80,18 +80,18 @@ class ScimReader:
         self._transport = transport
         self._view = view
         try:
-            self._filter = Filter(settings.filter or "")
+            self._filter = UserFilter(settings.filter or "")
         except FileError as fault:
             raise FileError(fault.what, where="directory.filter") from None
         for name in view.attributes:
-            Path.parse_text(name)
+            AttributePath.parse_text(name)
         if view.object_classes:
             what = "object_classes: SCIM has none; take them out of the mapping"
             raise FileError(what)
 
     @cached_property
-    def _discovery(self) -> Discovery:
-        return Discovery(self._transport, self._settings.url)
+    def _discovery(self) -> ServerDiscovery:
+        return ServerDiscovery(self._transport, self._settings.url)
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -100,16 +100,18 @@ class ScimReader:
         return self._discovery.dialect if path is None else load_dialect(path)
 
     @cached_property
-    def _attributes(self) -> Attributes:
-        attributes = Attributes(self._view, self._discovery.schemas, self._settings.urn)
+    def _attributes(self) -> ViewAttributes:
+        attributes = ViewAttributes(
+            self._view, self._discovery.schemas, self._settings.urn
+        )
         attributes.check_paths(self._filter.paths, "directory.filter")
         self._filter.judge_by(attributes.is_case_exact)
         return attributes
 
     @cached_property
-    def _resources(self) -> Resources:
+    def _resources(self) -> UserResources:
         _ = self._attributes  # the filter has to know them
-        return Resources(
+        return UserResources(
             self._transport,
             self._discovery.users_path,
             self._filter,
@@ -118,8 +120,8 @@ class ScimReader:
         )
 
     @cached_property
-    def _finder(self) -> Finder:
-        return Finder(self._resources, self._attributes)
+    def _finder(self) -> KeyFinder:
+        return KeyFinder(self._resources, self._attributes)
 
     def describe(self) -> Description:
         """What the server's own pages say, what had to be assumed, and what reading and writing have shown."""
@@ -128,7 +130,7 @@ class ScimReader:
 
     def _list_noticed(self) -> Iterator[str]:
         if self._resources.is_all_outside:
-            counted = count(self._resources.shown_count, "user")
+            counted = count_noun(self._resources.shown_count, "user")
             names = "its attributes and values"
             yield nobody_within(
                 counted, self._settings.url, self._settings.filter, names
@@ -174,7 +176,9 @@ class ScimReader:
         if self.dialect.writes != "patch":
             yield PUT if self.dialect.writes == "put" else NO_PUT
 
-    def known(self, *, shown_texts: bool = False) -> list[AttributeInfo]:
+    def list_known_attributes(
+        self, *, shown_texts: bool = False
+    ) -> list[AttributeInfo]:
         """What the server's schemas say of users, extensions included; `shown_texts`: of texts that are shown."""
         paths = self._discovery.schemas.list_leaves(self._discovery.user_schemas)
         found = map(self._attributes.locate_path, paths)
@@ -237,8 +241,8 @@ class ScimDirectory(ScimReader):
         yield from self._writer.notes.list_cautions()
 
     @cached_property
-    def _writer(self) -> Writer:
-        return Writer(
+    def _writer(self) -> ChangeWriter:
+        return ChangeWriter(
             self._resources,
             self._attributes,
             self.dialect,

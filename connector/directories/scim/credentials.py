@@ -20,12 +20,12 @@ from connector.errors import (
     NoTokenError,
 )
 from connector.model import Secret, text_of
-from connector.net.http import Answer
-from connector.net.quoting import looks_like, phrase
+from connector.net.http import HttpAnswer
+from connector.net.quoting import looks_like, name_status
 from connector.net.retry import TokenKeeper
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
-Ask = Callable[[Request], Answer]
+Ask = Callable[[Request], HttpAnswer]
 """Sends a request whose `path` is a whole address; the answer, of any status that is left after
 some patience."""
 
@@ -107,7 +107,7 @@ class _TokenAnswer(Struct):
     error: str = ""
 
 
-def _read_token(answer: Answer) -> tuple[str, float]:
+def _read_token(answer: HttpAnswer) -> tuple[str, float]:
     """A header's value and its seconds. Of the answer only the name of an error is told: it may be a token."""
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
@@ -117,7 +117,7 @@ def _read_token(answer: Answer) -> tuple[str, float]:
     if answer.status != 200:
         named = read.error if read.error in ERRORS else hint
         error = DeniedError if answer.status in (400, 401, 403) else MalformedError
-        why = f"no access token: {phrase(answer.status)}"
+        why = f"no access token: {name_status(answer.status)}"
         raise error(f"{why} ({named})" if named else why, where=answer.where)
     token = read.access_token or ""
     if read.token_type.lower() != "bearer" or not _TOKEN.fullmatch(token):

@@ -88,7 +88,7 @@ def load_dialect(path: Path) -> Dialect:
     return found
 
 
-class Discovery:
+class ServerDiscovery:
     """A server's own pages, each read once, at first use.
 
     Raises the kinds of IncompleteRead where the server does not answer at all.
@@ -150,7 +150,7 @@ class Discovery:
         whys = []
         for path in paths:
             try:
-                answer = self._ask(path)
+                answer = self._ask_page(path)
             except (MalformedError, TruncatedError) as fault:
                 # patience that is used up, or a token endpoint that gives no token, is no
                 # matter of this page
@@ -171,7 +171,7 @@ class Discovery:
         )
         return None
 
-    def _ask(self, path: str, *params: tuple[str, str]) -> Answer:
+    def _ask_page(self, path: str, *params: tuple[str, str]) -> Answer:
         return self._transport.send(
             Request(
                 "GET",
@@ -190,7 +190,7 @@ class Discovery:
         page = self._read_first(path)
         found = _index_resources(page)
         while next_page := _next_page(page, len(found)):
-            answer = self._ask(path, next_page)
+            answer = self._ask_page(path, next_page)
             if not answer.is_success:
                 right = f"read it (GET {path})"
                 raise refusal_error(answer, f"a further page of {path}", right)

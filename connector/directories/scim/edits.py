@@ -25,25 +25,25 @@ from connector.directories.common.entries import (
 from connector.directories.scim.discovery import Dialect
 from connector.directories.scim.paths import (
     VALUE,
+    AttributePath,
     Json,
-    Path,
     Resource,
     list_elements,
     spell_member,
 )
 from connector.directories.scim.protocol import PLAIN_JSON, Answer, Method, Request
-from connector.directories.scim.reading import Resources
-from connector.directories.scim.schemas import Attributes, LocatedAttribute
+from connector.directories.scim.reading import UserResources
+from connector.directories.scim.schemas import LocatedAttribute, ViewAttributes
 from connector.model import Change
 from connector.model.equality import plain_text
 
 PATCH_OP: Final = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
-class Edit(Struct, frozen=True):
+class AttributeEdit(Struct, frozen=True):
     """What an attribute, or a sub-attribute, is to be."""
 
-    path: Path
+    path: AttributePath
     """The part that is set."""
     value: Json
     """All of it; None: nothing is left there."""
@@ -57,8 +57,8 @@ class Edit(Struct, frozen=True):
 def plan_edits(
     resource: Resource,
     change: Change,
-    attributes: Attributes,
-) -> list[Edit]:
+    attributes: ViewAttributes,
+) -> list[AttributeEdit]:
     """What to do to the resource; nothing where it says all of it already.
 
     Several elements of an attribute (work and home of `phoneNumbers`) are set together: each is
@@ -67,7 +67,7 @@ def plan_edits(
     Raises ConflictError where it is not what the change believes, and ForbiddenError for what
     cannot be set.
     """
-    found: dict[str, Edit] = {}
+    found: dict[str, AttributeEdit] = {}
     for each in change.attributes:
         located = attributes.locate_name(each.name)
         held = list(located.path.find_values(resource)) if located.is_shown else []
@@ -82,12 +82,14 @@ def plan_edits(
         if located.info.single:
             values.refuse_several(each.name)
             value = _to_json(located, values.wanted[0]) if values.wanted else None
-            edit = Edit(located.path, value, not each.seen)
+            edit = AttributeEdit(located.path, value, not each.seen)
         else:
             target = located.path.whole_attribute
             earlier = found.get(str(target).lower())
             before = earlier.value if earlier else target.read_attribute(resource)
-            edit = Edit(target, _replace_elements(before, located, values) or None)
+            edit = AttributeEdit(
+                target, _replace_elements(before, located, values) or None
+            )
         found[str(edit.path).lower()] = edit
     return list(found.values())
 
@@ -127,7 +129,7 @@ def _to_json(located: LocatedAttribute, text: str) -> Json:
 
 def build_put(
     resource: Resource,
-    edits: Iterable[Edit],
+    edits: Iterable[AttributeEdit],
     *,
     keeps_null: bool = False,
 ) -> Resource:
@@ -170,7 +172,7 @@ def _add_schema(whole: Resource, schema: str) -> None:
 
 
 def _build_patch(
-    edits: Iterable[Edit],
+    edits: Iterable[AttributeEdit],
     dialect: Dialect,
     before: Resource,
 ) -> dict[str, Json]:
@@ -215,7 +217,7 @@ _NO_SUCH_OPERATION: Final = (
 """How servers refuse `remove`."""
 
 
-class Reading(Struct, frozen=True):
+class UserBeforeWrite(Struct, frozen=True):
     """A user as it was read to be compared."""
 
     user: Resource
@@ -223,32 +225,32 @@ class Reading(Struct, frozen=True):
     """None where versions are not asked for; empty where the server shows none."""
 
 
-class Writing(Struct, frozen=True):
+class UserWrite(Struct, frozen=True):
     """One write of one user."""
 
     change: Change
-    before: Reading
-    edits: list[Edit]
+    before: UserBeforeWrite
+    edits: list[AttributeEdit]
     busy_before: int = 0
     """How often the server has been too busy for it."""
 
     @property
-    def clears(self) -> bool:
+    def clears_attribute(self) -> bool:
         """Whether it empties an attribute."""
         return any(edit.value is None for edit in self.edits)
 
 
-class Wire:
+class WriteSender:
     """Sends writes to one server, in the form that it understands, which is learnt from its answers."""
 
-    def __init__(self, resources: Resources, dialect: Dialect) -> None:
+    def __init__(self, resources: UserResources, dialect: Dialect) -> None:
         self._resources = resources
         self._dialect = dialect
         self._lock = threading.Lock()
         self.names_versions = dialect.versions
         """The server says that it heeds versions, or has demanded one (428)."""
 
-    def send_write(self, writing: Writing) -> Answer:
+    def send_write(self, writing: UserWrite) -> Answer:
         """The answer; 412 where the user is no longer of its version. Raises IncompleteRead.
 
         One request, and another one in each other form that a refusal asks for, which is kept if
@@ -265,12 +267,12 @@ class Wire:
         if answer.is_success:
             with self._lock:
                 clearing = self._dialect.clearing
-                if writing.clears:
+                if writing.clears_attribute:
                     clearing = spoken.clearing or "remove"
                 self._dialect = replace(spoken, clearing=clearing)
         return answer
 
-    def _send_as(self, writing: Writing, dialect: Dialect) -> Answer:
+    def _send_as(self, writing: UserWrite, dialect: Dialect) -> Answer:
         before = writing.before
         headers: dict[str, str] = {"Content-Type": dialect.media}
         if before.version:
@@ -290,7 +292,7 @@ class Wire:
 
 
 def _find_form(
-    writing: Writing,
+    writing: UserWrite,
     spoken: Dialect,
     answer: Answer,
 ) -> Dialect | None:
@@ -298,7 +300,11 @@ def _find_form(
     is_unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     if is_unsupported and spoken.media != PLAIN_JSON:
         return replace(spoken, media=PLAIN_JSON)
-    is_unknown = spoken.writes == "patch" and spoken.clearing is None and writing.clears
+    is_unknown = (
+        spoken.writes == "patch"
+        and spoken.clearing is None
+        and writing.clears_attribute
+    )
     if is_unknown and answer.status in _NO_SUCH_OPERATION:
         return replace(spoken, clearing="null")
     return None

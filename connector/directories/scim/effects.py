@@ -14,32 +14,34 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.directories.scim.edits import Edit, build_put
+from connector.directories.scim.edits import AttributeEdit, build_put
 from connector.directories.scim.paths import (
+    AttributePath,
     Json,
-    Path,
     Resource,
     find_member,
     has_content,
     list_elements,
     to_text,
 )
-from connector.directories.scim.schemas import Attributes
-from connector.model.equality import key
-from connector.reports.wording import count
+from connector.directories.scim.schemas import ViewAttributes
+from connector.model.equality import equality_key
+from connector.reports.wording import count_noun
 
 NOTE: Final = "written; {names} changed with it, by the server or another program. Noted once an attribute"
 _SERVERS_OWN: Final = frozenset({"meta", "schemas", "id"})
 _FORMATTED: Final = "formatted"
 """The sub-attribute that servers make of the others (RFC 7643 §4.1.1)."""
-_DERIVED: Final = frozenset({Path("name", sub=_FORMATTED), Path("displayname")})
+_DERIVED: Final = frozenset(
+    {AttributePath("name", sub=_FORMATTED), AttributePath("displayname")}
+)
 """What servers make of attributes beside it."""
 
 Elements = set[tuple[str, object]]
 """Values of an attribute by their `type` and what they say; servers may add to them."""
 
 
-class Effects(Struct, frozen=True):
+class SideEffects(Struct, frozen=True):
     """Attributes that are not as they were, but for what was written and what the server alone writes."""
 
     lost: list[str]
@@ -48,7 +50,7 @@ class Effects(Struct, frozen=True):
     """Those of which a value has become another, or has come."""
 
 
-class Notes:
+class SideEffectNotes:
     """What changed beside writes, counted by attribute; several threads tell."""
 
     def __init__(self) -> None:
@@ -65,7 +67,7 @@ class Notes:
     def list_cautions(self) -> Iterator[str]:
         """What a run's end is to say of it."""
         counted = ", ".join(
-            f"{name} of {count(users, 'user')}"
+            f"{name} of {count_noun(users, 'user')}"
             for name, users in sorted(self._users.items())
         )
         if counted:
@@ -75,9 +77,9 @@ class Notes:
 def find_effects(
     before: Resource,
     after: Resource,
-    edits: list[Edit],
-    attributes: Attributes,
-) -> Effects:
+    edits: list[AttributeEdit],
+    attributes: ViewAttributes,
+) -> SideEffects:
     """How a user that was `before` is otherwise than these edits make it.
 
     A value that is gone has changed if another one of its type has come, or if a server derived
@@ -91,7 +93,7 @@ def find_effects(
     overwritten: Elements = set()
     for path in written:
         overwritten |= was.get(path, set()) - planned.get(path, set())
-    effects = Effects([], [])
+    effects = SideEffects([], [])
     for path in sorted(was.keys() | now.keys(), key=str):
         held, holds = was.get(path, set()), now.get(path, set())
         wanted = planned.get(path, set())
@@ -109,10 +111,10 @@ def find_effects(
 
 
 def is_same(
-    path: Path,
+    path: AttributePath,
     one: Resource,
     other: Resource,
-    attributes: Attributes,
+    attributes: ViewAttributes,
 ) -> bool:
     """Whether two users say the same in an attribute: in any order, each by its equality rule."""
     target = path.whole_attribute
@@ -123,33 +125,35 @@ def is_same(
     return dict(first) == dict(second)
 
 
-def _list_elements(resource: Resource, attributes: Attributes) -> dict[Path, Elements]:
+def _list_elements(
+    resource: Resource, attributes: ViewAttributes
+) -> dict[AttributePath, Elements]:
     """What a user says by path in lower case; not what the server alone writes."""
-    found: dict[Path, Elements] = {}
+    found: dict[AttributePath, Elements] = {}
     for name, value in resource.items():
         if name.lower().startswith("urn:") and isinstance(value, dict):
             for inner, held in value.items():
-                found.update(_list_parts(Path(inner, name), held, attributes))
+                found.update(_list_parts(AttributePath(inner, name), held, attributes))
         elif name.lower() not in _SERVERS_OWN:
-            found.update(_list_parts(Path(name), value, attributes))
+            found.update(_list_parts(AttributePath(name), value, attributes))
     return found
 
 
 def _list_parts(
-    path: Path,
+    path: AttributePath,
     held: Json,
-    attributes: Attributes,
-) -> Iterator[tuple[Path, Elements]]:
+    attributes: ViewAttributes,
+) -> Iterator[tuple[AttributePath, Elements]]:
     """An attribute, or the sub-attributes of a complex one, as far as they hold any value."""
     parts = held if isinstance(held, dict) else {"": held}
     for sub, value in parts.items():
-        part = _fold_path(Path(path.attribute, path.schema, sub=sub))
+        part = _fold_path(AttributePath(path.attribute, path.schema, sub=sub))
         if has_content(value) and not attributes.is_read_only(part):
             rule = attributes.locate_path(part).info.equality
             yield (
                 part,
                 {
-                    (_type_of(each), key(rule, path.read_element(each)))
+                    (_type_of(each), equality_key(rule, path.read_element(each)))
                     for each in list_elements(value)
                 },
             )
@@ -163,7 +167,7 @@ def _count_types(elements: Elements) -> Counter[str]:
     return Counter(kind for kind, _ in elements)
 
 
-def _fold_path(path: Path) -> Path:
+def _fold_path(path: AttributePath) -> AttributePath:
     """The path in lower case, without what tells its elements apart."""
     schema = path.schema.lower()
-    return Path(path.attribute.lower(), schema, sub=path.sub.lower())
+    return AttributePath(path.attribute.lower(), schema, sub=path.sub.lower())

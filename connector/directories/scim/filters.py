@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from connector.directories.scim.paths import (
     VALUE,
+    AttributePath,
     Json,
-    Path,
     Resource,
     encode_literal,
     list_elements,
@@ -47,12 +47,12 @@ _TEXTUAL: Final[dict[str, Rule]] = {
 _RULES: Final = _EQUAL | _ORDERED | _TEXTUAL
 
 
-class Comparison(Struct, frozen=True):
+class FilterComparison(Struct, frozen=True):
     """One comparison of a filter."""
 
-    path: Path
+    path: AttributePath
     """From the user, or from the element whose sub-attributes are compared."""
-    whole: Path
+    whole: AttributePath
     """From the user."""
     operator: str
     wanted: Json
@@ -84,7 +84,7 @@ class Comparison(Struct, frozen=True):
             return rule(held, wanted)
         return rule(held.lower(), wanted.lower())
 
-    def is_changed_by(self, written: Path) -> bool:
+    def is_changed_by(self, written: AttributePath) -> bool:
         """Whether any value that is written or cleared there may change what is compared.
 
         To write into an element may add the element. To write an attribute of an extension adds
@@ -99,12 +99,12 @@ class Comparison(Struct, frozen=True):
         return self.operator == "pr" and is_there and is_part
 
 
-class Filter:
+class UserFilter:
     """A filter as a test of resources. Raises FileError for what is none."""
 
     def __init__(self, text: str) -> None:
-        self._comparisons: list[Comparison] = []
-        self._is_exact: Callable[[Path], bool] = lambda _: False
+        self._comparisons: list[FilterComparison] = []
+        self._is_exact: Callable[[AttributePath], bool] = lambda _: False
         self._negated = False
         self.matches_user: Test = lambda _: True
         if not text.strip():
@@ -117,7 +117,7 @@ class Filter:
             raise FileError(f"the filter should end before: {self._tokens[-1]}")
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[AttributePath]:
         """Every attribute that it looks at."""
         return [each.whole for each in self._comparisons]
 
@@ -125,19 +125,19 @@ class Filter:
         """Of these attributes, those by which a write may change a match, as `Description.filtered`."""
         found: dict[str, bool] = {}
         for name in names:
-            path = Path.parse_text(name)
+            path = AttributePath.parse_text(name)
             for each in self._comparisons:
                 if each.is_changed_by(path):
                     found[name] = found.get(name, False) or each.negated
         return found
 
-    def judge_by(self, is_exact: Callable[[Path], bool]) -> None:
+    def judge_by(self, is_exact: Callable[[AttributePath], bool]) -> None:
         """From now on compare texts as the schema says; until then case is ignored."""
         self._is_exact = is_exact
 
     # ------------------------------------------------------------ reading; tokens are in reverse
 
-    def _take(self) -> str:
+    def _take_token(self) -> str:
         token = self._tokens.pop()
         if token == _END:
             raise FileError("the filter ends too early")
@@ -175,8 +175,8 @@ class Filter:
             return self._read_closed(within, ")")
         if self._take_if("not"):
             return self._read_not(within)
-        name = self._take()
-        path = Path.parse_text(name)
+        name = self._take_token()
+        path = AttributePath.parse_text(name)
         if within:
             return self._read_comparison(path, f"{within}.{name}")
         if self._take_if("["):
@@ -196,15 +196,15 @@ class Filter:
         self._negated = not self._negated
         return lambda held: not test(held)
 
-    def _read_comparison(self, path: Path, named: str) -> Test:
-        operator = self._take().lower()
-        wanted = None if operator == "pr" else _parse_literal(self._take())
+    def _read_comparison(self, path: AttributePath, named: str) -> Test:
+        operator = self._take_token().lower()
+        wanted = None if operator == "pr" else _parse_literal(self._take_token())
         if operator != "pr" and not _can_compare(operator, wanted):
             raise FileError(
                 f"the filter compares {named} by {operator!r}, which does not go with the value"
             )
-        whole = Path.parse_text(named)
-        found = Comparison(
+        whole = AttributePath.parse_text(named)
+        found = FilterComparison(
             path,
             whole,
             operator,
@@ -245,7 +245,7 @@ def _parse_literal(word: str) -> Json:
         ) from None
 
 
-def equality_filter(path: Path, value: Json) -> str:
+def equality_filter(path: AttributePath, value: Json) -> str:
     """A filter, for servers, that finds who holds the value at the path.
 
     Elements are told by what stands in brackets.

@@ -32,7 +32,7 @@ _NO_COUNT: Final = (400, 500, 501)
 Ask = Callable[[Params], Answer]
 
 
-class Page(Struct, frozen=True):
+class UserPage(Struct, frozen=True):
     """One page, decoded."""
 
     where: str
@@ -45,7 +45,7 @@ class Page(Struct, frozen=True):
     """Of the next page."""
 
 
-class Pager:
+class UserPager:
     """Reads a list: every user once, and a page of them in memory at a time.
 
     Raises the kinds of IncompleteRead, TruncatedError among them where the list cannot be shown to
@@ -57,14 +57,14 @@ class Pager:
         self._ask = ask
         self._count: Params = (("count", str(size)),)
 
-    def read_page(self, *params: tuple[str, str], beyond: bool = False) -> Page:
+    def read_page(self, *params: tuple[str, str], beyond: bool = False) -> UserPage:
         """One page; a server that does not bear `count` is asked without, from then on.
 
         `beyond`: nothing is left, as far as is known; a refusal is as good as an empty page.
         """
         answer = self._ask((*params, *self._count))
         if beyond and not answer.is_success:
-            return Page(answer.where)
+            return UserPage(answer.where)
         if self._count and answer.status in _NO_COUNT:
             self._count = ()
             answer = self._ask(params)
@@ -73,7 +73,7 @@ class Pager:
         if len(users) < len(found.users):
             what = "a list names one user twice on one page"
             raise IncompleteRead(what, where=answer.where)
-        return Page(
+        return UserPage(
             answer.where,
             users,
             found.total,
@@ -82,7 +82,7 @@ class Pager:
 
     def read_by_cursor(self) -> Iterator[Resource]:
         """RFC 9865 §2: from page to page by what the page before says, until one says nothing."""
-        shown = _Shown()
+        shown = _ShownUsers()
         empty = 0
         cursor = ""
         while True:
@@ -105,9 +105,9 @@ class Pager:
         """Until as many were shown as the server says there are, in one pass in which nothing moved."""
         earlier: array[int] = array("q")
         for _ in range(PASSES):
-            one = _Pass(self.read_page)
+            one = _IndexPass(self.read_page)
             for id_, user in one.read_users():
-                if not _contains(earlier, hash(id_)):
+                if not _contains_mark(earlier, hash(id_)):
                     yield user
             # if one was shown twice, another may have been hidden by that
             if one.is_settled and one.shown.count_users() == len(one.shown.marks):
@@ -120,7 +120,7 @@ class Pager:
         )
 
 
-class _Shown:
+class _ShownUsers:
     """A mark for everybody who was shown: eight octets each, so that hundreds of thousands are nothing."""
 
     def __init__(self) -> None:
@@ -146,13 +146,13 @@ class _Shown:
         return 2 * self.count_users() <= len(self.marks)
 
 
-class _Pass:
+class _IndexPass:
     """One pass over a list by index."""
 
-    def __init__(self, read_page: Callable[..., Page]) -> None:
+    def __init__(self, read_page: Callable[..., UserPage]) -> None:
         self._read_page = read_page
         self._are_joined = True
-        self.shown = _Shown()
+        self.shown = _ShownUsers()
         self.is_settled = True
         """Nothing moved while it was read, and the number is right."""
         self.where = ""
@@ -182,7 +182,7 @@ class _Pass:
         if self.is_settled and total is not None and shown < total:
             raise _shows_less(total, shown, self.where)
 
-    def _read_next(self, before: dict[str, Resource], total: int | None) -> Page:
+    def _read_next(self, before: dict[str, Resource], total: int | None) -> UserPage:
         """The page behind those shown, of which `before` is the last; at the end, one without news.
 
         Pages are joined where each begins with the last user of the page before.
@@ -216,7 +216,7 @@ def _shows_less(
     return TruncatedError(what, where=where)
 
 
-def _contains(marks: array[int], mark: int) -> bool:
+def _contains_mark(marks: array[int], mark: int) -> bool:
     """Whether a mark is among sorted ones."""
     place = bisect_left(marks, mark)
     return place < len(marks) and marks[place] == mark

@@ -37,7 +37,7 @@ _TESTS: Final = re.compile(
 )
 
 
-class Path(Struct, frozen=True):
+class AttributePath(Struct, frozen=True):
     """Where in a resource values are."""
 
     attribute: str
@@ -101,7 +101,7 @@ class Path(Struct, frozen=True):
         return filter(None, map(self.read_element, elements))
 
 
-USER_NAME: Final = Path("userName")
+USER_NAME: Final = AttributePath("userName")
 
 
 def read_id(resource: Resource) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from connector.directories.common.server_text import LEFT_OUT, READ, told
+from connector.directories.common.server_text import LEFT_OUT, READ, select_shown_words
 from connector.directories.scim.paths import (
     Json,
     Resource,
@@ -32,7 +32,7 @@ from connector.errors import (
     TruncatedError,
 )
 from connector.model.nesting import too_deep
-from connector.net.quoting import looks_like, phrase
+from connector.net.quoting import looks_like, name_status
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = tuple[tuple[str, str], ...]
@@ -221,7 +221,7 @@ def _odd_content(answer: Answer, what: str) -> MalformedError:
     if too_deep(answer.content):
         hint = "JSON that is nested too deeply"
     return MalformedError(
-        f"{what} was answered with {phrase(answer.status)} and {hint}",
+        f"{what} was answered with {name_status(answer.status)} and {hint}",
         where=answer.where,
     )
 
@@ -271,7 +271,7 @@ def describe_refusal(answer: Answer, right: str = "") -> str:
     `right`: what to grant where one is missing.
     """
     known = (*_KNOWN_NAMES, *_list_sent_names(answer))
-    words = told(_find_words(answer), _list_secrets(answer), known)
+    words = select_shown_words(_find_words(answer), _list_secrets(answer), known)
     kind = describe_kind(answer)
     described = f"{kind}: {words}" if words else kind
     return described + advise_right(answer, right) if right else described
@@ -280,7 +280,7 @@ def describe_refusal(answer: Answer, right: str = "") -> str:
 def describe_kind(answer: Answer) -> str:
     """Status and kind of a refusal: the same each time, and nobody's words."""
     scim_type = _find_scim_type(answer)
-    text = phrase(answer.status)
+    text = name_status(answer.status)
     return f"{text}, {scim_type}" if scim_type else text
 
 
@@ -309,7 +309,7 @@ def _find_scope(answer: Answer) -> str:
     """The scope that the server asks for (RFC 6750 §3.1); empty where none can be shown."""
     found = _SCOPE.search(answer.headers.get("www-authenticate", ""))
     named = (found[1] or found[2]) if found else ""
-    shown = told(named, _list_secrets(answer), named.split())
+    shown = select_shown_words(named, _list_secrets(answer), named.split())
     return shown if LEFT_OUT not in shown else ""
 
 

@@ -19,10 +19,10 @@ from operator import itemgetter
 from typing import Final
 from urllib.parse import quote
 
-from connector.directories.scim.filters import Filter, equality_filter
-from connector.directories.scim.paging import Pager
+from connector.directories.scim.filters import UserFilter, equality_filter
+from connector.directories.scim.paging import UserPager
 from connector.directories.scim.paths import (
-    Path,
+    AttributePath,
     Resource,
     encode_literal,
     find_member,
@@ -40,7 +40,7 @@ from connector.directories.scim.protocol import (
     read_user,
     refusal_error,
 )
-from connector.directories.scim.schemas import ACTIVE, Attributes, LocatedAttribute
+from connector.directories.scim.schemas import ACTIVE, LocatedAttribute, ViewAttributes
 from connector.errors import MalformedError, TruncatedError
 from connector.model import ID, Equality, Key
 from connector.runtime.log import log
@@ -63,7 +63,7 @@ _ODD: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 """How some servers answer to an id that is none of theirs."""
 
 
-class Resources:
+class UserResources:
     """The resources at one endpoint that match the job's filter; others do not exist.
 
     Raises the kinds of IncompleteRead.
@@ -73,7 +73,7 @@ class Resources:
         self,
         transport: Transport,
         endpoint: str,
-        filter_: Filter,
+        filter_: UserFilter,
         *,
         page_size: int,
         by_cursor: bool,
@@ -103,7 +103,7 @@ class Resources:
             return False
         return self.is_matching({**found, spell_member(found, ACTIVE): True})
 
-    def _ask(self, path: str, params: Params = ()) -> Answer:
+    def _ask_server(self, path: str, params: Params = ()) -> Answer:
         return self.transport.send(
             Request(
                 "GET",
@@ -115,7 +115,7 @@ class Resources:
 
     def read_all(self) -> Iterator[Resource]:
         """Every user, once."""
-        pager = Pager(partial(self._ask, self._endpoint), self._page_size)
+        pager = UserPager(partial(self._ask_server, self._endpoint), self._page_size)
         found = pager.read_by_cursor() if self._by_cursor else pager.read_by_index()
         return self.keep_matching(found)
 
@@ -145,9 +145,9 @@ class Resources:
     def sample(self) -> tuple[list[Resource], int | None]:
         """Some users, whatever the job's filter says, and how many there are, if the server tells."""
         first: Params = (("startIndex", "1"), ("count", str(SAMPLE)))
-        answer = self._ask(self._endpoint, first)
+        answer = self._ask_server(self._endpoint, first)
         if not answer.is_success:
-            answer = self._ask(self._endpoint)
+            answer = self._ask_server(self._endpoint)
         found = read_list(answer)
         return found.users[:SAMPLE], found.total
 
@@ -158,7 +158,7 @@ class Resources:
 
         `disabled`: also one that the filter leaves out since it is not active.
         """
-        answer = self._ask(self.build_path(id_))
+        answer = self._ask_server(self.build_path(id_))
         if answer.status in GONE:
             return None
         if not answer.is_success:
@@ -178,9 +178,10 @@ class Resources:
         known = next(iter(self.sample[0]), None)
         if known is None:
             return True
-        other = self._ask(self.build_path(read_id(known)))
+        other = self._ask_server(self.build_path(read_id(known)))
         by_filter = self.search_users(
-            equality_filter(Path("id"), id_), lambda found: read_id(found) == id_
+            equality_filter(AttributePath("id"), id_),
+            lambda found: read_id(found) == id_,
         )
         return other.is_success and by_filter == []
 
@@ -191,7 +192,7 @@ class Resources:
         found: dict[str, Resource] = {}
         start: Params = ()
         while True:
-            answer = self._ask(self._endpoint, (("filter", text), *start))
+            answer = self._ask_server(self._endpoint, (("filter", text), *start))
             if not answer.is_success:
                 if found or answer.status == HTTPStatus.UNAUTHORIZED:
                     raise refusal_error(answer, "a search for users", SEARCHING)
@@ -215,10 +216,10 @@ class Resources:
             start = (("startIndex", str(len(found) + 1)),)
 
 
-class Finder:
+class KeyFinder:
     """Looks keys up at one server. Raises the kinds of IncompleteRead."""
 
-    def __init__(self, resources: Resources, attributes: Attributes) -> None:
+    def __init__(self, resources: UserResources, attributes: ViewAttributes) -> None:
         self._resources = resources
         self._attributes = attributes
         self._terms: dict[str, int] = {}

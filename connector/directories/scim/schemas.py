@@ -20,8 +20,8 @@ from connector.directories.scim.paths import (
     ENTERPRISE,
     USER_NAME,
     VALUE,
+    AttributePath,
     Json,
-    Path,
     Resource,
     find_member,
     read_id,
@@ -112,7 +112,7 @@ class LocatedAttribute(Struct, frozen=True, dict=True):
 
     name: str
     """The name it was asked by."""
-    path: Path
+    path: AttributePath
     """The path as the schema spells it."""
     attribute: Attribute
     meant: Attribute
@@ -225,7 +225,7 @@ class Schemas:
             for part in (attribute, *attribute.sub_attributes)
         )
 
-    def list_leaves(self, urns: Iterable[str] | None = None) -> Iterator[Path]:
+    def list_leaves(self, urns: Iterable[str] | None = None) -> Iterator[AttributePath]:
         """What users of these schemas have, or of all: each attribute, or each of its sub-attributes."""
         for wanted in self._by_urn if urns is None else urns:
             urn, attributes = self.find_schema(wanted)
@@ -233,7 +233,7 @@ class Schemas:
             for each in attributes.values():
                 parts = each.sub_attributes if each.is_complex else ()
                 for sub in [part.name for part in parts] or [""]:
-                    yield Path(each.name, schema, sub=sub)
+                    yield AttributePath(each.name, schema, sub=sub)
 
 
 def _drop_nulls(held: Json) -> Json:
@@ -257,7 +257,7 @@ _COMMON: Final = Schemas([{"id": CORE, "attributes": ASSUMED_DOCUMENT["common"]}
 # ---------------------------------------------------------------- the attributes of a view
 
 
-class Attributes:
+class ViewAttributes:
     """Attributes of a view by the mapping's names, as a server's schemas have them.
 
     Raises FileError for a name that is no path.
@@ -274,25 +274,29 @@ class Attributes:
         self._urn = urn
         self._secrets = view.secrets
         self.locate_name: Callable[[str], LocatedAttribute] = cache(self._locate_name)
-        self.locate_path: Callable[[Path], LocatedAttribute] = cache(self._locate_path)
+        self.locate_path: Callable[[AttributePath], LocatedAttribute] = cache(
+            self._locate_path
+        )
         self.view = [self.locate_name(name) for name in view.attributes]
         self._shown = [each for each in self.view if each.is_shown]
 
     def _locate_name(self, name: str) -> LocatedAttribute:
         """What a mapping calls so."""
-        path = USER_NAME if name == NAME else Path.parse_text(name)
-        return self._locate(name, path)
+        path = USER_NAME if name == NAME else AttributePath.parse_text(name)
+        return self._locate_attribute(name, path)
 
-    def _locate_path(self, path: Path) -> LocatedAttribute:
+    def _locate_path(self, path: AttributePath) -> LocatedAttribute:
         """What stands at a path, also at one that no mapping could name."""
-        return self._locate(str(path), path)
+        return self._locate_attribute(str(path), path)
 
-    def _locate(self, name: str, path: Path) -> LocatedAttribute:
+    def _locate_attribute(self, name: str, path: AttributePath) -> LocatedAttribute:
         if path.schema.lower() == EXTENSION.lower():
             path = replace(path, schema=self._urn)
         urn, published = self._schemas.find_schema(path.schema)
         wanted = path.attribute.lower()
-        attribute = published.get(wanted) or self._assume(path.schema).get(wanted)
+        attribute = published.get(wanted) or self._assume_attributes(path.schema).get(
+            wanted
+        )
         part = attribute.find_part(path.sub or VALUE) if attribute else None
         is_secret = name in self._secrets
         if (
@@ -305,7 +309,7 @@ class Attributes:
                 name, path, unknown, unknown, is_known=False, is_secret=is_secret
             )
         schema, sub = urn if path.schema else "", part.name if part else ""
-        spelt = Path(
+        spelt = AttributePath(
             attribute.name,
             schema,
             path.tests,
@@ -315,7 +319,7 @@ class Attributes:
             name, spelt, attribute, part or attribute, is_secret=is_secret
         )
 
-    def _assume(self, schema: str) -> dict[str, Attribute]:
+    def _assume_attributes(self, schema: str) -> dict[str, Attribute]:
         """What every server has and none publishes; all of a schema that is not published."""
         common = {} if schema else _COMMON.find_schema("")[1]
         if self._schemas.is_published(schema):
@@ -329,17 +333,17 @@ class Attributes:
         missing = (each for each in schemas if not self._schemas.is_published(each))
         return sorted(schema or CORE for schema in missing)
 
-    def is_case_exact(self, path: Path) -> bool:
+    def is_case_exact(self, path: AttributePath) -> bool:
         """Whether values at a path are told apart by case."""
         return self.locate_path(path).info.equality is Equality.OCTETS
 
-    def is_read_only(self, path: Path) -> bool:
+    def is_read_only(self, path: AttributePath) -> bool:
         """Whether only the server sets what is there."""
         located = self.locate_path(path)
         is_part = bool(path.sub) and located.meant.is_read_only
         return located.attribute.is_read_only or is_part
 
-    def check_paths(self, paths: Iterable[Path], where: str) -> None:
+    def check_paths(self, paths: Iterable[AttributePath], where: str) -> None:
         """Raises FileError for a path that no published schema has, or that is never shown."""
         for path in paths:
             located = self.locate_path(path)

@@ -38,7 +38,7 @@ from connector.errors import (
 )
 from connector.model import Secret, text_of
 from connector.net import http, tls
-from connector.net.quoting import phrase
+from connector.net.quoting import name_status
 from connector.net.retry import retry_after, seconds_to_wait
 from connector.runtime.log import log
 from connector.settings.scim import ScimDirectory
@@ -70,7 +70,9 @@ class HttpTransport:
         """
         self._settings = settings
         self._base = settings.url.rstrip("/")
-        self._tls = tls.context(settings.ca_file, settings.cert_file, settings.key_file)
+        self._tls = tls.open_tls_context(
+            settings.ca_file, settings.cert_file, settings.key_file
+        )
         self._credentials = make_credentials(
             settings, secret, clock, self._send_patiently
         )
@@ -79,20 +81,20 @@ class HttpTransport:
             rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep
         )
         self._was_answered = False
-        self._idle: deque[http.Channel] = deque()
+        self._idle: deque[http.HttpChannel] = deque()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
 
     def send(self, request: Request) -> Answer:
         where = self._base + request.path
         asked = replace(request, path=where)
         authorization = self._credentials.read_header()
-        answer = self._send_patiently(_authorize(asked, authorization))
+        answer = self._send_patiently(_add_authorization(asked, authorization))
         if answer.status == HTTPStatus.UNAUTHORIZED:
             refused = authorization
             authorization = self._credentials.renew_header(refused)
             if authorization != refused:
                 log.warning("access token refused, trying a new one")
-                answer = self._send_patiently(_authorize(asked, authorization))
+                answer = self._send_patiently(_add_authorization(asked, authorization))
         self._refuse_no_answer(request.method, answer)
         return Answer(
             answer.status,
@@ -132,21 +134,23 @@ class HttpTransport:
 
     # ------------------------------------------------------------ one request
 
-    def _refuse_no_answer(self, method: str, answer: http.Answer) -> None:
+    def _refuse_no_answer(self, method: str, answer: http.HttpAnswer) -> None:
         """Raise an error of a status that is no answer: 401, and redirects (RFC 9110 §15.4)."""
         where = answer.where
         if answer.status == HTTPStatus.UNAUTHORIZED:
             kind = RefusedBindError if self._settings.basic else DeniedError
             why = "the credentials are wrong or have expired"
-            raise kind(f"{method} was answered with {phrase(401)}: {why}", where=where)
+            raise kind(
+                f"{method} was answered with {name_status(401)}: {why}", where=where
+            )
         if 300 <= answer.status < 400:
             why = "no answer to this request. Check the proxies and caches before the server"
             target = http.host_of_redirect(answer)
             if target:
                 why = f"redirected to {target}, not followed. Set `url` to the final address"
-            raise MalformedError(f"{phrase(answer.status)}: {why}", where=where)
+            raise MalformedError(f"{name_status(answer.status)}: {why}", where=where)
 
-    def _send_patiently(self, request: Request) -> http.Answer:
+    def _send_patiently(self, request: Request) -> http.HttpAnswer:
         """The answer that is left after some patience; `path` is the whole address. Raises IncompleteRead."""
         for attempt in count(1):
             if not self._patience.await_turn():
@@ -156,14 +160,14 @@ class HttpTransport:
             if attempt >= _count_tries(request, outcome):
                 break
             can_wait = self._pause_before(outcome, request.busy_before + attempt)
-            is_answer = isinstance(outcome, http.Answer)
+            is_answer = isinstance(outcome, http.HttpAnswer)
             if not can_wait or (is_answer and not request.repeatable):
                 break
         in_doubt = not request.repeatable and _may_be_done(outcome)
         if isinstance(outcome, UnreachableError) and attempt == TRIES:
             # it has gone, and no other serves this run
             self._patience.end_all("the server is gone")
-        if isinstance(outcome, http.Answer):
+        if isinstance(outcome, http.HttpAnswer):
             is_spent = outcome.status in BUSY and self._patience.why
             is_lost = outcome.status in GATEWAY and in_doubt
             if not is_spent and not is_lost:
@@ -173,7 +177,7 @@ class HttpTransport:
             raise LostAnswerError(f"sent, but: {outcome.what}", where=request.path)
         raise outcome
 
-    def _exchange_once(self, request: Request) -> http.Answer | IncompleteRead:
+    def _exchange_once(self, request: Request) -> http.HttpAnswer | IncompleteRead:
         """One attempt, on a connection that nobody else uses meanwhile."""
         query = urlencode(request.params, quote_via=quote)
         content = request.body
@@ -184,7 +188,7 @@ class HttpTransport:
         except IndexError:
             channel = self._open_channel()
         try:
-            answer = channel.exchange(
+            answer = channel.exchange_once(
                 request.method,
                 f"{request.path}?{query}" if query else request.path,
                 request.headers,
@@ -199,11 +203,11 @@ class HttpTransport:
         self._was_answered = True
         return replace(answer, where=request.path)
 
-    def _open_channel(self) -> http.Channel:
+    def _open_channel(self) -> http.HttpChannel:
         settings = self._settings
-        limits = http.Limits(settings.timeout, settings.max_bytes, "directory")
+        limits = http.ExchangeLimits(settings.timeout, settings.max_bytes, "directory")
         headers = {"Accept": f"{MEDIA_TYPE}, {PLAIN_JSON}"}
-        return http.Channel(
+        return http.HttpChannel(
             self._tls,
             headers,
             limits,
@@ -219,11 +223,11 @@ class HttpTransport:
         return UnreachableError(what, where=fault.where, sent=fault.sent)
 
     def _pause_before(
-        self, outcome: http.Answer | IncompleteRead, attempt: int
+        self, outcome: http.HttpAnswer | IncompleteRead, attempt: int
     ) -> bool:
         """Wait before the next attempt; False where there is no patience left."""
         reason, asked = str(outcome), None
-        if isinstance(outcome, http.Answer):
+        if isinstance(outcome, http.HttpAnswer):
             reason = f"status {outcome.status}"
             asked = retry_after(outcome.headers)
         # none at all is no answer to how long, and would never use the patience up
@@ -236,9 +240,9 @@ class HttpTransport:
         )
         return self._patience.pause_for(wait, everybody=bool(asked))
 
-    def _describe_end(self, answer: http.Answer) -> IncompleteRead:
+    def _describe_end(self, answer: http.HttpAnswer) -> IncompleteRead:
         """The error that an answer is of which no more can be made."""
-        what = phrase(answer.status)
+        what = name_status(answer.status)
         if answer.status in GATEWAY:
             return IncompleteRead(what, where=answer.where)
         asked = retry_after(answer.headers)
@@ -250,7 +254,7 @@ class HttpTransport:
         return ImpatientError(what, where=answer.where)
 
 
-def _count_tries(request: Request, outcome: http.Answer | IncompleteRead) -> float:
+def _count_tries(request: Request, outcome: http.HttpAnswer | IncompleteRead) -> float:
     """How often a request is sent at most that came to this, as `Transport.send` says."""
     if isinstance(outcome, UnreachableError):
         return TRIES if request.repeatable or not outcome.sent else 1
@@ -262,9 +266,9 @@ def _count_tries(request: Request, outcome: http.Answer | IncompleteRead) -> flo
     return tries if request.repeatable and outcome.status in (500, *GATEWAY) else 1
 
 
-def _may_be_done(outcome: http.Answer | IncompleteRead) -> bool:
+def _may_be_done(outcome: http.HttpAnswer | IncompleteRead) -> bool:
     """Whether what was asked may have been carried out, though there is no proper answer."""
-    if isinstance(outcome, http.Answer):
+    if isinstance(outcome, http.HttpAnswer):
         # proxies say 503 too when the server behind them has gone in the middle of it
         return outcome.status in (HTTPStatus.SERVICE_UNAVAILABLE, *GATEWAY)
     if isinstance(outcome, UnreachableError):
@@ -272,7 +276,7 @@ def _may_be_done(outcome: http.Answer | IncompleteRead) -> bool:
     return isinstance(outcome, MalformedError | TruncatedError)
 
 
-def _authorize(request: Request, authorization: str) -> Request:
+def _add_authorization(request: Request, authorization: str) -> Request:
     if not authorization:
         return request
     headers = {**request.headers, "Authorization": authorization}

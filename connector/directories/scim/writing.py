@@ -20,14 +20,14 @@ from msgspec.structs import replace
 from connector.directories.common.entries import ConflictError, ForbiddenError
 from connector.directories.scim.discovery import Dialect
 from connector.directories.scim.edits import (
-    Edit,
-    Reading,
-    Wire,
-    Writing,
+    AttributeEdit,
+    UserBeforeWrite,
+    UserWrite,
+    WriteSender,
     build_put,
     plan_edits,
 )
-from connector.directories.scim.effects import Notes, find_effects, is_same
+from connector.directories.scim.effects import SideEffectNotes, find_effects, is_same
 from connector.directories.scim.paths import Resource, find_member, to_text
 from connector.directories.scim.protocol import (
     BUSY,
@@ -37,8 +37,8 @@ from connector.directories.scim.protocol import (
     describe_refusal,
     read_user,
 )
-from connector.directories.scim.reading import Resources
-from connector.directories.scim.schemas import Attributes
+from connector.directories.scim.reading import UserResources
+from connector.directories.scim.schemas import ViewAttributes
 from connector.errors import (
     DeniedError,
     IncompleteRead,
@@ -49,7 +49,7 @@ from connector.errors import (
     UntrustedError,
 )
 from connector.model import Change, Outcome, Result, User
-from connector.runtime.stopping import Settling
+from connector.runtime.stopping import SettleTime
 
 RACES: Final = 5
 """So often a change is tried again because somebody wrote to the user meanwhile."""
@@ -63,7 +63,7 @@ _NOBODY_ANSWERS: Final = (
 )  # fmt: skip
 
 
-class Earlier(Struct, frozen=True):
+class EarlierAttempts(Struct, frozen=True):
     """What came of the earlier attempts to write one change."""
 
     races: int = 0
@@ -76,7 +76,7 @@ class Earlier(Struct, frozen=True):
     """One may have been carried out: 503 is also what proxies say when the server behind them has
     gone in the middle of it."""
 
-    def add_answer(self, answer: Answer, version: str | None) -> Earlier:
+    def add_answer(self, answer: Answer, version: str | None) -> EarlierAttempts:
         """With one more that is to be tried again."""
         if answer.status in BUSY:
             in_doubt = self.in_doubt or answer.status == HTTPStatus.SERVICE_UNAVAILABLE
@@ -84,13 +84,13 @@ class Earlier(Struct, frozen=True):
         return replace(self, races=self.races + 1, refused=version or "")
 
 
-class Writer:
+class ChangeWriter:
     """Writes changes to the resources at one endpoint."""
 
     def __init__(
         self,
-        resources: Resources,
-        attributes: Attributes,
+        resources: UserResources,
+        attributes: ViewAttributes,
         dialect: Dialect,
         *,
         settle_time: float,
@@ -100,10 +100,10 @@ class Writer:
         self._resources = resources
         self._attributes = attributes
         self._method = "PUT" if dialect.writes == "put" else "PATCH"
-        self._wire = Wire(resources, dialect)
+        self._wire = WriteSender(resources, dialect)
         self._settle_time = settle_time
         self._writes_disabled = disabled
-        self.notes = Notes()
+        self.notes = SideEffectNotes()
         """What changed beside the writes."""
 
     def write_changes(self, changes: Iterable[Change]) -> Iterator[Outcome]:
@@ -135,7 +135,7 @@ class Writer:
 
     def _write_user(self, change: Change) -> Outcome:
         """Read, compare, write and read again, until nobody comes in between."""
-        earlier = Earlier()
+        earlier = EarlierAttempts()
         while earlier.races < RACES:
             try:
                 answered = self._try_to_write(change, earlier)
@@ -149,7 +149,9 @@ class Writer:
         why = f"another program wrote to the user {RACES} times meanwhile"
         return Outcome(change.user, Result.CONFLICT, why)
 
-    def _try_to_write(self, change: Change, earlier: Earlier) -> Outcome | Earlier:
+    def _try_to_write(
+        self, change: Change, earlier: EarlierAttempts
+    ) -> Outcome | EarlierAttempts:
         """One round. No outcome where it is to be tried again."""
         before = self._read_user(change)
         if before.version and before.version == earlier.refused:
@@ -161,7 +163,7 @@ class Writer:
         if not edits:
             why = "the user already has all values"
             return Outcome(change.user, Result.UNCHANGED, why)
-        writing = Writing(
+        writing = UserWrite(
             change,
             before,
             edits,
@@ -171,7 +173,7 @@ class Writer:
         outcome = self._judge_answer(writing, answer)
         return outcome or earlier.add_answer(answer, before.version)
 
-    def _judge_answer(self, writing: Writing, answer: Answer) -> Outcome | None:
+    def _judge_answer(self, writing: UserWrite, answer: Answer) -> Outcome | None:
         """What becomes of a write by its answer. None: read, compare and write again.
 
         ==================  ==================================================================
@@ -199,7 +201,7 @@ class Writer:
 
     # ------------------------------------------------------------ reading around a write
 
-    def _read_user(self, change: Change) -> Reading:
+    def _read_user(self, change: Change) -> UserBeforeWrite:
         """The user as it is now, and its version where the server heeds it.
 
         It is still within the filter, or still disabled, as planned. Raises ConflictError.
@@ -214,9 +216,9 @@ class Writer:
             raise ConflictError("the user is gone, or outside the filter")
         now, answer = found
         if not names_versions:
-            return Reading(now, None)
+            return UserBeforeWrite(now, None)
         stated = to_text(find_member(now, "meta", "version"))
-        return Reading(now, answer.headers.get("etag", stated))
+        return UserBeforeWrite(now, answer.headers.get("etag", stated))
 
     def _try_to_read(self, change: Change) -> Resource | None:
         try:
@@ -224,14 +226,16 @@ class Writer:
         except (ConflictError, IncompleteRead):
             return None
 
-    def _await_version(self, change: Change, earlier: Earlier) -> Reading:
+    def _await_version(
+        self, change: Change, earlier: EarlierAttempts
+    ) -> UserBeforeWrite:
         """The user once reading shows another version than the one that was refused: reading may lag.
 
         Raises ConflictError where it never does, and LostAnswerError where an earlier attempt may
         have been carried out. To write without a version then could take away what somebody else
         has just written.
         """
-        for _ in Settling(self._settle_time).looks():
+        for _ in SettleTime(self._settle_time).wait_for_looks():
             before = self._read_user(change)
             if before.version != earlier.refused:
                 return before
@@ -254,7 +258,7 @@ class Writer:
 
     # ------------------------------------------------------------ what a write came to
 
-    def _confirm_write(self, writing: Writing, answer: Answer) -> Outcome:
+    def _confirm_write(self, writing: UserWrite, answer: Answer) -> Outcome:
         """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
         change, before = writing.change, writing.before
         now = self._try_to_read(change)
@@ -289,7 +293,7 @@ class Writer:
         except IncompleteRead:
             return False
 
-    def _settle_refusal(self, writing: Writing, answer: Answer) -> Outcome:
+    def _settle_refusal(self, writing: UserWrite, answer: Answer) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
         change, edits = writing.change, writing.edits
         why = self._describe_refusal(edits, answer)
@@ -323,7 +327,7 @@ class Writer:
             may_stand=bool(left),
         )
 
-    def _describe_refusal(self, edits: list[Edit], answer: Answer) -> str:
+    def _describe_refusal(self, edits: list[AttributeEdit], answer: Answer) -> str:
         names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
         right = f"write {', '.join(names)} ({self._method} /Users/{{id}})"
         why = f"refused: {describe_refusal(answer, right)}"
@@ -333,10 +337,10 @@ class Writer:
 
     def _take_back(
         self,
-        writing: Writing,
+        writing: UserWrite,
         now: Resource,
-        done: list[Edit],
-    ) -> list[Edit]:
+        done: list[AttributeEdit],
+    ) -> list[AttributeEdit]:
         """Take back what a server did before it refused the rest; what is still not as it was.
 
         What is neither as it was nor as it was to become is somebody else's doing, and stays.
@@ -346,18 +350,20 @@ class Writer:
         targets = [edit.path.whole_attribute for edit in done if edit not in others]
         if not targets:
             return done
-        back = [Edit(target, target.read_attribute(before)) for target in targets]
+        back = [
+            AttributeEdit(target, target.read_attribute(before)) for target in targets
+        ]
         with suppress(ConflictError, IncompleteRead):
-            self._wire.send_write(Writing(change, self._read_user(change), back))
+            self._wire.send_write(UserWrite(change, self._read_user(change), back))
             now = self._read_user(change).user
         return self._list_done(done, before, now)
 
     def _list_done(
         self,
-        edits: Iterable[Edit],
+        edits: Iterable[AttributeEdit],
         before: Resource,
         now: Resource,
-    ) -> list[Edit]:
+    ) -> list[AttributeEdit]:
         """The edits whose attribute is not as it was before."""
         return [
             edit

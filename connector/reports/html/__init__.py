@@ -15,10 +15,17 @@ from collections.abc import Iterator, Sequence
 from connector.model import Outcome, Plan
 from connector.reports import wording as say
 from connector.reports.html import overview
-from connector.reports.html.parts import PageMarker, prose, section, table, text, value
-from connector.reports.html.rows import NOT_WRITTEN, Rows, groups
+from connector.reports.html.parts import (
+    PageMarker,
+    escape_prose,
+    escape_text,
+    escape_value,
+    render_section,
+    render_table,
+)
+from connector.reports.html.rows import NOT_WRITTEN, ChangeRows, group_changes
 from connector.reports.html.script import SCRIPT
-from connector.reports.html.style import STYLE, foot
+from connector.reports.html.style import STYLE, page_foot_style
 from connector.reports.sections import list_outcomes, list_refusals, list_worth_a_look
 
 
@@ -26,45 +33,48 @@ def render(
     plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = ""
 ) -> Iterator[str]:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
-    grouped = groups(plan)
+    grouped = group_changes(plan)
     marker = PageMarker(
         plan.notes.people,
         (change.user.name for _, changes in grouped for change in changes),
     )
-    rows = Rows(plan, outcomes, marker, grouped)
+    rows = ChangeRows(plan, outcomes, marker, grouped)
     not_written = [
         each
         for result in NOT_WRITTEN
         for each in outcomes or ()
         if each.result is result
     ]
-    strays = say.strays(plan, outcomes)
-    yield from _head(plan, outcomes)
+    strays = say.find_strays(plan, outcomes)
+    yield from _page_head(plan, outcomes)
     yield "<main>\n"
     for found in list_outcomes("Conflicts and failures", not_written, marker):
-        yield from section(found)
-    yield from _refusals(plan, outcomes, command, marker)
-    yield from (f'<p class="note">{prose(caution)}</p>\n' for caution in plan.cautions)
+        yield from render_section(found)
+    yield from _refusals_section(plan, outcomes, command, marker)
+    yield from (
+        f'<p class="note">{escape_prose(caution)}</p>\n' for caution in plan.cautions
+    )
     for found in list_worth_a_look(plan, marker):
-        yield from section(found)
-    yield from overview.kinds(plan, marker)
-    yield from overview.counts(plan)
+        yield from render_section(found)
+    yield from overview.kinds_section(plan, marker)
+    yield from overview.counts_sections(plan)
     if plan.changes:
-        yield from rows.tools()
-    yield from overview.problems(plan, marker)
+        yield from rows.render_tools()
+    yield from overview.problems_section(plan, marker)
     if plan.changes:
-        yield from rows.render()
+        yield from rows.render_rows()
     for found in list_outcomes("Not in this plan", strays, marker):
-        yield from section(found)
-    yield from _signatures()
+        yield from render_section(found)
+    yield from _signatures_section()
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
 
-def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    what = say.title(plan, outcomes).capitalize()
-    at_foot = foot(plan.digest)
+def _page_head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
+    what = say.report_title(plan, outcomes).capitalize()
+    at_foot = page_foot_style(plan.digest)
     policy = (
-        f"default-src 'none'; style-src {_hash(STYLE)} {_hash(at_foot)}; script-src {_hash(SCRIPT)}; "
+        f"default-src 'none'; style-src {_hash_source(STYLE)} {_hash_source(at_foot)}; "
+        f"script-src {_hash_source(SCRIPT)}; "
         "base-uri 'none'; form-action 'none'"
     )
     yield (
@@ -72,7 +82,8 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{what}: {text(plan.job)}</title>\n<style>{STYLE}</style>\n<style>{at_foot}</style>\n</head>\n<body>\n"
+        f"<title>{what}: {escape_text(plan.job)}</title>\n"
+        f"<style>{STYLE}</style>\n<style>{at_foot}</style>\n</head>\n<body>\n"
     )
     bad = (
         bool(plan.refusals)
@@ -80,16 +91,19 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
         else any(each.result in NOT_WRITTEN for each in outcomes)
     )
     yield f"<header>\n<h1>{what}</h1>\n"
-    yield f'<p class="headline{" bad" if bad else ""}">{text(say.headline(plan, outcomes))}</p>\n'
+    yield f'<p class="headline{" bad" if bad else ""}">{escape_text(say.write_headline(plan, outcomes))}</p>\n'
     if plan.notes.since is not None:
-        yield f"<p>{text(say.since(plan))}</p>\n"
+        yield f"<p>{escape_text(say.describe_since(plan))}</p>\n"
     facts = {
-        "Job": value(plan.job),
-        "Plan": value(plan.id),
-        "Created": value(plan.created),
-        "Digest": _digest(plan),
+        "Job": escape_value(plan.job),
+        "Plan": escape_value(plan.id),
+        "Created": escape_value(plan.created),
+        "Digest": _digest_with_button(plan),
     }
-    facts |= {text(place.capitalize()): value(what) for place, what in plan.about}
+    facts |= {
+        escape_text(place.capitalize()): escape_value(what)
+        for place, what in plan.about
+    }
     yield (
         "<dl>"
         + "".join(
@@ -100,18 +114,19 @@ def _head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
     yield "</header>\n"
 
 
-def _hash(source: str) -> str:
+def _hash_source(source: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
-def _digest(plan: Plan) -> str:
+def _digest_with_button(plan: Plan) -> str:
     return (
-        f'<code id="digest">{text(plan.digest)}</code> <button type="button" id="copy" hidden>Copy digest</button> '
+        f'<code id="digest">{escape_text(plan.digest)}</code> '
+        '<button type="button" id="copy" hidden>Copy digest</button> '
         '<output id="copied"></output>'
     )
 
 
-def _refusals(
+def _refusals_section(
     plan: Plan,
     outcomes: Sequence[Outcome] | None,
     command: str,
@@ -120,14 +135,14 @@ def _refusals(
     for found in list_refusals(plan, marker):
         then = "" if outcomes is None else ", then accepted"
         yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
-        yield from table(found.columns, found.rows)
+        yield from render_table(found.columns, found.rows)
         if outcomes is None:
-            accept = value(say.accepting(plan, command))
-            yield f"<p>Blocked. {say.lifting(plan, command)} {accept}</p>\n"
+            accept = escape_value(say.accept_command(plan, command))
+            yield f"<p>Blocked. {say.accept_sentence(plan, command)} {accept}</p>\n"
         yield "</section>\n"
 
 
-def _signatures() -> Iterator[str]:
+def _signatures_section() -> Iterator[str]:
     """On paper alone: who has read it."""
     yield '<section class="paper sign">\n<h2>Signatures</h2>\n'
     yield '<table>\n<thead><tr><th scope="col">Name</th><th scope="col">Date</th><th scope="col">Signature</th></tr>'

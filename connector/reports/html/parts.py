@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from connector.reports.sections import Section
-from connector.reports.visible import visible
+from connector.reports.visible import make_visible
 
 CHUNK: Final = 200
 """Rows that a browser lays out together, once they come near the screen. It can do that for
@@ -21,43 +21,43 @@ _RIGHT_TO_LEFT: Final = re.compile(f"{_LETTER}(?:(?:{_LETTER}|[ .'-])*{_LETTER})
 one value."""
 
 
-def text(value: str) -> str:
+def escape_text(value: str) -> str:
     """The text as text, in an element as well as in an attribute."""
-    return escape(visible(value), quote=True)
+    return escape(make_visible(value), quote=True)
 
 
-def isolated(shown: str) -> str:
+def isolate_direction(shown: str) -> str:
     """Text that does not reorder what surrounds it. ASCII never does, and a page has very much of it."""
-    return text(shown) if shown.isascii() else f"<bdi>{text(shown)}</bdi>"
+    return escape_text(shown) if shown.isascii() else f"<bdi>{escape_text(shown)}</bdi>"
 
 
-def prose(said: str) -> str:
+def escape_prose(said: str) -> str:
     """A sentence. Values written right to left keep their place in it; else `old → new` would read as its opposite."""
     return (
-        text(said)
+        escape_text(said)
         if said.isascii()
-        else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", text(said))
+        else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", escape_text(said))
     )
 
 
-def value(shown: str) -> str:
+def escape_value(shown: str) -> str:
     """A value in a fixed pitch."""
-    return f"<code>{isolated(shown)}</code>"
+    return f"<code>{isolate_direction(shown)}</code>"
 
 
-def chunked(items: Iterable[T]) -> Iterator[list[T]]:
+def split_chunks(items: Iterable[T]) -> Iterator[list[T]]:
     """The items, as many at a time as make a chunk."""
     left = iter(items)
     while chunk := list(islice(left, CHUNK)):
         yield chunk
 
 
-def table(
+def render_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = ""
 ) -> Iterator[str]:
     """A table of cells. `attributes`: of each of its rows."""
     row = f"<tr{attributes}>"
-    yield from tables(
+    yield from render_tables(
         columns,
         (
             row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
@@ -66,9 +66,9 @@ def table(
     )
 
 
-def tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
+def render_tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
     """Rows that are whole, in a table for each chunk. The columns of all are equally wide."""
-    for number, chunk in enumerate(chunked(rows)):
+    for number, chunk in enumerate(split_chunks(rows)):
         yield from chunk_of(columns, chunk, first=not number)
 
 
@@ -97,17 +97,17 @@ class PageMarker:
         self._rows = {name: number for number, name in enumerate(changed, 1)}
 
     def mark_prose(self, said: str) -> str:
-        return prose(said)
+        return escape_prose(said)
 
     def mark_value(self, shown: str) -> str:
-        return value(shown)
+        return escape_value(shown)
 
     def name_user(self, name: str) -> str:
         """A user by name, without a link; the person's name first."""
         person = self._people.get(name)
         if person is None or person == name:
-            return value(name)
-        return f"<b>{isolated(person)} </b>{value(name)}"
+            return escape_value(name)
+        return f"<b>{isolate_direction(person)} </b>{escape_value(name)}"
 
     def mark_user(self, name: str) -> str:
         row = self._rows.get(name)
@@ -119,8 +119,8 @@ class PageMarker:
         return f" <strong>{mark}</strong>" if mark else ""
 
 
-def section(found: Section, after: str = "") -> Iterator[str]:
+def render_section(found: Section, after: str = "") -> Iterator[str]:
     """A section with its table."""
     yield f"<section>\n<h2>{found.title}{after}</h2>\n"
-    yield from table(found.columns, found.rows)
+    yield from render_table(found.columns, found.rows)
     yield "</section>\n"

@@ -116,7 +116,7 @@ ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-
 """
 
 
-def foot(digest: str) -> str:
+def page_foot_style(digest: str) -> str:
     """The style that puts the plan's digest on every page of paper."""
     safe = re.sub(r"[^0-9a-z:]", "", digest)
     return f'@page {{ @bottom-left {{ content: "{safe}"; font: 7pt monospace; white-space: nowrap; width: 85%; }} }}\n'
