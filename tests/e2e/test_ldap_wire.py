@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from itertools import chain, cycle, islice
+
 import pytest
 
 from connector.directories.common.ldap_filters import Present
