@@ -49,6 +49,10 @@ class Chain(Struct):
     """The time of its first record."""
     runs: set[str] = field(default_factory=set)
     """Those that it has a record of."""
+    earlier_count: int = 0
+    """Records of an earlier version, which have no place in a chain, before its first one."""
+    earlier_digest: str = ""
+    """Digest of the last one of these, which the first record of the chain may have."""
 
     def is_followed_by(self, place: Place) -> bool:
         """Whether the record before this place is known, and the place has its digest."""
@@ -150,12 +154,15 @@ class AuditCheck:
         self._halves = [
             half for half in self._halves if not line.startswith(half.octets)
         ]
+        digest = f"sha256:{digest_line(line)}"
         try:
             record = msgspec.convert(values, _Record)
         except ValidationError:
             job = values.get("job")
             if not isinstance(job, str):
                 job = None
+            if job is not None and self._count_earlier(job, values, digest):
+                return
             what = "was changed or added, or is of an earlier version"
             why = f"the record {what}: its place in the chain cannot be read"
             self._add_finding(
@@ -164,7 +171,6 @@ class AuditCheck:
                 why,
             )
             return
-        digest = f"sha256:{digest_line(line)}"
         self._add_line(
             _Line(
                 where,
@@ -187,6 +193,10 @@ class AuditCheck:
                     why,
                 )
         if kept is None:
+            for job, chain in self.chains.items():
+                if chain.earlier_count and not chain.last:
+                    why = "no record has a number: nothing can be verified"
+                    self._add_finding(job, "", why)
             return self.findings
         chain = self._find_kept_chain(kept)
         self._compare_end(chain, kept)
@@ -203,6 +213,18 @@ class AuditCheck:
         return None
 
     # ------------------------------------------------------------ one line
+
+    def _count_earlier(self, job: str, values: dict[str, Any], digest: str) -> bool:
+        """Whether this is a record of an earlier version, before the chain of its job."""
+        if "event" not in values or "prev" in values:
+            return False
+        chain = self.chains.setdefault(job, Chain(job))
+        if chain.last:
+            return False
+        self._halves.clear()  # nobody can tell whose they are
+        chain.earlier_count += 1
+        chain.earlier_digest = digest
+        return True
 
     def _add_line(self, line: _Line) -> None:
         record = line.record
@@ -241,6 +263,8 @@ class AuditCheck:
     def _judge_link(self, chain: Chain, place: Place) -> str:
         """What is wrong with a record after the last one; empty: nothing."""
         number = place.number
+        if not chain.last and place.prev and place.prev == chain.earlier_digest:
+            return ""  # it goes on from a record of an earlier version
         expected = chain.last + 1 if chain.last else self._first
         if number > expected:
             why = f"missing before this one: {name_records(expected, number - 1)}"
@@ -285,6 +309,8 @@ class AuditCheck:
     def _compare_end(self, chain: Chain, kept: KeptAudit) -> None:
         """Whether the chain ends where the state says."""
         number, latest = kept.head.number, kept.latest.number
+        if not chain.last and chain.earlier_digest == f"sha256:{kept.head.digest}":
+            return  # no run has added to it since an earlier version did
         where = chain.until
         digest = chain.digests.get(number)
         why = ""

@@ -168,10 +168,26 @@ def test_a_record_of_an_earlier_version_cannot_be_verified_and_those_after_it_ca
     job.write("audit.jsonl", "")
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     again(job, 2000)
-    said = verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl", code=1)
-    assert "old.jsonl:1: job: the record was changed or added, or is of an earlier version" in said
-    said = verify(job, "--job", "job.yaml", "--from", "6", "audit.jsonl")
-    assert said == "job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
+    counted = "job: 5 records of an earlier version, not verified\n"
+    assert verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl") == (
+        f"{counted}job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
+    )
+    job.write("old.jsonl", job.read("old.jsonl").replace(old[-1], old[-1].replace("end", "enD")))
+    assert "missing before this one: records 1 to 5" in verify(job, "old.jsonl", "audit.jsonl", code=1)
+    said = verify(job, "audit.jsonl", "old.jsonl", "--from", "6", code=1)
+    assert "old.jsonl:1: job: the record was changed or added" in said
+
+
+@pytest.mark.slow
+def test_a_file_of_an_earlier_version_alone_is_verified_by_the_state_alone(job: Job) -> None:
+    old = [re.sub(r',"prev":.*', ',"chain":{}}', line) for line in lines(job)]
+    job.write("audit.jsonl", "".join(old))
+    said = verify(job, "audit.jsonl", code=1)
+    assert "job: no record has a number: nothing can be verified" in said
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert said == "job: 5 records of an earlier version, not verified\n"
 
 
 def test_a_file_that_was_not_read_is_named(job: Job) -> None:
