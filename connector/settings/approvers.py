@@ -1,7 +1,8 @@
 """The keys of a job that say who approves its plans, and the files that they name."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
@@ -16,10 +17,13 @@ from connector.errors import FileError
 from connector.model.limits import Limit, Limits
 from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
-from connector.settings.textfile import Fault, read_text, wrong
+from connector.settings.textfile import Fault, read_octets, read_text, wrong
 
 if TYPE_CHECKING:
     from connector.settings.job import LoadedJob
+
+_KRL: Final = b"SSHKRL\n"
+"""A key revocation list begins with it."""
 
 
 class Free(Strict):
@@ -62,6 +66,11 @@ def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
 
 
 def _load_revoked_keys(path: Path) -> frozenset[PublicKey]:
+    with suppress(OSError):
+        if read_octets(path, len(_KRL)) == _KRL:
+            what = "is a key revocation list (KRL) of OpenSSH, which is not read"
+            advice = "Write the revoked public keys into a text file, one a line"
+            raise FileError(f"{what}. {advice}", where=str(path))
     keys, faults = read_revoked_keys(read_text(path))
     _require_sound(path, faults)
     return keys
