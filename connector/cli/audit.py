@@ -98,9 +98,8 @@ def verify(
     ]
     for chain in found:
         if chain.earlier_count:
-            count = chain.earlier_count
             what = "records of an earlier version, not verified"
-            say_line(f"{chain.job}: {count} {what}")
+            say_line(f"{chain.job}: {what}: {chain.earlier_count}")
         if not chain.last:
             continue
         said = "see above" if chain.job in faulty else "unchanged"

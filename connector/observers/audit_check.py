@@ -15,6 +15,7 @@ from msgspec import Struct, ValidationError, field
 
 from connector.state.audit_lines import Head, Place, digest_line
 
+_DIGEST_OCTETS: Final = 32
 _FINDINGS_AT_MOST: Final = 1000
 _ADDED: Final = "Either somebody added records"
 _BEGIN: Final = b'{"time":"'
@@ -39,8 +40,10 @@ class Chain(Struct):
     """The number of its first record; 0: there is none yet."""
     last: int = 0
     """The number of its last record."""
-    digests: dict[int, str] = field(default_factory=dict)
-    """`sha256:` and the digest of each record since the last gap, by its number: a million take 200 MB."""
+    first: int = 0
+    """The number of the first record in `digests`."""
+    digests: bytearray = field(default_factory=bytearray)
+    """Of the records since the last gap, one after the other: a million take 32 MB."""
     since: str = ""
     """Where its first record is."""
     until: str = ""
@@ -54,9 +57,15 @@ class Chain(Struct):
     earlier_digest: str = ""
     """Digest of the last one of these, which the first record of the chain may have."""
 
+    def find_digest(self, number: int) -> str | None:
+        """`sha256:` and the digest of a record; None: it is not known."""
+        start = (number - self.first) * _DIGEST_OCTETS
+        found = self.digests[start : start + _DIGEST_OCTETS] if start >= 0 else b""
+        return f"sha256:{found.hex()}" if found else None
+
     def is_followed_by(self, place: Place) -> bool:
         """Whether the record before this place is known, and the place has its digest."""
-        before = self.digests.get(place.number - 1)
+        before = self.find_digest(place.number - 1)
         is_first = place.number == 1
         return place.prev == before and (is_first or before is not None)
 
@@ -66,16 +75,17 @@ class Chain(Struct):
         if not self.last:  # also where it begins anew
             self.begun, self.since = number, line.where
             self.start = self.start or record.time
-        if number != self.last + 1:
+        if number != self.last + 1 or not self.digests:
+            self.first = number
             self.digests.clear()
         self.last, self.until = number, line.where
-        self.digests[number] = line.digest
+        self.digests += bytes.fromhex(line.digest.removeprefix("sha256:"))
         self.runs.add(record.run)
 
     def forget_records(self, first: int) -> None:
         """Forget those from this number on."""
-        for number in range(first, self.last + 1):
-            self.digests.pop(number, None)
+        kept = max(0, first - self.first)
+        del self.digests[kept * _DIGEST_OCTETS :]
         self.last = first - 1
 
 
@@ -216,7 +226,7 @@ class AuditCheck:
 
     def _count_earlier(self, job: str, values: dict[str, Any], digest: str) -> bool:
         """Whether this is a record of an earlier version, before the chain of its job."""
-        if "event" not in values or "prev" in values:
+        if "event" not in values or "prev" in values or self._first > 1:
             return False
         chain = self.chains.setdefault(job, Chain(job))
         if chain.last:
@@ -236,7 +246,7 @@ class AuditCheck:
         if number > chain.last:
             takes_place = True
             why = self._judge_link(chain, record)
-        elif chain.digests.get(number) == line.digest:
+        elif chain.find_digest(number) == line.digest:
             if chain.job in self._going_on and not self._syslog:
                 why = f"record {number} is here once more: {last}"
         elif not chain.is_followed_by(record):
@@ -302,7 +312,7 @@ class AuditCheck:
         if kept.job in self.chains:
             return self.chains[kept.job]
         for chain in self.chains.values():
-            if chain.digests.get(kept.head.number) == digest:
+            if chain.find_digest(kept.head.number) == digest:
                 return self._rename_chain(chain, kept.job)
         return Chain(kept.job)
 
@@ -312,7 +322,7 @@ class AuditCheck:
         if not chain.last and chain.earlier_digest == f"sha256:{kept.head.digest}":
             return  # no run has added to it since an earlier version did
         where = chain.until
-        digest = chain.digests.get(number)
+        digest = chain.find_digest(number)
         why = ""
         if chain.last and not latest:
             why = "the state knows no record of this chain: it is new, or another one"

@@ -168,7 +168,7 @@ def test_a_record_of_an_earlier_version_cannot_be_verified_and_those_after_it_ca
     job.write("audit.jsonl", "")
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     again(job, 2000)
-    counted = "job: 5 records of an earlier version, not verified\n"
+    counted = "job: records of an earlier version, not verified: 5\n"
     assert verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl") == (
         f"{counted}job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
     )
@@ -187,7 +187,7 @@ def test_a_file_of_an_earlier_version_alone_is_verified_by_the_state_alone(job: 
     assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     said = verify(job, "--job", "job.yaml", "audit.jsonl")
-    assert said == "job: 5 records of an earlier version, not verified\n"
+    assert said == "job: records of an earlier version, not verified: 5\n"
 
 
 def test_a_file_that_was_not_read_is_named(job: Job) -> None:

@@ -7,8 +7,10 @@ import fcntl
 import json
 import tempfile
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -18,7 +20,7 @@ from hypothesis import given, settings, strategies as st
 
 from connector.observers import audit_file
 from connector.observers.audit import AuditObserver
-from connector.observers.audit_check import Finding
+from connector.observers.audit_check import AuditCheck, Finding
 from connector.observers.audit_file import AuditFile
 from connector.runtime.clock import stamp
 from connector.settings.operations import Audit
@@ -161,6 +163,21 @@ def test_a_line_that_was_added_is_found(data: st.DataObject) -> None:
 
 
 # ---------------------------------------------------------------- several jobs in one file
+
+
+def test_a_long_audit_takes_little_memory() -> None:
+    check, prev = AuditCheck(), "null"
+    tracemalloc.start()
+    try:
+        for number in range(1, 5001):
+            line = f'{{"event":"end","job":"hr","number":{number},"prev":{prev}}}'.encode()
+            check.check_line("", line + b"\n")
+            prev = f'"sha256:{sha256(line).hexdigest()}"'
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert check.finish() == []
+    assert held < 5000 * 60
 
 
 def test_a_job_never_sees_half_of_what_another_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
