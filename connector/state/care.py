@@ -214,7 +214,9 @@ class StateCare(Holds):
             if held := self.held(job):
                 why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
                 raise OnHoldError(why, where=job)
-            users = self.users_of(job)
+            users: int = find_value(
+                self._database, "select count(*) from ownership where job = ?", job
+            )
             with self._database.writing() as transaction:
                 # plans say the old name; plans alone make no job known
                 transaction.execute(
