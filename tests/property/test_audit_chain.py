@@ -68,14 +68,15 @@ def die(state: Store, path: Path, said: Sequence[str], octets: int) -> None:
 
 
 @contextmanager
-def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], Head]]:
-    """The lines of an audit of several sessions, some of which died, and the state's head."""
+def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], Head, int]]:
+    """The lines of an audit of several sessions, some of which died; the state's head; how many are older than it."""
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-chain-", dir=MEMORY) as folder,
         closing(open_state(None)) as state,
     ):
         path = Path(folder, "audit.jsonl")
-        path.touch()
+        old = data.draw(st.integers(0, 2))
+        path.write_bytes(b'{"event":"end","job":"hr"}\n' * old)
         lines = list[bytes]()
         for number in range(data.draw(st.integers(1, 4))):
             if number and data.draw(st.booleans()):  # it is rotated, in good order
@@ -86,7 +87,7 @@ def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], Head]]:
                 die(state, path, data.draw(texts), data.draw(st.integers(0, 400)))
                 tell(state, path, data.draw(texts))
         lines += path.read_bytes().splitlines(keepends=True)
-        yield lines, state.audit.read_head(JOB)
+        yield lines, state.audit.read_head(JOB), old
 
 
 def found(lines: Sequence[bytes], head: Head | None = None) -> list[Finding]:
@@ -96,7 +97,7 @@ def found(lines: Sequence[bytes], head: Head | None = None) -> list[Finding]:
 @law
 @given(st.data())
 def test_what_was_told_is_whole_whatever_was_killed_or_rotated(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
+    with audit(data) as (lines, head, _):
         assert not found(lines)
         assert not found(lines, head)
 
@@ -109,8 +110,8 @@ def is_record(line: bytes) -> bool:
 @given(st.data())
 def test_an_edit_of_any_octet_is_found(data: st.DataObject) -> None:
     """But for one in half a line, which may become another half, and says nothing."""
-    with audit(data) as (lines, head):
-        place = data.draw(st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])]))
+    with audit(data) as (lines, head, old):
+        place = data.draw(st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])]))
         line = lines[place]
         at = data.draw(st.integers(0, len(line) - 1))
         new = data.draw(st.integers(0, 255).filter(lambda octet: octet != line[at]))
@@ -123,8 +124,8 @@ def test_an_edit_of_any_octet_is_found(data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_a_record_that_was_taken_away_is_found(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
-        place = data.draw(st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])]))
+    with audit(data) as (lines, head, old):
+        place = data.draw(st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])]))
         cut = [*lines[:place], *lines[place + 1 :]]
         assert found(cut, head)
         assert place == len(lines) - 1 or found(cut)
@@ -135,8 +136,8 @@ def test_a_record_that_was_taken_away_is_found(data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_two_records_that_changed_places_are_found(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
-        places = st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])])
+    with audit(data) as (lines, head, old):
+        places = st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])])
         one, other = data.draw(st.tuples(places, places))
         swapped = lines.copy()
         swapped[one], swapped[other] = lines[other], lines[one]
@@ -149,14 +150,14 @@ def test_two_records_that_changed_places_are_found(data: st.DataObject) -> None:
 @given(st.data())
 def test_a_line_that_was_added_is_found(data: st.DataObject) -> None:
     """A record that is linked rightly at the very end is one more by whoever can compute a digest: see the page."""
-    with audit(data) as (lines, head):
-        record = json.loads(lines[-1])
+    with audit(data) as (lines, head, old):
+        record = json.loads(data.draw(st.sampled_from([*lines[:old], lines[-1]])))
         job = data.draw(st.sampled_from([JOB, "it"]))
         edited = record | {"said": "somebody else", "job": job}
         forged = [json.dumps(edited).encode(), b"note: approved", b"[]", b"{}", b'{"event":"write","job":"hr"}']
-        whole = [line for line in lines if is_record(line)]
+        whole = [line for line in lines[old:] if is_record(line)]
         line = data.draw(st.sampled_from([*whole, *(each + b"\n" for each in forged)]))
-        place = data.draw(st.integers(1, len(lines)))
+        place = data.draw(st.integers(old + 1, len(lines)))
         added = [*lines[:place], line, *lines[place:]]
         assert found(added, head) or job != JOB, line
         assert found(added), line
