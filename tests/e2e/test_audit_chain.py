@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from connector.cli.release import open_record
 from connector.state.store import open_state
 from tests.support.audit_lines import keep_again
 from tests.support.held_file import entry, held, set_gate
@@ -132,6 +133,14 @@ def test_a_run_without_the_audit_is_found_with_the_job(job: Job) -> None:
         found = re.findall(r"^job: run (\S+) of \S+ wrote 3 users, and has no record", said, re.MULTILINE)
         assert found == [run_ids(job)[1]]
         again(job, 3000)
+
+
+def test_no_run_begins_between_the_record_of_a_release_and_the_release(job: Job) -> None:
+    with open_record(job.folder / "job.yaml") as record:
+        record("it was taken back", [])
+        assert json.loads(lines(job)[-1])["event"] == "release"
+        assert "BusyError" in job.run("apply", code=75)
+    job.run("apply")
 
 
 def test_a_release_is_a_record(job: Job) -> None:
