@@ -1,5 +1,6 @@
 """The keys of a job that say who approves its plans, and the files that they name."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -7,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from connector.approval.approvers import Approvers as Signing, count_people
+from connector.approval.signatures import find_revoked_keys
 from connector.approval.signers import (
     Faults,
     PublicKey,
+    SignatureError,
     read_allowed_signers,
     read_revoked_keys,
 )
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from connector.settings.job import LoadedJob
 
 _KRL: Final = b"SSHKRL\n"
-"""A key revocation list begins with it."""
+"""A key revocation list (KRL) begins with it."""
 
 
 class Free(Strict):
@@ -45,13 +48,13 @@ class Approvers(Strict):
     needed: int = Field(ge=1, le=100)
     """Different people who have to sign."""
     revoked: RegularFile | None = None
-    """File of revoked public keys, one a line."""
+    """File of revoked public keys, one a line, or a key revocation list of OpenSSH."""
     free: Free = Free()
     """Changes that need no approval."""
 
 
 def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
-    """Raises FileError with every fault of a file and its line."""
+    """Raises FileError with every fault of a file and its line, and VerifierError."""
     signers, faults = read_allowed_signers(read_text(settings.allowed))
     _require_sound(settings.allowed, faults)
     count = count_people(signers.values())
@@ -60,17 +63,24 @@ def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
         raise FileError(
             f"approvers.needed: {why}", where=job.where("approvers", "needed")
         )
-    revoked = _load_revoked_keys(settings.revoked) if settings.revoked else frozenset()
+    revoked = frozenset[PublicKey]()
+    if settings.revoked is not None:
+        allowed = [signer.key for signer in signers.values()]
+        revoked = _load_revoked_keys(settings.revoked, allowed)
     free = Limits(settings.free.update, settings.free.clear, settings.free.secret)
     return Signing(signers, settings.needed, revoked, free)
 
 
-def _load_revoked_keys(path: Path) -> frozenset[PublicKey]:
+def _load_revoked_keys(
+    path: Path, allowed: Iterable[PublicKey]
+) -> frozenset[PublicKey]:
+    """The keys of a list, or those of the allowed ones that a key revocation list names."""
     with suppress(OSError):
         if read_octets(path, len(_KRL)) == _KRL:
-            what = "is a key revocation list (KRL) of OpenSSH, which is not read"
-            advice = "Write the revoked public keys into a text file, one a line"
-            raise FileError(f"{what}. {advice}", where=str(path))
+            try:
+                return find_revoked_keys(read_octets(path), allowed)
+            except SignatureError as fault:
+                raise FileError(str(fault), where=str(path)) from None
     keys, faults = read_revoked_keys(read_text(path))
     _require_sound(path, faults)
     return keys

@@ -287,13 +287,18 @@ def test_faults_of_the_files_are_told_with_their_line(command: str, name: str, t
     assert why in " ".join(job.run(command, code=78).split())
 
 
-def test_a_krl_of_ssh_keygen_is_refused_with_what_to_do(job: Job) -> None:
-    job.write("boris.pub", f"{BORIS.public}\n")
-    made = keygen("-k", "-f", job.folder / "revoked_keys", job.folder / "boris.pub")
+@pytest.mark.parametrize("by", ["key", "hash"])
+def test_a_key_revocation_list_of_ssh_keygen_revokes(job: Job, by: str) -> None:
+    job.write("boris", f"{BORIS.public}\n" if by == "key" else f"hash: {BORIS.fingerprint}\n")
+    made = keygen("-k", "-f", job.folder / "revoked_keys", job.folder / "boris")
     assert made.returncode == 0, made.stderr
+    signatures = both(job)
     job.configure(approvers={"revoked": "revoked_keys"})
+    assert "2 of 3 people can sign now, and 2 have to" in job.run("check")
+    assert f"is by a revoked key, {BORIS.fingerprint}" in refused(job, "--plan", "plan.json", *signatures)
+    (job.folder / "revoked_keys").write_bytes(b"SSHKRL\n\0\0\0\0\1\xff\xfe")
     said = job.run("check", code=78)
-    assert "is a key revocation list (KRL) of OpenSSH, which is not read. Write the revoked public keys" in said
+    assert "revoked_keys: is no key revocation list that ssh-keygen reads: " in said
 
 
 def test_a_terminal_asks_about_a_signed_plan_once_and_not_about_another(job: Job) -> None:
