@@ -576,6 +576,13 @@ def test_a_part_that_said_what_was_written_over_beside_it_may_go_with_it() -> No
     assert (outcome.result, outcome.why) == (Result.WRITTEN, NOTE.format(names="name.givenname"))
 
 
+def test_a_name_that_was_made_of_a_typed_value_may_go_with_it() -> None:
+    provider = Provider(user(1, displayName="1", phoneNumbers=FULL["phoneNumbers"]), published=with_stamp())
+    provider.meddle = beside(setting(displayName=None))(provider)
+    outcome = only(provider, PHONE)
+    assert (outcome.result, outcome.why) == (Result.WRITTEN, NOTE.format(names="displayname"))
+
+
 def test_a_part_that_was_written_is_no_change_beside_the_write() -> None:
     provider = Provider(user(1, name={"familyName": "P", "middleName": "A"}))
     outcome = only(provider, AttributeChange("name.middleName", ("A",), ("B",)))
