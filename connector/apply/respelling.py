@@ -230,9 +230,9 @@ class Spelling:
         """Whose the values are by what stands after the second write."""
         if user is None or outcome.result in _REFUSED:
             return each.change, replace(each.outcome, may_stand=outcome.open)
-        if outcome.result is not Result.WRITTEN:
-            return each.conflict([sent.name for sent, _ in each.pairs])
         elses = [pair for pair in each.pairs if not self._holds(user, pair[1])]
+        if outcome.result is not Result.WRITTEN:
+            return each.conflict([sent.name for sent, _ in elses or each.pairs])
         if not elses:
             return self._as_ours(each)
         back = [
