@@ -16,7 +16,7 @@ from connector.approval.signers import (
     read_allowed_signers,
     read_revoked_keys,
 )
-from connector.errors import FileError
+from connector.errors import FileError, VerifierError
 from connector.model.limits import Limit, Limits
 from connector.settings.fields import RegularFile, UserLimit
 from connector.settings.shape import Strict
@@ -54,7 +54,7 @@ class Approvers(Strict):
 
 
 def load_approvers(job: "LoadedJob", settings: Approvers) -> Signing:
-    """Raises FileError with every fault of a file and its line, and VerifierError."""
+    """Raises FileError with every fault of a file and its line."""
     signers, faults = read_allowed_signers(read_text(settings.allowed))
     _require_sound(settings.allowed, faults)
     count = count_people(signers.values())
@@ -79,7 +79,7 @@ def _load_revoked_keys(
         if read_octets(path, len(_KRL)) == _KRL:
             try:
                 return find_revoked_keys(read_octets(path), allowed)
-            except SignatureError as fault:
+            except (SignatureError, VerifierError) as fault:
                 raise FileError(str(fault), where=str(path)) from None
     keys, faults = read_revoked_keys(read_text(path))
     _require_sound(path, faults)

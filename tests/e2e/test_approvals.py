@@ -299,6 +299,8 @@ def test_a_key_revocation_list_of_ssh_keygen_revokes(job: Job, by: str) -> None:
     (job.folder / "revoked_keys").write_bytes(b"SSHKRL\n\0\0\0\0\1\xff\xfe")
     said = job.run("check", code=78)
     assert "revoked_keys: is no key revocation list that ssh-keygen reads: " in said
+    ended = job.program("plan", "job.yaml", PATH="/nonexistent")
+    assert (ended.code, "revoked_keys: ssh-keygen: it is not installed" in ended.said) == (78, True), ended.said
 
 
 def test_a_terminal_asks_about_a_signed_plan_once_and_not_about_another(job: Job) -> None:
