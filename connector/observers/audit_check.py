@@ -202,11 +202,13 @@ class AuditCheck:
                     half.where,
                     why,
                 )
+        known = f"sha256:{kept.head.digest}" if kept else ""
+        for job, chain in self.chains.items():
+            is_begun = chain.last or chain.earlier_digest == known
+            if chain.earlier_count and not is_begun:
+                why = "no record has a number: nothing can be verified"
+                self._add_finding(job, "", why)
         if kept is None:
-            for job, chain in self.chains.items():
-                if chain.earlier_count and not chain.last:
-                    why = "no record has a number: nothing can be verified"
-                    self._add_finding(job, "", why)
             return self.findings
         chain = self._find_kept_chain(kept)
         self._compare_end(chain, kept)

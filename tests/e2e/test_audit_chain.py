@@ -197,6 +197,8 @@ def test_a_file_of_an_earlier_version_alone_is_verified_by_the_state_alone(job: 
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     said = verify(job, "--job", "job.yaml", "audit.jsonl")
     assert said == "job: records of an earlier version, not verified: 5\n"
+    job.sql("delete from audits")
+    assert "nothing can be verified" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
 
 
 def test_a_file_that_was_not_read_is_named(job: Job) -> None:
