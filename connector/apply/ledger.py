@@ -192,8 +192,10 @@ class WriteLedger:
     def settle(self, change: Change, outcome: Outcome) -> None:
         """A write that was noted has its outcome, which is still to be noted; `change` says how values are stored."""
         outcome = self._stay_open(change, outcome)
-        self._under_way.pop(change.user.id).end_with(outcome)
+        self._under_way[change.user.id].end_with(outcome)
         self._unnoted.append((change, outcome))
+        # last: whoever interrupts this finds the write in one of them
+        del self._under_way[change.user.id]
 
     def list_unsettled(self) -> list[Change]:
         return [write.change for write in self._under_way.values()]
@@ -224,14 +226,15 @@ class WriteLedger:
     @property
     def has_touched_by_now(self) -> bool:
         """`touched`, and what is under way now may do so, or has done so and is not noted yet."""
-        unnoted, under_way = list(self._unnoted), list(self._under_way.values())
+        under_way, unnoted = list(self._under_way.values()), list(self._unnoted)
         is_sent = any(write.state is not WriteState.NOTED for write in under_way)
         has_touched = any(outcome.touched for _, outcome in unnoted)
         return self.touched or is_sent or has_touched
 
     def account_now(self, changes: Sequence[Change], why: str) -> list[Outcome]:
         """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
-        # another thread may be at work on them
+        # another thread may be at work on them, and moves a write from the first to the second
+        under_way = dict(self._under_way)
         unnoted, outcomes = list(self._unnoted), list(self.outcomes.items())
         ended = dict[str, Outcome]()
         for change, outcome in unnoted:
@@ -239,18 +242,23 @@ class WriteLedger:
                 ended[change.user.id] = outcome
         planned = {change.user.id for change in changes}
         left = [outcome for user, outcome in outcomes if user not in planned]
-        return [
-            *left,
-            *(self._account_user(change.user, ended, why) for change in changes),
+        stands = [
+            self._account_user(change.user, under_way.get(change.user.id), ended, why)
+            for change in changes
         ]
+        return [*left, *stands]
 
     def _account_user(
         self,
         user: UserRef,
+        write: Write | None,
         ended: Mapping[str, Outcome],
         why: str,
     ) -> Outcome:
-        write = self._under_way.get(user.id)
+        if user.id in self._whole:
+            return self._whole[user.id]
+        if user.id in ended:
+            return _mark_unnoted(ended[user.id], why)
         if write is not None and write.state is not WriteState.NOTED:
             return Outcome(
                 user,
@@ -258,10 +266,6 @@ class WriteLedger:
                 f"{_UNKNOWN}: {why}",
                 unknown=True,
             )
-        if user.id in self._whole:
-            return self._whole[user.id]
-        if user.id in ended:
-            return _mark_unnoted(ended[user.id], why)
         why = f"{NOT_SENT}: {why}{self.tell_parts(user.id)}"
         return Outcome(user, Result.SKIPPED, why)
 

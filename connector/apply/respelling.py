@@ -233,9 +233,9 @@ class SpellingJudge:
         """Whose the values are by what stands after the second write."""
         if user is None or outcome.result in _REFUSED:
             return each.change, replace(each.outcome, may_stand=outcome.is_open)
-        if outcome.result is not Result.WRITTEN:
-            return each.tell_conflict([sent.name for sent, _ in each.pairs])
         elses = [pair for pair in each.pairs if not self._holds_wanted(user, pair[1])]
+        if outcome.result is not Result.WRITTEN:
+            return each.tell_conflict([sent.name for sent, _ in elses or each.pairs])
         if not elses:
             return self._take_as_ours(each)
         back = [

@@ -120,6 +120,26 @@ def verify_signature(
     raise SignatureError(f"is refused by ssh-keygen: {why or 'it does not say why'}")
 
 
+def find_revoked_keys(
+    revocation_list: bytes, keys: Iterable[PublicKey]
+) -> frozenset[PublicKey]:
+    """Those of these keys that a key revocation list of `ssh-keygen -k` names.
+
+    Raises SignatureError, VerifierError.
+    """
+    revoked = set()
+    for key in keys:
+        files = {"-f": revocation_list, "--": key.text.encode()}
+        _, told, why = _run_ssh_keygen(["-Q"], b"", files)
+        answer = told.rpartition(": ")[2].strip()
+        if answer == "REVOKED":
+            revoked.add(key)
+        elif answer != "ok":
+            what = "is no key revocation list that ssh-keygen reads"
+            raise SignatureError(f"{what}: {why}")
+    return frozenset(revoked)
+
+
 def find_verifier_fault(key: PublicKey) -> str:
     """Why signatures cannot be verified on this machine; empty where they can."""
     try:

@@ -94,9 +94,14 @@ def verify(
     found = [
         chain
         for chain in check.chains.values()
-        if chain.last and name in (None, chain.job)
+        if (chain.last or chain.earlier_count) and name in (None, chain.job)
     ]
     for chain in found:
+        if chain.earlier_count:
+            what = "records of an earlier version, not verified"
+            say_line(f"{chain.job}: {what}: {chain.earlier_count}")
+        if not chain.last:
+            continue
         said = "see above" if chain.job in faulty else "unchanged"
         records = name_records(chain.begun, chain.last)
         say_line(f"{chain.job}: {records}, {said} ({chain.since} to {chain.until})")

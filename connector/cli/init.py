@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 _LISTED = 40
 """So many attributes that were searched in vain are named; those in use come first."""
+_KEYS: Final = re.compile(
+    r"^(source|directory)\.([a-z_]+)(\[\d+\])?(?=: )", re.MULTILINE
+)
+"""A key of the job that the answers make, where a fault is told."""
 _MODE: Final = 0o644
 """Both files hold no secrets."""
 _MOST: Final = 3
@@ -116,6 +121,8 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
+            again = f"{make_visible(dialogue.make_command_line())} --force"
+            click.echo(f"To replace the files, run:\n  {again}", err=True)
             why = "the file exists. Name another by --job and --mapping, or add --force"
             raise UsageError(why, where=str(path))
     configure_log()
@@ -125,8 +132,8 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
         _show_command(dialogue, "Your answers, as a command line")
         if not isinstance(fault, FileError) or not fault.where.startswith(f"{job}:"):
             raise
-        # there is no such file yet, so that its lines say nothing
-        raise UsageError(fault.what, where="init") from None
+        # there is no such file yet, so that its lines and its keys say nothing
+        raise UsageError(_KEYS.sub(_name_option, fault.what), where="init") from None
     write_out(mapping, [fitted.text], _MODE)
     path_to_mapping = os.path.relpath(mapping, job.parent)
     write_out(job, [job_text(fitted.answers, path_to_mapping)], _MODE)
@@ -175,6 +182,14 @@ def _fit_job(
         {UsageError: within, UntrustedError: ("--ca-file",), DeniedError: login},
     )
     return fitted, server
+
+
+def _name_option(key: re.Match[str]) -> str:
+    """Name the option, or the question, that gave this key its value."""
+    part, name = key[1], key[2].replace("_", "-")
+    if name in ("url", "urls", "path"):
+        return f"--{part}"
+    return f"--source-{name}" if (part, name) == ("source", "ca-file") else f"--{name}"
 
 
 def _show_command(dialogue: InitDialogue, what: str) -> None:

@@ -76,7 +76,7 @@ class InitDialogue:
                 self._said[f"--{name.rstrip('_').replace('_', '-')}"] = said
         self._job = job
         self._start_tls = start_tls
-        self._allow_plaintext = allow_plaintext
+        self._in_clear = set(_SCHEMES if allow_plaintext else ())
         self.asked = False
 
     def retry_step(self, step: Callable[[JobAnswers], T], remedies: Remedies) -> T:
@@ -119,25 +119,27 @@ class InitDialogue:
         question = wrap_text(question[0].upper() + question[1:], sys.stderr)
         while True:
             said: str = click.prompt(question, default=default, err=True)
-            why = _explain_wrong(option, said) or self._explain_clear(said)
-            if not why:
+            why = _explain_wrong(option, said)
+            if why:
+                click.echo(wrap_text(why, sys.stderr), err=True)
+            elif self._allows_address(option, said):
                 return said
-            click.echo(wrap_text(why, sys.stderr), err=True)
 
     def collect_answers(self) -> JobAnswers:
         """All of it; what is missing is asked."""
         for option in ("--source", "--directory"):
             self.ask_option(option)
-            for address in self._said[option]:
-                if why := self._explain_clear(address):
-                    raise UsageError(why, where=option)
+            if not all(
+                self._allows_address(option, said) for said in self._said[option]
+            ):
+                self.ask_option(option, again=True)
         answers = JobAnswers(
             source=self._said["--source"][0],
             directories=tuple(self._said["--directory"]),
             source_ca=self._find_file("--source-ca-file"),
             ca_file=self._find_file("--ca-file"),
             start_tls=self._start_tls,
-            allow_plaintext=self._allow_plaintext,
+            allow_plaintext=bool(self._in_clear),
             base=tuple(self._said.get("--base", ())),
             filter="".join(self._said.get("--filter", ())),
         )
@@ -166,17 +168,31 @@ class InitDialogue:
             for value in filter(None, values):
                 words += [option, value]
         words += ["--start-tls"] if self._start_tls else []
-        words += ["--allow-plaintext"] if self._allow_plaintext else []
+        words += ["--allow-plaintext"] if self._in_clear else []
         return command_line("init", *words)
 
-    def _explain_clear(self, address: str) -> str:
-        """Why secrets must not be sent there."""
+    def _allows_address(self, option: str, address: str) -> bool:
+        """Whether secrets may be sent there: not in clear, unless somebody at a terminal says so.
+
+        Raises UsageError without a terminal.
+        """
         scheme, is_address, _ = address.lower().partition("://")
-        if not is_address or scheme not in _CLEAR or self._allow_plaintext:
-            return ""
+        if not is_address or scheme not in _CLEAR or option in self._in_clear:
+            return True
         if scheme == "ldap" and self._start_tls:
-            return ""
-        return f"{scheme}:// sends secrets in clear; use {_CLEAR[scheme]}, or add --allow-plaintext"
+            return True
+        what = f"{scheme}:// sends secrets in clear"
+        if not _is_terminal():
+            why = f"{what}; use {_CLEAR[scheme]}, or add --allow-plaintext"
+            raise UsageError(why, where=option)
+        self.asked = True
+        if scheme == "ldap":
+            self._start_tls = _confirm("Begin TLS on it (StartTLS)?", default=True)
+            if self._start_tls:
+                return True
+        if _confirm(f"{what}. Use it all the same?"):
+            self._in_clear.add(option)
+        return option in self._in_clear
 
     def _ask_place(self, option: str) -> SecretReference:
         kind, _, place = self.ask_option(option).partition(":")
@@ -195,6 +211,10 @@ class InitDialogue:
             if Path(path).is_absolute()
             else os.path.relpath(path, self._job.parent)
         )
+
+
+def _confirm(question: str, *, default: bool = False) -> bool:
+    return click.confirm(question, default=default, err=True)
 
 
 def _is_terminal() -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -51,29 +51,39 @@ def command(job: Path, *, save: Path | None, signatures: tuple[Path, ...]) -> No
     def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
         return _find_approvals(loaded, text, signatures)
 
-    def record(why: str, approvals: Sequence[Approval]) -> None:
-        _record_release(job, why, approvals)
-
-    with explain_signing("release.txt", ("release", str(job), "--save", "release.txt")):
+    configure_log()
+    with (
+        explain_signing("release.txt", ("release", str(job), "--save", "release.txt")),
+        open_record(job) as record,
+    ):
         released = release_hold(job, approve, record)
     said = "The job was not on hold. Nothing was changed."
     say_text("Released. The next apply may write." if released else said)
 
 
-def _record_release(job: Path, why: str, approvals: Sequence[Approval]) -> None:
-    """Take a release into the job's audit, if it has one. Raises BusyError, OutputError."""
+@contextmanager
+def open_record(job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
+    """Yield what takes a release into the job's audit, if it has one.
+
+    Until the end no run of the job can begin, so that none comes between the record and the
+    release. Raises BusyError, OutputError.
+    """
     settings = load_job(job).job.audit
     if settings is None:
+        yield lambda why, approvals: None
         return
-    configure_log()
-    stop = StopRequest()
     with open_audit(job) as (loaded, lines, fingerprint):
-        with closing(make_auditor(loaded, settings, "", stop)) as audit:
-            if lines is not None:
-                audit.open_directory("", fingerprint, lines)
-                audit.note_release(why, approvals)
-        if stop.why:
-            raise OutputError(stop.why, where="release")
+
+        def record(why: str, approvals: Sequence[Approval]) -> None:
+            stop = StopRequest()
+            with closing(make_auditor(loaded, settings, "", stop)) as audit:
+                if lines is not None:
+                    audit.open_directory("", fingerprint, lines)
+                    audit.note_release(why, approvals)
+            if stop.why:
+                raise OutputError(stop.why, where="release")
+
+        yield record
 
 
 def _save_request(job: Path, file: Path) -> None:

@@ -34,7 +34,7 @@ from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
 from connector.planning.make_plan import PlannedRun, make_plan
 from connector.planning.person_names import find_people
 from connector.planning.plan_input import PlanInput
-from connector.planning.plan_notes import UNSURE
+from connector.planning.plan_notes import why_unsure
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""
@@ -325,14 +325,15 @@ class PlanExplainer(Struct, frozen=True):
         change = next(changes, None)
         verdict, why = "stale", "this job wrote to it, and no agent claims it"
         within = each.place is LeaverPlace.WITHIN
+        unsure = why_unsure(self.given, self.planned.matches)
         if change is not None:
             why += ": its values are cleared"
         elif problems and all(line.why == CHANGED for line in problems):
             verdict, why = "untouched", f"{why}: {CHANGED}"
         elif within and mapping.stale == "report":
             why += ": its values are kept, since `stale` is report"
-        elif within and UNSURE in plan.cautions:
-            why += f"; {UNSURE}"
+        elif within and unsure:
+            why += f"; {unsure}"
         elif self.planned.exclusion.spares(None, each.user):
             why += ": on the exclude list"
         return Explanation(

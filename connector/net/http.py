@@ -282,7 +282,7 @@ def host_of_redirect(answer: HttpAnswer) -> str:
         return ""
     try:
         return httpx.URL(answer.where).join(location).netloc.decode()
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):  # the latter is urllib's
         return "an invalid address"
 
 

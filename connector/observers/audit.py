@@ -9,6 +9,7 @@ lines too, as far as it takes them: it may miss some, or get some twice.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import socket
@@ -320,21 +321,25 @@ class AuditDelivery:
                 self.secure_lines()
 
     def _send_lines(self, lines: Sequence[AuditLine]) -> None:
-        """Send lines to the receiver, which gets no more of this run once that fails."""
-        if self._receiver is None:
-            return
-        try:
-            for line in lines:
+        """Send lines to the receiver.
+
+        It gets no more of this run once that fails, but for a record that no datagram holds.
+        """
+        for line in lines:
+            if self._receiver is None:
+                return
+            try:
                 self._receiver.send_line(line.text)
-        except OSError as fault:
-            log.warning(
-                "audit not sent to syslog",
-                where=self._receiver.where,
-                reason=_explain_fault(fault),
-                number=lines[0].number,
-            )
-            self._receiver.close()
-            self._receiver = None
+            except OSError as fault:
+                log.warning(
+                    "audit not sent to syslog",
+                    where=self._receiver.where,
+                    reason=_explain_fault(fault),
+                    number=line.number,
+                )
+                if fault.errno != errno.EMSGSIZE:
+                    self._receiver.close()
+                    self._receiver = None
 
     def secure_lines(self) -> None:
         """See that the disk has what was delivered; then the state keeps it no more."""

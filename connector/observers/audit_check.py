@@ -15,6 +15,7 @@ from msgspec import Struct, ValidationError, field
 
 from connector.state.audit_lines import ChainHead, ChainPlace, digest_line
 
+_DIGEST_OCTETS: Final = 32
 _FINDINGS_AT_MOST: Final = 1000
 _ADDED: Final = "Either somebody added records"
 _BEGIN: Final = b'{"time":"'
@@ -39,8 +40,10 @@ class AuditChain(Struct):
     """The number of its first record; 0: there is none yet."""
     last: int = 0
     """The number of its last record."""
-    digests: dict[int, str] = field(default_factory=dict)
-    """`sha256:` and the digest of each record since the last gap, by its number: a million take 200 MB."""
+    first: int = 0
+    """The number of the first record in `digests`."""
+    digests: bytearray = field(default_factory=bytearray)
+    """Of the records since the last gap, one after the other: a million take 32 MB."""
     since: str = ""
     """Where its first record is."""
     until: str = ""
@@ -49,10 +52,20 @@ class AuditChain(Struct):
     """The time of its first record."""
     runs: set[str] = field(default_factory=set)
     """Those that it has a record of."""
+    earlier_count: int = 0
+    """Records of an earlier version, which have no place in a chain, before its first one."""
+    earlier_digest: str = ""
+    """Digest of the last one of these, which the first record of the chain may have."""
+
+    def find_digest(self, number: int) -> str | None:
+        """`sha256:` and the digest of a record; None: it is not known."""
+        start = (number - self.first) * _DIGEST_OCTETS
+        found = self.digests[start : start + _DIGEST_OCTETS] if start >= 0 else b""
+        return f"sha256:{found.hex()}" if found else None
 
     def is_followed_by(self, place: ChainPlace) -> bool:
         """Whether the record before this place is known, and the place has its digest."""
-        before = self.digests.get(place.number - 1)
+        before = self.find_digest(place.number - 1)
         is_first = place.number == 1
         return place.prev == before and (is_first or before is not None)
 
@@ -62,16 +75,17 @@ class AuditChain(Struct):
         if not self.last:  # also where it begins anew
             self.begun, self.since = number, line.where
             self.start = self.start or record.time
-        if number != self.last + 1:
+        if number != self.last + 1 or not self.digests:
+            self.first = number
             self.digests.clear()
         self.last, self.until = number, line.where
-        self.digests[number] = line.digest
+        self.digests += bytes.fromhex(line.digest.removeprefix("sha256:"))
         self.runs.add(record.run)
 
     def forget_records(self, first: int) -> None:
         """Forget those from this number on."""
-        for number in range(first, self.last + 1):
-            self.digests.pop(number, None)
+        kept = max(0, first - self.first)
+        del self.digests[kept * _DIGEST_OCTETS :]
         self.last = first - 1
 
 
@@ -150,12 +164,15 @@ class AuditCheck:
         self._halves = [
             half for half in self._halves if not line.startswith(half.octets)
         ]
+        digest = f"sha256:{digest_line(line)}"
         try:
             record = msgspec.convert(values, _Record)
         except ValidationError:
             job = values.get("job")
             if not isinstance(job, str):
                 job = None
+            if job is not None and self._count_earlier(job, values, digest):
+                return
             what = "was changed or added, or is of an earlier version"
             why = f"the record {what}: its place in the chain cannot be read"
             self._add_finding(
@@ -164,7 +181,6 @@ class AuditCheck:
                 why,
             )
             return
-        digest = f"sha256:{digest_line(line)}"
         self._add_line(
             _Line(
                 where,
@@ -186,6 +202,12 @@ class AuditCheck:
                     half.where,
                     why,
                 )
+        known = f"sha256:{kept.head.digest}" if kept else ""
+        for job, chain in self.chains.items():
+            is_begun = chain.last or chain.earlier_digest == known
+            if chain.earlier_count and not is_begun:
+                why = "no record has a number: nothing can be verified"
+                self._add_finding(job, "", why)
         if kept is None:
             return self.findings
         chain = self._find_kept_chain(kept)
@@ -204,6 +226,18 @@ class AuditCheck:
 
     # ------------------------------------------------------------ one line
 
+    def _count_earlier(self, job: str, values: dict[str, Any], digest: str) -> bool:
+        """Whether this is a record of an earlier version, before the chain of its job."""
+        if "event" not in values or "prev" in values or self._first > 1:
+            return False
+        chain = self.chains.setdefault(job, AuditChain(job))
+        if chain.last:
+            return False
+        self._halves.clear()  # nobody can tell whose they are
+        chain.earlier_count += 1
+        chain.earlier_digest = digest
+        return True
+
     def _add_line(self, line: _Line) -> None:
         record = line.record
         number = record.number
@@ -214,7 +248,7 @@ class AuditCheck:
         if number > chain.last:
             takes_place = True
             why = self._judge_link(chain, record)
-        elif chain.digests.get(number) == line.digest:
+        elif chain.find_digest(number) == line.digest:
             if chain.job in self._going_on and not self._syslog:
                 why = f"record {number} is here once more: {last}"
         elif not chain.is_followed_by(record):
@@ -241,6 +275,8 @@ class AuditCheck:
     def _judge_link(self, chain: AuditChain, place: ChainPlace) -> str:
         """What is wrong with a record after the last one; empty: nothing."""
         number = place.number
+        if not chain.last and place.prev and place.prev == chain.earlier_digest:
+            return ""  # it goes on from a record of an earlier version
         expected = chain.last + 1 if chain.last else self._first
         if number > expected:
             why = f"missing before this one: {name_records(expected, number - 1)}"
@@ -278,15 +314,17 @@ class AuditCheck:
         if kept.job in self.chains:
             return self.chains[kept.job]
         for chain in self.chains.values():
-            if chain.digests.get(kept.head.number) == digest:
+            if chain.find_digest(kept.head.number) == digest:
                 return self._rename_chain(chain, kept.job)
         return AuditChain(kept.job)
 
     def _compare_end(self, chain: AuditChain, kept: KeptAudit) -> None:
         """Whether the chain ends where the state says."""
         number, latest = kept.head.number, kept.latest.number
+        if not chain.last and chain.earlier_digest == f"sha256:{kept.head.digest}":
+            return  # no run has added to it since an earlier version did
         where = chain.until
-        digest = chain.digests.get(number)
+        digest = chain.find_digest(number)
         why = ""
         if chain.last and not latest:
             why = "the state knows no record of this chain: it is new, or another one"

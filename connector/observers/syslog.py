@@ -8,6 +8,7 @@ died is lost.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -57,8 +58,12 @@ class Syslog:
         if self._is_stream:
             octets = b"%d %b" % (len(octets), octets)
         if self._socket is not None:
-            with suppress(OSError):
+            try:
                 self._socket.sendall(octets)
+            except OSError as fault:
+                if fault.errno == errno.EMSGSIZE:
+                    raise  # it is the record's fault
+            else:
                 return
             self.close()
         self._socket = self._connect()

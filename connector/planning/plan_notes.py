@@ -49,6 +49,13 @@ def is_unsure(given: PlanInput, matches: Matches) -> bool:
     )
 
 
+def why_unsure(given: PlanInput, matches: Matches) -> str:
+    """Why nobody is known to have left; empty where that is known."""
+    if matches.unproven:
+        return UNPROVEN.format(names=" and ".join(sorted(matches.unproven)))
+    return UNSURE if is_unsure(given, matches) else ""
+
+
 def list_invalid(tenant: Tenant) -> Iterator[Problem]:
     """A line about each record of the source that cannot be read."""
     for invalid in tenant.invalid:
@@ -69,18 +76,14 @@ def list_cautions(
     left_out: int,
 ) -> Iterator[str]:
     """Why stale users are kept, and to whom the plan is limited."""
-    brief, unproven = given.brief, sorted(matches.unproven)
-    if unproven:
-        yield UNPROVEN.format(names=" and ".join(unproven))
+    unsure = why_unsure(given, matches)
+    if matches.unproven:
+        yield unsure
     if limited:
         yield _LIMITED.format(names=", ".join(sorted(limited.names)), count=left_out)
-    if (
-        brief.mapping.clears
-        and leavers.users
-        and is_unsure(given, matches)
-        and not unproven
-    ):
-        yield UNSURE
+    clears = given.brief.mapping.clears and leavers.users
+    if clears and unsure and not matches.unproven:
+        yield unsure
 
 
 def describe_not_ours(

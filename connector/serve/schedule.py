@@ -70,6 +70,11 @@ class Cron(Struct, frozen=True):
         """The last of the ticks after `since` and not after `now`."""
         ticks = self._simulate(now, reverse=True)
         latest = next(tick for tick in ticks if tick <= now)
+        # backwards, cronsim leaves out the first of two hours that the wall shows alike
+        for tick in self._simulate(max(latest, since)):
+            if tick > now:
+                break
+            latest = max(latest, tick)
         return latest if latest > since else None
 
     def _simulate(

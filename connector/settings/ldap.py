@@ -138,37 +138,51 @@ class LdapConnection(Strict):
     """Bind by client certificate or local socket (external), or by Kerberos ticket (gssapi)."""
     bind_dn: Text | None = None
     """Bind DN; for Active Directory also a UPN, or DOMAIN\\name."""
-    password: SecretRef | None = None
+    password: SecretRef | None = Field(default=None, validate_default=True)
     """Place of the password of bind_dn."""
     ca_file: CaFile = None
     cert_file: RegularFile | None = Field(default=None, validate_default=True)
     """PEM file of the client certificate."""
     key_file: KeyFile = None
 
-    @field_validator("cert_file")
+    @field_validator("bind_dn")
     @classmethod
-    def _check_who_binds(
-        cls, cert_file: Path | None, info: ValidationInfo
-    ) -> Path | None:
-        """Refuse keys that say of two accounts, or of none, that they bind."""
-        given = info.data
-        if not {"sasl", "bind_dn", "password"} <= given.keys():
-            return cert_file  # one of them is at fault itself
-        sasl, bind_dn, password = given["sasl"], given["bind_dn"], given["password"]
-        is_local = all(
-            url.lower().startswith("ldapi:") for url in given.get("urls", ())
-        )
-        if sasl and bind_dn:
+    def _check_one_account(
+        cls, bind_dn: str | None, info: ValidationInfo
+    ) -> str | None:
+        sasl = info.data.get("sasl")
+        if bind_dn and sasl:
             what = f"does not go with sasl: {sasl}, where {_SAYS_WHO[sasl]} identifies the account"
-            raise MisfitError(what, at="bind_dn")
-        if sasl and password:
-            raise MisfitError(f"sasl: {sasl} needs none", at="password")
+            raise MisfitError(what)
+        return bind_dn
+
+    @field_validator("password")
+    @classmethod
+    def _check_password(
+        cls, password: SecretRef | None, info: ValidationInfo
+    ) -> SecretRef | None:
+        if not {"sasl", "bind_dn"} <= info.data.keys():
+            return password  # one of them is at fault itself
+        sasl, bind_dn = info.data["sasl"], info.data["bind_dn"]
         if bind_dn and not password:
             what = "needs a password as well (RFC 4513 §5.1.2)"
             raise MisfitError(what, at="bind_dn")
+        if password and sasl:
+            raise MisfitError(f"sasl: {sasl} needs none")
         if password and not bind_dn:
-            raise MisfitError("needs a bind_dn as well", at="password")
-        if sasl == "external" and cert_file is None and not is_local:
+            raise MisfitError("needs a bind_dn as well")
+        return password
+
+    @field_validator("cert_file")
+    @classmethod
+    def _check_certificate(
+        cls, cert_file: Path | None, info: ValidationInfo
+    ) -> Path | None:
+        is_local = all(
+            url.lower().startswith("ldapi:") for url in info.data.get("urls", ())
+        )
+        is_external = info.data.get("sasl") == "external"
+        if is_external and cert_file is None and not is_local:
             what = (
                 "external needs a client certificate (cert_file) or an ldapi:// address"
             )

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     ValidationInfo,
@@ -151,7 +152,7 @@ def _parse_grace(after: object) -> Grace:
 
 
 GraceText = Annotated[
-    Grace,
+    Grace | None,
     PlainValidator(_parse_grace),
     WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d{0,3} (run|day)s?$"}),
 ]
@@ -160,7 +161,14 @@ GraceText = Annotated[
 class StaleRules(Strict):
     """What to do with values whose agent is gone, by where the user is."""
 
-    clear_after: GraceText | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "minProperties": 1,
+            "not": {"required": ["clear_after", "unclaimed"]},
+        }
+    )
+
+    clear_after: GraceText = None
     """Clear after this many applies, or days, in which the user is stale."""
     unclaimed: Disabled = "report"
     """For users within base and filter."""
@@ -176,7 +184,7 @@ class StaleRules(Strict):
 
 def _expand_stale(value: object) -> object:
     """Make the long form of the short one, which is `report` or `clear`."""
-    if isinstance(value, dict | StaleRules):
+    if isinstance(value, StaleRules) or (isinstance(value, dict) and value):
         return value
     if value in ("report", "clear"):
         return {"unclaimed": value}
@@ -299,7 +307,7 @@ class MappingShape(Strict):
     """What to do with values that the agent no longer has."""
     object_classes: list[ObjectClass] = Field(default_factory=list)
     """Auxiliary classes to add with the attributes."""
-    stale: StaleChoice = StaleRules()
+    stale: StaleChoice = Field(default_factory=StaleRules)
     """What to do with values whose agent is gone. Default: report."""
 
 

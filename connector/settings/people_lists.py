@@ -97,8 +97,9 @@ def _read_rows(
                 )
             elif any(cells):
                 what = f"has {len(cells)} cells, the header has {len(header)}"
-                hint = "put a cell with a comma, such as a DN, in double quotes"
-                faults.append(Fault(line, 0, f"{what}; {hint}"))
+                if len(cells) > len(header):
+                    what += "; put a cell with a comma, such as a DN, in double quotes"
+                faults.append(Fault(line, 0, what))
             line = reader.line_num + 1
     except csv.Error:
         faults.append(Fault(line, 0, "is not CSV: check its quotation marks"))

@@ -32,7 +32,7 @@ from connector.state.notes import (
     read_fact,
     read_secret_attributes,
 )
-from connector.state.ownership import rename_owner
+from connector.state.ownership import Ownership, rename_owner
 from connector.state.pruning import Pruning, find_directories
 
 _COUNTS: Final = {
@@ -190,12 +190,13 @@ class StateCare(Holds):
             note_fact(transaction, "identity", identity, job)
 
     def count_users(self, job: str) -> int:
-        """How many users hold something that this job wrote."""
-        return int(
-            find_value(
-                self._database, "select count(*) from ownership where job = ?", job
-            )
-        )
+        """How many users hold something that this job wrote; not who only has back what an undo put there."""
+        users = set[str]()
+        for directory in find_directories(self._database, job):
+            for row in Ownership(self._database, directory).find_rows("job = ?", job):
+                if not all(each.restored for each in row.attributes.values()):
+                    users.add(row.user.id)
+        return len(users)
 
     def rename_job(self, job: str, new: str) -> int:
         """Give all that is known of a job to another name; to how many users it wrote.
@@ -213,7 +214,9 @@ class StateCare(Holds):
             if held := self.read_hold(job):
                 why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
                 raise OnHoldError(why, where=job)
-            users = self.count_users(job)
+            users: int = find_value(
+                self._database, "select count(*) from ownership where job = ?", job
+            )
             with self._database.writing() as transaction:
                 # plans say the old name; plans alone make no job known
                 transaction.execute(

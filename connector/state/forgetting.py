@@ -190,10 +190,12 @@ class Forgetting:
         return owned
 
     def _find_documents(self, named: set[str]) -> Iterator[tuple[str, str]]:
-        """Saved plans, and documents of a fleet's runs, that name the user by a field or in a sentence: kind and id."""
+        """Saved plans that name the user, and documents of a fleet's runs that do, also in a sentence: kind and id."""
         known = {make_readable(each).casefold() for each in named}
-        patterns = [_pattern_of(each) for each in known]
         for kind, id_, content in self._read_documents():
+            # of a saved plan there are ids and names alone, and a part of a name is no user's
+            has_sentences = kind != "saved"
+            patterns = [_pattern_of(each) for each in known if has_sentences]
             with reading_kept(self._database, "a kept document"):
                 texts = list(read_texts(content))
             for text in texts:

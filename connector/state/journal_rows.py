@@ -340,7 +340,8 @@ def part_of(change: Change) -> str:
     if change.part is not WritePart.STEP:
         return part
     attribute = change.attributes[0]
-    return f"{part}:{'set' if attribute.new else 'clear'}:{attribute.name}"
+    # of a secret that is read again the fingerprint alone tells that it is set
+    return f"{part}:{'set' if attribute.sets else 'clear'}:{attribute.name}"
 
 
 def note_outcomes(

@@ -551,6 +551,14 @@ def test_steps_of_one_change_are_writes_of_their_own(state: State) -> None:
     assert sorted((each.name, each.new) for each in found) == [("mail", ()), ("mail", ("a",)), ("title", ("t",))]
 
 
+def test_a_step_that_sets_a_secret_is_settled_by_what_its_journal_has(state: State) -> None:
+    gone = AttributeChange("SIPIdentityPassword", (), (), secret=True)
+    interrupt(state, *(replace(change(1, each), part=WritePart.STEP) for each in (sets_secret("print-1"), gone)))
+    steps = state.read_open_steps(HERE, "hr", SEALER)
+    state.settle_steps(at(HERE), [(step, Outcome(step.change.user, Result.WRITTEN, "found")) for step in steps])
+    assert state.read_open_steps(HERE, "hr", SEALER) == []
+
+
 def test_a_secret_that_was_written_with_another_key_was_not_seen(state: State) -> None:
     first, had = change(1, sets_secret("print-1")), change(2, sets_secret("print-2", (Secret("canary-old"),)))
     cleared = change(3, AttributeChange("SIPIdentityPassword", (Secret("canary-old"),), (), secret=True))

@@ -14,7 +14,7 @@ from connector.planfile import load_plan
 from connector.state.store import open_state
 from tests.support.ldif_job import Job, agent
 from tests.support.serving import serving
-from tests.support.ssh_keys import SK_ED25519, Pen, pen
+from tests.support.ssh_keys import SK_ED25519, Pen, keygen, pen
 from tests.support.terminal import plain, session
 
 pytestmark = [pytest.mark.slow, pytest.mark.openssh]
@@ -277,7 +277,6 @@ def test_options_that_do_not_fit_are_usage_errors(job: Job) -> None:
         ),
         ("allowed_signers", f"anna {ANNA.public}\n", "needs 2 people to sign, and"),
         ("revoked_keys", f"{ANNA.public}\nboris\n", "revoked_keys:2: has no public key"),
-        ("revoked_keys", "SSHKRL\n\0\0\0\0\1", "revoked_keys:1: has no public key"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "plan", "apply"])
@@ -288,10 +287,20 @@ def test_faults_of_the_files_are_told_with_their_line(command: str, name: str, t
     assert why in " ".join(job.run(command, code=78).split())
 
 
-def test_a_krl_of_ssh_keygen_is_refused(job: Job) -> None:
-    (job.folder / "revoked_keys").write_bytes(b"SSHKRL\n\0\0\0\0\1\xff\xfe")
+@pytest.mark.parametrize("by", ["key", "hash"])
+def test_a_key_revocation_list_of_ssh_keygen_revokes(job: Job, by: str) -> None:
+    job.write("boris", f"{BORIS.public}\n" if by == "key" else f"hash: {BORIS.fingerprint}\n")
+    made = keygen("-k", "-f", job.folder / "revoked_keys", job.folder / "boris")
+    assert made.returncode == 0, made.stderr
+    signatures = both(job)
     job.configure(approvers={"revoked": "revoked_keys"})
-    assert "revoked_keys" in job.run("check", code=78)
+    assert "2 of 3 people can sign now, and 2 have to" in job.run("check")
+    assert f"is by a revoked key, {BORIS.fingerprint}" in refused(job, "--plan", "plan.json", *signatures)
+    (job.folder / "revoked_keys").write_bytes(b"SSHKRL\n\0\0\0\0\1\xff\xfe")
+    said = job.run("check", code=78)
+    assert "revoked_keys: is no key revocation list that ssh-keygen reads: " in said
+    ended = job.program("plan", "job.yaml", PATH="/nonexistent")
+    assert (ended.code, "revoked_keys: ssh-keygen: it is not installed" in ended.said) == (78, True), ended.said
 
 
 def test_a_terminal_asks_about_a_signed_plan_once_and_not_about_another(job: Job) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from connector.cli.release import open_record
 from connector.state.store import open_state
 from tests.support.audit_lines import keep_again
 from tests.support.held_file import entry, held, set_gate
@@ -134,6 +135,14 @@ def test_a_run_without_the_audit_is_found_with_the_job(job: Job) -> None:
         again(job, 3000)
 
 
+def test_no_run_begins_between_the_record_of_a_release_and_the_release(job: Job) -> None:
+    with open_record(job.folder / "job.yaml") as record:
+        record("it was taken back", [])
+        assert json.loads(lines(job)[-1])["event"] == "release"
+        assert "BusyError" in job.run("apply", code=75)
+    job.run("apply")
+
+
 def test_a_release_is_a_record(job: Job) -> None:
     (run,) = run_ids(job)
     job.run("undo", run, "--apply")
@@ -168,10 +177,28 @@ def test_a_record_of_an_earlier_version_cannot_be_verified_and_those_after_it_ca
     job.write("audit.jsonl", "")
     job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
     again(job, 2000)
-    said = verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl", code=1)
-    assert "old.jsonl:1: job: the record was changed or added, or is of an earlier version" in said
-    said = verify(job, "--job", "job.yaml", "--from", "6", "audit.jsonl")
-    assert said == "job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
+    counted = "job: records of an earlier version, not verified: 5\n"
+    assert verify(job, "--job", "job.yaml", "old.jsonl", "audit.jsonl") == (
+        f"{counted}job: records 6 to 10, unchanged (audit.jsonl:1 to audit.jsonl:5)\n"
+    )
+    job.write("old.jsonl", job.read("old.jsonl").replace(old[-1], old[-1].replace("end", "enD")))
+    assert "missing before this one: records 1 to 5" in verify(job, "old.jsonl", "audit.jsonl", code=1)
+    said = verify(job, "audit.jsonl", "old.jsonl", "--from", "6", code=1)
+    assert "old.jsonl:1: job: the record was changed or added" in said
+
+
+@pytest.mark.slow
+def test_a_file_of_an_earlier_version_alone_is_verified_by_the_state_alone(job: Job) -> None:
+    old = [re.sub(r',"prev":.*', ',"chain":{}}', line) for line in lines(job)]
+    job.write("audit.jsonl", "".join(old))
+    said = verify(job, "audit.jsonl", code=1)
+    assert "job: no record has a number: nothing can be verified" in said
+    assert "the end is cut" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
+    job.sql(f"update audits set digest = '{sha256(old[-1].strip().encode()).hexdigest()}'")
+    said = verify(job, "--job", "job.yaml", "audit.jsonl")
+    assert said == "job: records of an earlier version, not verified: 5\n"
+    job.sql("delete from audits")
+    assert "nothing can be verified" in verify(job, "--job", "job.yaml", "audit.jsonl", code=1)
 
 
 def test_a_file_that_was_not_read_is_named(job: Job) -> None:

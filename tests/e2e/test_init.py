@@ -365,26 +365,16 @@ def test_at_a_terminal_several_bases_stay_until_another_is_given(folder: Path, s
 
 
 @pytest.mark.slapd
-def test_at_a_terminal_an_address_without_tls_is_asked_for_again(folder: Path, server: Slapd) -> None:
-    """Of options that allow it, the directory's `ldap` gets StartTLS."""
+def test_at_a_terminal_an_address_without_tls_is_asked_about_at_once(folder: Path, server: Slapd) -> None:
+    """The tenant's `http` is refused, then allowed; the directory's `ldap` gets StartTLS."""
     with Simulator(json.loads((folder / "agents.json").read_text())) as tenant:
+        addresses = [tenant.url, "n", "ftp://ldap.example.org", tenant.url, "y", server.url, "y"]
         keys = ["env:CEC_APP_KEY", "env:CEC_APP_SECRET"]
-        login_ = [SYNC, "env:LDAP_PASSWORD"]
         options = ["--ca-file", str(server.ca), "--base", PEOPLE]
-        typed = [
-            tenant.url,
-            "ftp://ldap.example.org",
-            str(folder / "agents.json"),
-            server.url,
-            server.ldaps_url,
-            *login_,
-        ]
-        said = at_terminal(folder, typed, *options)
-        assert "http:// sends secrets in clear; use https://" in said
+        said = at_terminal(folder, [*addresses, *keys, SYNC, "env:LDAP_PASSWORD"], *options)
+        assert said.count("http:// sends secrets in clear. Use it all the same? [y/N]: ") == 2
         assert "Addresses begin with https://.\r\n" in said
-        assert "ldap:// sends secrets in clear; use ldaps://" in said
-        options += ["--start-tls", "--allow-plaintext", "--force"]
-        said = at_terminal(folder, [tenant.url, server.url, *keys, *login_], *options)
+        assert said.count("Begin TLS on it (StartTLS)? [Y/n]: ") == 1
         text = written(folder)
         assert f"  url: {tenant.url}\n  allow_plaintext: true\n" in text
         assert text.count("allow_plaintext") == 1
@@ -416,7 +406,7 @@ def test_answers_are_not_lost_where_it_cannot_go_on(folder: Path) -> None:
     assert "There is no file nothing.json." in said
     assert "Addresses begin with https://, ldaps://, ldap://, ldapi://.\r\n" in said
     assert "Your answers, as a command line:\r\n  cec-connector init --source agents.json --directory ldaps://" in said
-    assert "is no valid URL: check its host and port" in said
+    assert "init: --directory: is no valid URL: check its host and port" in said
 
 
 def at_terminal(folder: Path, typed: list[str], *options: str, code: int = 0) -> str:

@@ -394,6 +394,21 @@ def test_each_address_of_a_host_is_tried_and_then_the_next_url(monkeypatch: pyte
     assert len(server.heard) == 2
 
 
+def test_what_one_address_did_in_the_handshake_is_not_told_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda server: None) as (server, _):
+        address = server.listening.getsockname()
+        kinds = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        found = [(*kinds, address), (*kinds, ("127.0.0.2", address[1]))]  # the second does not listen
+        real = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *more, **named: found if host == "two.example.org" else real(host, *more, **named),
+        )
+        fault = fails(settings(f"ldaps://two.example.org:{address[1]}"))
+    assert fault.what.startswith("no connection: ")
+
+
 def test_a_server_that_refuses_the_bind_ends_the_search_for_one() -> None:
     with serving(lambda server: server.say(result(server.hear().id, BOUND, 49))) as (_, url):
         assert type(fails(settings(url, "ldap://unused.example.org"))) is RefusedBindError

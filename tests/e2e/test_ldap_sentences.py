@@ -8,7 +8,10 @@ import pytest
 
 from connector.directories.ldap import ber, requests
 from connector.directories.ldap.ber import Frame
+from connector.directories.ldap.reader import LdapReader
 from connector.directories.ldap.responses import DONE
+from connector.model import View
+from connector.settings.ldap import LdapDirectory
 from tests.support import ldap_line
 from tests.support.jobs import configure
 from tests.support.ldap_answers import entry, page_end, result
@@ -124,6 +127,26 @@ def test_a_range_of_values_that_ends_at_no_number_is_said(tmp_path: Path) -> Non
         ended, _ = job_of(tmp_path / "job", server.url).run("plan")
     assert ended.code == 1
     assert "a range of values that ends at no number" in in_one_line(ended.err)
+
+
+def test_a_first_range_without_values_is_followed_by_the_next(tmp_path: Path) -> None:
+    names = iter(["employeeNumber;range=0-0", *["employeeNumber;range=1-*"] * 20])
+
+    def answer(frame: Frame) -> bytes:
+        name = next(names)
+        held = {"entryUUID": ["1"], "uid": ["user01"], name: ["7"] if name.endswith("*") else []}
+        found = ldap_line.entry(f"uid=user01,{PEOPLE}", held)
+        return requests.encode_message(frame.id, found) + result(frame.id, DONE)
+
+    settings = LdapDirectory.model_validate(
+        {"type": "ldap", "urls": ["ldap://x"], "base": PEOPLE, "allow_plaintext": True}
+    )
+    with ScriptedLdap(answer) as server:
+        settings = settings.model_copy(update={"urls": (server.url,)})
+        reader = LdapReader(settings, None, View(("uid", "employeeNumber")), unread=True)
+        found = list(reader.scan())
+        reader.close()
+    assert [user.values["employeeNumber"] for user in found] == [("7",)]
 
 
 def test_what_is_no_ldap_is_said_though_the_first_answer_that_was_none_did_not_matter(tmp_path: Path) -> None:

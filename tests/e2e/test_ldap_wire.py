@@ -88,9 +88,35 @@ def test_a_page_that_begins_as_the_one_before_is_no_circle() -> None:
         assert len(list(wire.search_paged(SEARCH, 2, responses.decode_entry))) == 6
 
 
-def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding() -> None:
-    with served(lambda frame: entry(frame.id) * 5000 + page_end(frame.id, b"")) as wire:
-        assert len(list(wire.search_paged(SEARCH, 10, responses.decode_entry))) == 5000
+def test_pages_without_entries_between_others_are_fine_behind_one_cookie() -> None:
+    """The cookie of 389-DS is a number of the search, and stays."""
+    pages = iter([(1, b"0"), (0, b"0"), (1, b"0"), (0, b"0"), (0, b"0"), (1, b"")])
+
+    def answer(frame: Frame) -> bytes:
+        number, cookie = next(pages)
+        return entry(frame.id, f"cn={frame.id}") * number + page_end(frame.id, cookie)
+
+    with served(answer) as wire:
+        assert len(list(wire.search_paged(SEARCH, 1, responses.decode_entry))) == 3
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_server_that_sends_more_than_a_page_is_read_without_hoarding(*, ends: bool) -> None:
+    """Users are shown before the page has its end."""
+    with served(lambda frame: entry(frame.id) * 5000 + (page_end(frame.id, b"") if ends else b"")) as wire:
+        found = wire.search_paged(SEARCH, 10, responses.decode_entry)
+        assert len(list(islice(found, 4000))) == 4000
+        if ends:
+            assert len(list(found)) == 1000
+
+
+def test_a_long_page_that_comes_round_is_no_end() -> None:
+    def answer(frame: Frame) -> bytes:
+        found = b"".join(entry(frame.id, f"cn={number}") for number in range(5000))
+        return b"" if frame.tag == 0x50 else found + page_end(frame.id, b"%d" % frame.id)
+
+    with served(answer) as wire, pytest.raises(TruncatedError, match="stands still"):
+        list(islice(wire.search_paged(SEARCH, 10, responses.decode_entry), 50_000))
 
 
 @pytest.mark.parametrize("size", [0, 1, 10])

@@ -28,10 +28,10 @@ SUPPLIED = Path("/etc/ldap/schema")
 def definitions(path: Path) -> list[tuple[str, str]]:
     """Each definition with its kind, white space folded."""
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    if path.suffix == ".ldif":  # a line that begins with a space continues the one before it (RFC 2849)
-        lines = re.sub(r"\n ", "", "\n".join(lines)).split("\n")
-    else:
-        lines = re.sub(r"\n[ \t]+", " ", "\n".join(lines)).split("\n")
+    text = "\n".join(lines)
+    # in LDIF a line that begins with a space continues the one before it (RFC 2849)
+    text = re.sub(r"\n ", "", text) if path.suffix == ".ldif" else re.sub(r"\n[ \t]+", " ", text)
+    lines = text.split("\n")
     words = [line.split() for line in lines if line.strip()]
     return [(KEYWORDS[first], " ".join(rest)) for first, *rest in words if first in KEYWORDS]
 

@@ -169,6 +169,13 @@ def test_a_redirect_is_not_followed_and_names_its_host_alone(code: int, request_
     assert f"redirected to {elsewhere.url.removeprefix('http://')}, not followed" in what
 
 
+@pytest.mark.parametrize("target", ["http:////[]/", "http:////[@]1"])
+def test_a_redirect_to_what_is_no_address_is_not_followed(target: str) -> None:
+    with HttpServer([said(302, None, Location=target)]) as server, transport(server.url) as scim:
+        what = failure(MalformedError, lambda: scim.send(GET))
+    assert "redirected to an invalid address, not followed" in what
+
+
 @pytest.mark.parametrize("body", [said(200, b" " * 5001), faults.bomb(64 << 20), faults.dribble])
 def test_a_body_over_max_bytes_is_an_error_that_names_the_setting(body: Act) -> None:
     with HttpServer([body]) as server, transport(server.url, max_bytes=5000) as scim:
@@ -514,6 +521,12 @@ def test_a_token_is_used_for_nine_tenths_of_its_life_and_renewed_before_it_is_re
             clock.now += seconds
             scim.send(GET)
     assert [seen.headers["authorization"][-1] for seen in server.seen] == ["1", "1", "2"]
+
+
+def test_a_token_with_an_error_of_null_beside_it_is_one() -> None:
+    answer = said(200, {"access_token": "token-1", "token_type": "Bearer", "error": None, "error_description": None})
+    with HttpServer([answer]) as login, HttpServer() as server, transport(server.url, **oauth(login.url)) as scim:
+        assert scim.send(GET).status == 200
 
 
 @pytest.mark.parametrize("request_", [GET, PATCH])

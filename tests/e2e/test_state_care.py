@@ -176,3 +176,9 @@ def test_a_person_whom_only_a_saved_plan_names_is_forgotten(tmp_path: Path) -> N
     assert b"00000000-0000-0000-0000-000000000002" not in (job.folder / "state.db").read_bytes()
     assert b"00000000-0000-0000-0000-000000000003" in (job.folder / "state.db").read_bytes()
     assert "knows no user" in job.program("state", "forget", "job.yaml", dn.format("user3")).err
+
+
+def test_a_part_of_a_name_in_a_saved_plan_is_no_user(tmp_path: Path) -> None:
+    job = Job(tmp_path, users=2)
+    job.run("plan", "--save", "plan.json")
+    assert "knows no user" in job.program("state", "forget", "job.yaml", "user1", "--dry-run").err

@@ -7,8 +7,10 @@ import fcntl
 import json
 import tempfile
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -18,7 +20,7 @@ from hypothesis import given, settings, strategies as st
 
 from connector.observers import audit_file
 from connector.observers.audit import AuditObserver
-from connector.observers.audit_check import AuditFinding
+from connector.observers.audit_check import AuditCheck, AuditFinding
 from connector.observers.audit_file import AuditFile
 from connector.runtime.clock import format_now
 from connector.settings.operations import Audit
@@ -66,14 +68,15 @@ def die(state: State, path: Path, said: Sequence[str], octets: int) -> None:
 
 
 @contextmanager
-def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], ChainHead]]:
-    """The lines of an audit of several sessions, some of which died, and the state's head."""
+def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], ChainHead, int]]:
+    """The lines of an audit of several sessions, some of which died; the state's head; how many are older than it."""
     with (
         tempfile.TemporaryDirectory(prefix="cec-connector-chain-", dir=MEMORY) as folder,
         closing(open_state(None)) as state,
     ):
         path = Path(folder, "audit.jsonl")
-        path.touch()
+        old = data.draw(st.integers(0, 2))
+        path.write_bytes(b'{"event":"end","job":"hr"}\n' * old)
         lines = list[bytes]()
         for number in range(data.draw(st.integers(1, 4))):
             if number and data.draw(st.booleans()):  # it is rotated, in good order
@@ -84,7 +87,7 @@ def audit(data: st.DataObject) -> Iterator[tuple[list[bytes], ChainHead]]:
                 die(state, path, data.draw(texts), data.draw(st.integers(0, 400)))
                 tell(state, path, data.draw(texts))
         lines += path.read_bytes().splitlines(keepends=True)
-        yield lines, state.audit.read_head(JOB)
+        yield lines, state.audit.read_head(JOB), old
 
 
 def found(lines: Sequence[bytes], head: ChainHead | None = None) -> list[AuditFinding]:
@@ -94,7 +97,7 @@ def found(lines: Sequence[bytes], head: ChainHead | None = None) -> list[AuditFi
 @law
 @given(st.data())
 def test_what_was_told_is_whole_whatever_was_killed_or_rotated(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
+    with audit(data) as (lines, head, _):
         assert not found(lines)
         assert not found(lines, head)
 
@@ -107,8 +110,8 @@ def is_record(line: bytes) -> bool:
 @given(st.data())
 def test_an_edit_of_any_octet_is_found(data: st.DataObject) -> None:
     """But for one in half a line, which may become another half, and says nothing."""
-    with audit(data) as (lines, head):
-        place = data.draw(st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])]))
+    with audit(data) as (lines, head, old):
+        place = data.draw(st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])]))
         line = lines[place]
         at = data.draw(st.integers(0, len(line) - 1))
         new = data.draw(st.integers(0, 255).filter(lambda octet: octet != line[at]))
@@ -121,8 +124,8 @@ def test_an_edit_of_any_octet_is_found(data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_a_record_that_was_taken_away_is_found(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
-        place = data.draw(st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])]))
+    with audit(data) as (lines, head, old):
+        place = data.draw(st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])]))
         cut = [*lines[:place], *lines[place + 1 :]]
         assert found(cut, head)
         assert place == len(lines) - 1 or found(cut)
@@ -133,8 +136,8 @@ def test_a_record_that_was_taken_away_is_found(data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_two_records_that_changed_places_are_found(data: st.DataObject) -> None:
-    with audit(data) as (lines, head):
-        places = st.sampled_from([n for n in range(len(lines)) if is_record(lines[n])])
+    with audit(data) as (lines, head, old):
+        places = st.sampled_from([n for n in range(old, len(lines)) if is_record(lines[n])])
         one, other = data.draw(st.tuples(places, places))
         swapped = lines.copy()
         swapped[one], swapped[other] = lines[other], lines[one]
@@ -147,20 +150,35 @@ def test_two_records_that_changed_places_are_found(data: st.DataObject) -> None:
 @given(st.data())
 def test_a_line_that_was_added_is_found(data: st.DataObject) -> None:
     """A record that is linked rightly at the very end is one more by whoever can compute a digest: see the page."""
-    with audit(data) as (lines, head):
-        record = json.loads(lines[-1])
+    with audit(data) as (lines, head, old):
+        record = json.loads(data.draw(st.sampled_from([*lines[:old], lines[-1]])))
         job = data.draw(st.sampled_from([JOB, "it"]))
         edited = record | {"said": "somebody else", "job": job}
         forged = [json.dumps(edited).encode(), b"note: approved", b"[]", b"{}", b'{"event":"write","job":"hr"}']
-        whole = [line for line in lines if is_record(line)]
+        whole = [line for line in lines[old:] if is_record(line)]
         line = data.draw(st.sampled_from([*whole, *(each + b"\n" for each in forged)]))
-        place = data.draw(st.integers(1, len(lines)))
+        place = data.draw(st.integers(old + 1, len(lines)))
         added = [*lines[:place], line, *lines[place:]]
         assert found(added, head) or job != JOB, line
         assert found(added), line
 
 
 # ---------------------------------------------------------------- several jobs in one file
+
+
+def test_a_long_audit_takes_little_memory() -> None:
+    check, prev = AuditCheck(), "null"
+    tracemalloc.start()
+    try:
+        for number in range(1, 5001):
+            line = f'{{"event":"end","job":"hr","number":{number},"prev":{prev}}}'.encode()
+            check.check_line("", line + b"\n")
+            prev = f'"sha256:{sha256(line).hexdigest()}"'
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert check.list_findings() == []
+    assert held < 5000 * 60
 
 
 def test_a_job_never_sees_half_of_what_another_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from connector.model import UNIDENTIFIED, Agent, InvalidRecord, Key, Tenant, Use
 from connector.model.mapping import MatchRule, Stale
 from connector.model.templates import Template
 from connector.planning.explanation import Explanation
-from connector.planning.plan_notes import UNSURE
+from connector.planning.plan_notes import UNPROVEN, UNSURE
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 
@@ -89,6 +89,12 @@ def test_why_a_user_of_ours_keeps_its_values_is_told() -> None:
     unsure = left("ann")
     unsure.tenant = replace(unsure.tenant, invalid=[InvalidRecord(7, "no")])
     assert one(unsure, "id-cid").why == f"{OURS}; {UNSURE}"
+    unproven = left("ann")
+    unproven.tenant = Tenant([*unproven.tenant.agents, Agent(7, "zoe")])
+    unproven.mapping = replace(
+        unproven.mapping, match=(*unproven.mapping.match, MatchRule(Template.parse("{accountCode}@x"), "mail"))
+    )
+    assert one(unproven, "id-cid").why == f"{OURS}; {UNPROVEN.format(names='mail')}"
     spared = left("ann")
     spared.exclude = ExcludeList(users=frozenset({"id-cid"}))
     assert one(spared, "id-cid").why == f"{OURS}: on the exclude list"

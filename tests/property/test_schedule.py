@@ -63,6 +63,20 @@ def test_ticks_go_up_and_each_run_begins_between_its_tick_and_the_next(
         before_ = tick
 
 
+@pytest.mark.parametrize("change", [datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2026, 3, 29, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("expression", ["* 1-3 * * *", "*/5 1-3 * * *", "*/20 * * * *", "7,40 2 * * *", "5 */2 * * *"])
+def test_the_latest_tick_is_the_last_that_passed_also_when_clocks_change(expression: str, change: datetime) -> None:
+    cron = Cron(expression, "Europe/Berlin")
+    for begin in range(-90, 91, 15):
+        since = change + timedelta(minutes=begin)
+        ticks = [cron.find_next_tick(since)]
+        while ticks[-1] < since + timedelta(hours=3):
+            ticks.append(cron.find_next_tick(ticks[-1]))
+        for minutes in (7, 30, 55, 100, 170):
+            now = since + timedelta(minutes=minutes)
+            assert cron.find_latest_tick(since, now) == max((tick for tick in ticks if tick <= now), default=None)
+
+
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("wall", ["30 2", "15 1", "0 0", "59 23", "0 3"])
 def test_a_daily_run_is_one_a_day_by_the_clock_on_the_wall_all_year_long(zone: str, wall: str) -> None:

@@ -279,3 +279,10 @@ def test_who_is_disabled_is_told_also_where_the_mark_is_shown(lock: bytes, shown
     found = [made.decode_user(frame(by_ldap3(held))) for _ in range(2)]
     assert [user.inactive for user in found] == [lock == b"TRUE"] * 2
     assert [set(user.values) for user in found] == [set(shown)] * 2
+
+
+def test_of_a_user_without_an_id_no_more_values_are_asked_for() -> None:
+    """Nobody could be found by the id, and would then pass for gone."""
+    made = reader()
+    made.decode_user(frame(by_ldap3([("uid", [b"ann"]), ("cn;range=0-0", [b"a"])])))
+    assert made.unfinished == {}

@@ -333,3 +333,22 @@ def test_a_ledger_is_touched_from_the_first_write_on(results: list[Result], touc
     for name, result in zip("ab", results, strict=True):
         fixture.settled(change(name), result)
     assert fixture.ledger.touched is touched
+
+
+class Interrupting(list[tuple[Change, Outcome]]):
+    def append(self, _each: tuple[Change, Outcome]) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_write_whose_outcome_just_comes_as_the_run_is_cut_is_not_told_to_be_unsent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fixture, sent = Fixture(), change("a")
+    fixture.ledger.note_writes([sent])
+    fixture.ledger.note_sent(sent)
+    monkeypatch.setattr(fixture.ledger, "_unnoted", Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        fixture.ledger.settle(sent, outcome(sent))
+    (found,) = fixture.ledger.account_now([sent], WHY)
+    assert found.unknown
+    assert fixture.ledger.has_touched_by_now

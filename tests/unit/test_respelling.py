@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from connector.apply.respelling import SpellingJudge
 from connector.directories.port import Directory
@@ -57,3 +58,29 @@ def test_a_value_that_cannot_be_put_back_is_not_told_to_stay(put_back: Result, r
     assert outcome.result is result
     assert said in outcome.why
     assert outcome.lost == ("mail",)
+
+
+class Changed:
+    """Somebody else writes `theirs` to one of two attributes before the second write, which is a conflict."""
+
+    def write(self, changes: list[Change]) -> list[Outcome]:
+        return [Outcome(each.user, Result.CONFLICT) for each in changes]
+
+    def read(self, users: list[UserRef], *, disabled: bool) -> list[User]:
+        assert disabled
+        return [User(each.id, each.name, {"mail": ("stored",), "title": ("theirs",)}) for each in users]
+
+    def holds(self, questions: list[object]) -> list[None]:
+        return [None for _ in questions]
+
+
+def test_what_somebody_else_has_changed_before_the_second_write_is_theirs_and_no_more() -> None:
+    names = ("mail", "title")
+    description = Description("test", "test", {name: AttributeInfo(name) for name in names})
+    spelling = SpellingJudge(cast("Directory", Changed()), description, lambda user, name, value: "")
+    change = replace(CHANGE, attributes=tuple(AttributeChange(name, ("old",), ("sent",)) for name in names))
+    shown = User(REF.id, REF.name, dict.fromkeys(names, ("stored",)))
+    suspect = spelling.find_suspect(change, shown, replace(LOST, lost=names), None)
+    assert suspect is not None
+    ((_, outcome),) = spelling.judge_writes([suspect], again=True)
+    assert (outcome.result, outcome.lost) == (Result.CONFLICT, ("title",))

@@ -42,7 +42,8 @@ class Server:
     def _answer(self, asked: dict[str, str]) -> Answer:
         if "count" in asked and "no_count" in self._odd:
             return answer({"detail": "no"}, self._odd["no_count"])
-        size = min(int(asked.get("count", "7")), self._odd.get("cap", 1 << 30))
+        caps = self._odd.get("caps", [1 << 30])
+        size = min(int(asked.get("count", "7")), caps[len(self.asked) % len(caps)])
         total = self._odd.get("total", len(self.ids))
         if "cursor" in asked:
             start = 0 if self._odd.get("stands") else int(asked["cursor"] or 0)
@@ -70,7 +71,11 @@ def read(server: Server, size: int = 10) -> list[str]:
     "odd",
     [
         {},
-        {"cap": 3},
+        {"caps": [3]},
+        {"caps": [1]},
+        {"caps": [1], "total": None},
+        {"caps": [4, 1, 3]},
+        {"caps": [2, 1, 1, 5], "total": None},
         {"no_count": 500},
         {"no_count": 400},
         {"aligned": True},
@@ -189,7 +194,7 @@ def test_a_user_who_moves_behind_the_last_page_is_read_though_pages_seem_not_to_
     assert {f"u{number}" for number in range(1, 5)} <= set(read(Server(5, between), 2))
 
 
-@pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"cap": 3}, {"total": None}], ids=str)
+@pytest.mark.parametrize("odd", [{}, {"aligned": True}, {"caps": [3]}, {"caps": [1]}, {"total": None}], ids=str)
 @pytest.mark.parametrize("many", [1, 2, 3])
 def test_whoever_changes_places_while_the_list_is_read_hides_nobody(many: int, odd: dict[str, Any]) -> None:
     """The first ones move to the end, so that as many others come before the page that is read next."""

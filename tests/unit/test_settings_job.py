@@ -241,6 +241,13 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
             SOURCE + MAPPING + LDAP + "  sasl: external\n",
             ["7: directory.sasl: external needs a client certificate (cert_file) or an ldapi:// address"],
         ),
+        (
+            SOURCE + MAPPING + LDAP + "  sasl: external\n  bind_dn: cn=x\n",
+            [
+                "7: directory.sasl: external needs a client certificate (cert_file) or an ldapi:// address",
+                "8: directory.bind_dn: does not go with sasl: external, " + SAYS_WHO,
+            ],
+        ),
         (SOURCE + MAPPING + LDAP + "  sasl: plain\n", ["7: directory.sasl: 'plain' is none of external, gssapi"]),
         (
             SOURCE + MAPPING + LDAP + "  sasl: gssapi\n  bind_dn: cn=x\n",

@@ -169,7 +169,9 @@ class _Connector:
         self._port = None
         if self._scheme != "ldapi":
             self._port = parts.port or _PORTS[self._scheme]
+        self._trusted = trusted
         self._tls = _TrustedTls(trusted, self._host)
+        """Of the address that is tried."""
 
     def connect(self) -> Wire:
         """Try each of the host's addresses. ldap3 would do so itself, but leaves the sockets of failed ones open."""
@@ -204,6 +206,7 @@ class _Connector:
     def _prepare_connection(self, address: str) -> ldap3.Connection:
         """A connection that is not open yet."""
         settings = self._settings
+        self._tls = _TrustedTls(self._trusted, self._host)
         server = ldap3.Server(
             address,
             port=self._port,

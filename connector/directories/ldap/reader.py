@@ -307,7 +307,7 @@ class LdapReader:
                     why = f"the server sends no more values of {', '.join(following)}"
                     raise TruncatedError(why, where=self._wire.where)
             for name in missing:
-                values[name] += found[0].values.get(name, ())
+                values[name] = (*values.get(name, ()), *found[0].values.get(name, ()))
             missing = following
         return replace(user, values=values)
 

@@ -165,7 +165,7 @@ class UserDecoder:
         unfinished = self._add_others(others, values) if others else {}
         off = _OFF in values and any(values.pop(_OFF))
         id_ = str(values.pop(ID, [UNIDENTIFIED + dn])[0])
-        if unfinished:
+        if unfinished and not id_.startswith(UNIDENTIFIED):
             self.unfinished[id_] = unfinished
         return User(id_, dn, values, inactive=off)
 

@@ -148,27 +148,30 @@ class Wire(Session):
     ) -> Generator[T]:
         """The next page is asked for before one is decoded.
 
-        No page may come twice: it is told by its first and its last entry, or without entries by the cookie behind it.
-        Nor may pages be empty again and again.
+        No page may come twice: it is told by its first and its last entry. Nor may pages be empty again and again. A
+        cookie tells nothing: 389-DS sends the same one behind every page.
         """
         size, frames = self._take_first_page(search, size, flight)
         if not size:
             yield from self.search_many([search], 1, decode)
             return
         seen: set[int] = set()
+        first = last = b""
         empty = 0
         while frames:
             entries, cookie = self._open_page(search, frames)
-            mark = hash(cookie)
-            empty += 1
             if entries:
-                mark = hash((entries[0].content, entries[-1].content))
-                empty = 0
+                first = first or entries[0].content
+                last = entries[-1].content
             if cookie:
+                mark = hash((first, last))
+                empty = 0 if first else empty + 1
                 if mark in seen or empty == _EMPTY_PAGES:
                     why = "the server's pager stands still"
                     raise TruncatedError(why, where=self.where)
-                seen.add(mark)
+                if first:
+                    seen.add(mark)
+                first = last = b""
                 self._ask_page(search, size, flight, cookie)
                 self.flush_requests()  # so that the server works while we decode
             try:
@@ -176,7 +179,7 @@ class Wire(Session):
             except MalformedError as fault:
                 raise self.break_off(fault.what) from None
             del frames, entries  # not held while the next page comes
-            frames = self._receive_page(flight) if cookie else []
+            frames = [] if cookie == b"" else self._receive_page(flight, size)
 
     def _ask_page(
         self,
@@ -188,9 +191,10 @@ class Wire(Session):
         control = paging_control(size, cookie)
         flight.send_operation(_ask_search(None, search, control))
 
-    def _receive_page(self, flight: OperationGroup[None]) -> list[Frame]:
+    def _receive_page(self, flight: OperationGroup[None], size: int) -> list[Frame]:
+        """A page up to its end, or a part of one that is longer than was asked for."""
         frames: list[Frame] = []
-        while not frames or frames[-1].tag in _MORE:
+        while not frames or (frames[-1].tag in _MORE and len(frames) <= size):
             frames += [frame for _, frame in flight.receive_messages()]
         return frames
 
@@ -200,7 +204,7 @@ class Wire(Session):
         """The first page, asked for again as long as it was too large, and how many entries the next may have."""
         while True:
             self._ask_page(search, size, flight)
-            frames = self._receive_page(flight)
+            frames = self._receive_page(flight, size)
             fitting = self._size_after(frames, size)
             if fitting in (0, size):
                 return fitting, frames
@@ -227,13 +231,16 @@ class Wire(Session):
 
     def _open_page(
         self, search: Search, frames: list[Frame]
-    ) -> tuple[list[Frame], bytes]:
-        """The entries of a page and the cookie behind it, empty where no page follows."""
-        end = self._finish_search(search, frames[-1])
+    ) -> tuple[list[Frame], bytes | None]:
+        """The entries of a page and the cookie behind it: empty where no page follows, None where more of it does."""
+        is_whole = frames[-1].tag not in _MORE
+        end = self._finish_search(search, frames[-1]) if is_whole else None
         for frame in frames:
             if frame.tag == REFERENCE:
                 self._judge_reference(search, frame)
         entries = [frame for frame in frames if frame.tag == ENTRY]
+        if end is None:
+            return entries, None
         value = end.controls.get(PAGED)
         if value is None:  # a server without the control has sent all there is
             return entries, b""

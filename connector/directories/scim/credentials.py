@@ -104,7 +104,7 @@ class _TokenAnswer(Struct):
     access_token: str | None = None
     token_type: str = "Bearer"  # noqa: S105  # a kind, which RFC 6749 §5.1 requires and some leave out
     expires_in: float | str | None = None
-    error: str = ""
+    error: str | None = None
 
 
 def _read_token(answer: HttpAnswer) -> tuple[str, float]:

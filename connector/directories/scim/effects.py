@@ -90,9 +90,10 @@ def find_effects(
     planned = _list_elements(build_put(before, edits), attributes)
     written = {_fold_path(edit.path) for edit in edits}
     touched = {path.whole_attribute for path in written}
-    overwritten: Elements = set()
+    overwritten: set[object] = set()
     for path in written:
-        overwritten |= was.get(path, set()) - planned.get(path, set())
+        taken = was.get(path, set()) - planned.get(path, set())
+        overwritten |= {said for _, said in taken}
     effects = SideEffects([], [])
     for path in sorted(was.keys() | now.keys(), key=str):
         held, holds = was.get(path, set()), now.get(path, set())
@@ -102,7 +103,8 @@ def find_effects(
         if is_touched and (path.sub == _FORMATTED or not gone):
             continue  # what servers make of what they were told
         is_derived = is_touched or path in _DERIVED
-        is_emptied_with_source = is_derived and not holds and held <= overwritten
+        is_copied = overwritten.issuperset(said for _, said in held)
+        is_emptied_with_source = is_derived and is_copied and not holds
         if _count_types(gone) - _count_types(come) and not is_emptied_with_source:
             effects.lost.append(str(path))
         elif gone or come:

@@ -192,7 +192,9 @@ class _IndexPass:
             page = self._read_page(("startIndex", str(shown)))
             first = next(iter(page.users), None)
             if first == next(reversed(before)):
-                return page
+                if len(page.users) > 1 or shown == total:
+                    return page
+                return self._read_behind(page, shown)
             if first != next(iter(before)):
                 self.is_settled = False
                 return page
@@ -205,6 +207,11 @@ class _IndexPass:
             what = "the pager stands still: it answers the same page again"
             raise TruncatedError(what, where=page.where)
         return page
+
+    def _read_behind(self, last: UserPage, shown: int) -> UserPage:
+        """The page behind one that shows the last user alone, which may be the end, or all that a page may hold."""
+        page = self._read_page(("startIndex", str(shown + 1)), beyond=True)
+        return page if page.users.keys() - last.users.keys() else last
 
 
 def _shows_less(

@@ -308,7 +308,8 @@ class ChangeWriter:
                 change.user,
                 Result.FAILED,
                 why,
-                unknown=True,
+                unknown=isinstance(fault, IncompleteRead),
+                may_stand=isinstance(fault, ConflictError),  # no reason to stop
             )
         if is_broken and self._has_values(now, change):
             return self._show_written(change, now)
