@@ -12,7 +12,7 @@ from connector.observers.notices import Notice
 from connector.observers.run_summary import RunSummary
 from connector.serve import notification_queue
 from connector.serve.notification_queue import NotificationQueue
-from connector.settings.job import LoadedJob
+from connector.settings.job import LoadedJob, load_job
 
 JOB = """\
 source: {type: file, path: agents.json}

@@ -150,7 +150,7 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
     assert ours.holders == {ANY: 5, "seat": 2, "line": 1, "mail": 2}, (
         "what was put back is nobody's, who is gone holds nothing"
     )
-    assert [sorted(each.names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]
+    assert [sorted(each.held_names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]
     assert (found[0].last("LINE"), found[0].last("seat")) == (seat, None)
 
 
