@@ -151,7 +151,7 @@ def test_who_is_nobodys_and_holds_something_of_ours_is_stale_in_the_order_of_ids
         "what was put back is nobody's, who is gone holds nothing"
     )
     assert [sorted(each.held_names) for each in found] == [["line"], ["mail"], ["mail", "seat"]]
-    assert (found[0].last("LINE"), found[0].last("seat")) == (seat, None)
+    assert (found[0].find_last("LINE"), found[0].find_last("seat")) == (seat, None)
 
 
 # ---------------------------------------------------------------- who is cleared
