@@ -219,7 +219,7 @@ class _OpenRun(Struct, frozen=True):
     wrote_to: str
     """The identity of the directory to which the run wrote that is taken back."""
     common: dict[str, Any]
-    """The fields of `Context` but for `reader`."""
+    """The fields of `RunContext` but for `reader`."""
 
     def open_reader(self) -> Reader:
         return self.stack.enter_context(closing(reader_of(self.job, self.view)))

@@ -2,14 +2,12 @@
 
 It moves writes through the states that are drawn in `ledger.py`. What frees a value is in
 an earlier *step* than what takes it (`planning/order.py`). A step is written in
-*batches*, first those of the ramp. A batch is noted in
-*pieces*.
-Users that earlier runs were refused go last, a few of them in turn
-(`planning/order.py`).
+*batches*, first those of the ramp. A batch is noted in *pieces*. Users that earlier runs
+were refused go last, a few of them in turn (`planning/order.py`).
 
 A server is not kept waiting where it shows what it has written: while the window is full,
 outcomes are noted together with the changes that come next, and only what has to be read
-back is waited for. Writing ends when `_Brake` says so, to whoever hands out changes and to
+back is waited for. Writing ends when `_WriteBrake` says so, to whoever hands out changes and to
 whoever settles them, or when the journal is lost.
 """
 

@@ -34,7 +34,7 @@ def list_runs(
     path: Path,
     run: str | None = None,
 ) -> list[RunRecord]:
-    """The applies of the job in `path`, newest first; of one `run`, as `run_named` takes it, that alone."""
+    """The applies of the job in `path`, newest first; of one `run`, as `find_run` takes it, that alone."""
     with open_job_state(path) as (job, state):
         runs = state.history.list_runs(job.name)
         if run is None:
@@ -158,7 +158,7 @@ def note_failed_attempt(
 
 
 def make_release_request(path: Path) -> str:
-    """What people sign who approve the release of the job in `path`; see `_request`. Raises FileError, StateError."""
+    """What people sign who approve a release of this job; see `_describe_release`. Raises FileError, StateError."""
     with open_job_state(path) as (job, state):
         return _describe_release(job, state)
 

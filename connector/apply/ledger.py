@@ -1,18 +1,18 @@
 """The ledger of an apply: the state of every write, noted in the journal before it is told.
 
-A write is a change of a plan, or a part of one that goes first (`model.Part`).
+A write is a change of a plan, or a part of one that goes first (`model.WritePart`).
 
 | state     | meaning                                                 | who moves it there, and when        |
 | --------- | ------------------------------------------------------- | ----------------------------------- |
 | planned   | the plan has it; nothing of it is noted                 | the planner                         |
-| noted     | the journal says, durably, that it is about to be sent  | `Ledger.note`                       |
-| sent      | it was handed to the directory, which may have it       | `Ledger.note_sent`                  |
-| answered  | the directory said yes, and did not show the user whole | `Ledger.note_answer`                |
-| confirmed | it is there: written now, or before                     | `Ledger.settle`: the directory's    |
-| conflict  | somebody else wrote; nothing of it was written          | answer tells, or the user that      |
+| noted     | the journal says, durably, that it is about to be sent  | `WriteLedger.note_writes`           |
+| sent      | it was handed to the directory, which may have it       | `WriteLedger.note_sent`             |
+| answered  | the directory said yes, and did not show the user whole | `WriteLedger.note_answer`           |
+| confirmed | it is there: written now, or before                     | `settle`: the directory's answer    |
+| conflict  | somebody else wrote; nothing of it was written          | tells, or the user that             |
 | failed    | the directory refused it, or does not show it           | `verification.py` reads back        |
 | open      | nobody knows whether it was written                     |                                     |
-| skipped   | it was never sent                                       | `Ledger.leave`, `Ledger.settle`      |
+| skipped   | it was never sent                                       | `note_unwritten`, `settle`          |
 
 After a kill, the next run plans again what was planned. What the journal has without an
 outcome was noted, sent, answered or open: `recovery.py` reads the user and settles it.

@@ -139,7 +139,7 @@ def take_person_out(
     *,
     agreed: bool,
 ) -> Person:
-    """Take out the user that was shown; what there was. Raises what `prune` raises, and UnsettledError.
+    """Take out the user that was shown; what there was. Raises what `prune_runs` raises, and UnsettledError.
 
     `agreed`: somebody lets the rivals that were shown write to the user.
     """

@@ -62,7 +62,7 @@ class Reader(Protocol):
         """What the directory has against these changes, as far as reading tells; nothing is written to find out.
 
         Rights that the account lacks, for instance. A directory that cannot tell says nothing
-        here, and says so in `Description.checked`.
+        here, and says so in `WriteRules.checked`.
         """
 
     def close(self) -> None:

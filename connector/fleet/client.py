@@ -96,7 +96,7 @@ _UNANSWERED: Final = (
 
 
 def ask_engine(fleet: LoadedFleet, work: Callable[[Client], Awaitable[T]]) -> T:
-    """Connect, do this, and hand back what it came to. Raises what `connect` and `translated_faults` do."""
+    """Connect, do this, and hand back what it came to. Raises what `connect_engine` and `translated_faults` do."""
 
     async def connect_and_work() -> T:
         with translated_faults(fleet):

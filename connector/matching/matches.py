@@ -42,7 +42,7 @@ class Matches(Struct, frozen=True):
     unsure: bool = False
     """Some agent may have any user: its pin finds nobody, or others match the same user."""
     doubtful: frozenset[str] = frozenset()
-    """Attributes by which agents may have users that they were not looked up by (`Roster.doubtful_attributes`)."""
+    """Attributes by which agents may have users that they were not looked up by (`AgentRoster.doubtful_attributes`)."""
     unproven: frozenset[str] = frozenset()
     """As of `Candidates`."""
     unidentified: frozenset[str] = frozenset()

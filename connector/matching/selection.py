@@ -104,7 +104,7 @@ def look_up_users(
     searched: Collection[str],
     where: str,
 ) -> Selection:
-    """The same with the ids of its users. `searched`: as in `named_users`.
+    """The same with the ids of its users. `searched`: as in `find_named_users`.
 
     Raises UsageError for a user that is not within base and filter, and for a value that
     several hold.

@@ -106,7 +106,7 @@ class RunEnding(Struct, frozen=True):
 
 
 def _counted_as(outcome: Outcome) -> str:
-    """The field of `Ending` in which an outcome counts that is not *written*."""
+    """The field of `RunEnding` in which an outcome counts that is not *written*."""
     match outcome.result:
         case Result.UNCHANGED:
             return "unchanged"

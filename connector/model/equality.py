@@ -5,7 +5,7 @@ counts as equal which is so on every server: equal in ASCII, ignoring case and r
 spaces where the rule does; all else, letter by letter.
 
 Servers differ in the rest (RFC 4518: invisible characters, compatibility forms, case beyond
-ASCII, numbers written otherwise). `likeness` is the looser key: values that are not alike
+ASCII, numbers written otherwise). `likeness_key` is the looser key: values that are not alike
 are equal nowhere; whether two that are alike are equal, the server has to say.
 """
 
@@ -50,7 +50,7 @@ def likeness_key(rule: Equality, value: Value) -> Hashable:
 
 
 def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
-    """The `likeness` of one rule, for whoever compares many values by it."""
+    """The `likeness_key` of one rule, for whoever compares many values by it."""
     return folding.LIKENESSES.get(rule, _KEYS[rule])
 
 

@@ -20,7 +20,7 @@ class Owned(Struct, frozen=True, array_like=True, gc=False):
     run: str
     """The run that wrote it."""
     values: tuple[str, ...] = ()
-    """A digest of each value (`equality.digest`)."""
+    """A digest of each value (`equality.digest_value`)."""
     fingerprint: str | None = None
     """Of a secret, in place of a digest."""
     times: int = 1
@@ -163,7 +163,7 @@ class Memory(Protocol):
         """Every user that holds something this job wrote last, by attribute; also what it has put back (`restored`).
 
         What it may have written, for the outcome is not known, counts as written. A user of
-        whom only `unshown` knows comes without attributes.
+        whom only `read_unshown` knows comes without attributes.
         """
 
     def read_unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
@@ -173,7 +173,7 @@ class Memory(Protocol):
         """
 
     def read_replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
-        """Of the same writes as `unshown`, the values that were there before; none, where they are secrets."""
+        """Of the same writes as `read_unshown`, the values that were there before; none, where they are secrets."""
 
     def read_respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
         """What any job wrote last and the directory stores in another spelling, by user and attribute."""

@@ -11,7 +11,7 @@ from connector.state.audit_lines import AuditLines
 class Observer:
     """Told of each stage, the plan, each outcome, and the end; an observer overrides what it heeds.
 
-    It never writes to the directory, and does not raise, but for `opens`.
+    It never writes to the directory, and does not raise, but for `open_directory`.
     """
 
     def begin_stage(self, name: str, **details: object) -> None:

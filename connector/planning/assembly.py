@@ -94,7 +94,7 @@ def assemble_plan(
 
 
 def _count_former(brief: PlanBrief) -> Counter[tuple[str, str]]:
-    """What earlier plans left as the ones in `Formed.left`, as far as the mapping does not own it again."""
+    """What earlier plans left as the ones in `FormedChanges.left`, as far as the mapping does not own it again."""
     owns = {
         rule.name: frozenset(patterns.split_pattern(rule.owns))
         for rule in brief.mapping.attributes

@@ -43,7 +43,7 @@ class Leaver(Struct, frozen=True):
     now: User | None = None
     """As it is shown now, wherever it is."""
     unshown: Mapping[str, tuple[Held, ...]] = {}
-    """As of `Memory.unshown`."""
+    """As of `Memory.read_unshown`."""
     theirs: frozenset[str] = frozenset()
     """Attributes, in small letters, that hold somebody else's values in the place of ours, and nothing of ours."""
 

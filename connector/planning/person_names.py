@@ -34,7 +34,7 @@ def add_people(
     known: Iterable[UserRef] = (),
     away: Collection[str] = (),
 ) -> Plan:
-    """The plan with the names of its people, by the users' names in the plan. `known`: as in `people_of`.
+    """The plan with the names of its people, by the users' names in the plan. `known`: as in `find_people`.
 
     `away`: names in the plan that are no more those of the users that are meant, so that nobody is named by them.
 

@@ -1,6 +1,6 @@
 """Reports: a plan, and what became of it, for a reader. Pure: text out, and nothing in but the plan.
 
-A report never holds a secret, and is made piece by piece, never as one string. `renderer`
+A report never holds a secret, and is made piece by piece, never as one string. `find_renderer`
 finds the format that the suffix of a file's name asks for; the terminal's own is
 `connector.reports.text`.
 """

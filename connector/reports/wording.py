@@ -134,7 +134,7 @@ def accept_command(plan: Plan, command: str) -> str:
 
 
 def accept_sentence(plan: Plan, command: str) -> str:
-    """What `accepting` is for: `To apply anyway, run:`."""
+    """What `accept_command` is for: `To apply anyway, run:`."""
     said = accept_command(plan, command)
     if ON_HOLD in dict(plan.about) and not said.endswith(" --save PLAN.json"):
         return "The job is on hold. Release it first. Then, to apply anyway, run:"
@@ -351,7 +351,7 @@ def describe_since(plan: Plan) -> str:
 
 
 def numbers_since(found: Mapping[str, int]) -> str:
-    """How much is new (`Since.numbers`): of the changes, then of the problems."""
+    """How much is new (`PlanNews.numbers`): of the changes, then of the problems."""
     changes, problems = (
         count_news(*(found[name + of] for name in _SINCE)) for of in ("", "_problems")
     )

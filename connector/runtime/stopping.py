@@ -61,7 +61,7 @@ class StopRequest:
 class SettleTime:
     """The time that readers may need to see what was written: a replica that lags, a read through a load balancer.
 
-    `seconds` are for one batch altogether, from `renew` on. `stop` ends a pause. `clock` (seconds, monotonic) and
+    `seconds` are for one batch altogether, from `begin_batch` on. `stop` ends a pause. `clock` (seconds, monotonic) and
     `sleep` are there to try waits without waiting.
     """
 

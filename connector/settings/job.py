@@ -271,7 +271,7 @@ class LoadedJob(Struct, frozen=True):
 def load_job(path: Path) -> LoadedJob:
     """Read a job file. Raises FileError with every fault of the file and the line of each.
 
-    The files that it names are there, but are not read: see `mapping_file.load`,
+    The files that it names are there, but are not read: see `mapping_file.load_mapping`,
     `people_lists.load_pins`, `fields.resolve_secret`.
     """
     return make_job(read_yaml(path))

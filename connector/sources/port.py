@@ -25,7 +25,7 @@ class Source(Protocol):
     def read(self) -> Tenant:
         """Read the tenant, whole.
 
-        A record that cannot be read is one `Invalid` in it. Raises `IncompleteRead` (or one
+        A record that cannot be read is one `InvalidRecord` in it. Raises `IncompleteRead` (or one
         of its kinds) when the answer as a whole is missing, cut, malformed, or an error in
         disguise.
         """

@@ -40,7 +40,7 @@ _KINDS: Final[dict[type, str]] = {
 def examine_record(raw: Raw, number: int) -> Agent | InvalidRecord:
     """Read a record that does not fit, `number` from 1.
 
-    It is an `Agent` if it can be tolerated, else an `Invalid` with every reason.
+    It is an `Agent` if it can be tolerated, else an `InvalidRecord` with every reason.
     """
     octets = bytes(raw)
     try:

@@ -1,4 +1,4 @@
-"""The body of the agent query as a `Tenant`: every record becomes an `Agent` or an `Invalid`, never an exception.
+"""The body of the agent query as a `Tenant`: every record becomes an `Agent` or an `InvalidRecord`, never an exception.
 
 The field names, and what is tolerated in them, are those of the vendor's page of `queryAgentInfo`.
 

@@ -19,7 +19,7 @@ runs         an apply (or an undo, of `undoes`) that was begun. `result`: done, 
              were never tried; null: it was killed. `server`: which of the directory's it asked last.
              `number` orders them, for clocks are set back. `agents`, `matched` and `assigned` (to an account): what the
              next run's are held against. `pilot`: it was of some agents alone
-journal      what a run set out to write. `part`: what went first, or empty (`model.Part`). `outcome` null: it is
+journal      what a run set out to write. `part`: what went first, or empty (`model.WritePart`). `outcome` null: it is
              not known whether it was written; `server`: the one that it was meant for, or several with ", ";
              `lost`: attributes (JSON) that the directory took and does not show as written. `earlier`: whose the old
              values were, by attribute (`EarlierOwner`, JSON). When it was `noted`, first as about to be written
@@ -33,7 +33,7 @@ documents    plans, by their ids: `saved`, a plan for a reviewer: its seal (`dig
              whom it names (`content`, JSON); runs that begin later have its `number` or a higher one;
              `plan`, a fleet's that waits, one a job, and `report`, what became of one (`octets`: JSON, compressed by
              zlib); `run`, of a run or attempt, and `drawn`, of the last full plan of those who had it drawn (`id`),
-             what later plans are compared with (`Drawn`, JSON)
+             what later plans are compared with (`EarlierPlan`, JSON)
 audits       of each job the last line of its audit: its number in the chain, and its digest
 audit_lines  lines of audits that no file has for certain (`audit_lines.py`). `user_id`: whom it is about
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick
@@ -200,7 +200,7 @@ def rows_of_users(
 
 
 def restore_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row as it was before `storable`."""
+    """A row as it was before `make_storable`."""
     return tuple(_restore_text(each) if isinstance(each, str) else each for each in row)
 
 

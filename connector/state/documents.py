@@ -113,7 +113,7 @@ class FleetDocuments:
             write_one(self._database, rejected, job, plan)
 
     def read_plan(self, document: KeptDocument) -> Plan:
-        """The plan of a document, as `planfile.load` gives it."""
+        """The plan of a document, as `planfile.load_plan` gives it."""
         with reading_kept(self._database, "a kept document"):
             return parse_plan(document.octets)
 

@@ -96,7 +96,7 @@ _DURABLE: Final = """
 class PostgreSQL:
     """An open connection, and one more while leases are held. Raises StateError; FileError for an address that is none.
 
-    A write whose lease was lost is not committed (`leases.py`).
+    A write whose lease was lost is not committed (`Leases`).
     """
 
     kept = True

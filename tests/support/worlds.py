@@ -187,7 +187,7 @@ def passing_state() -> State:
 
 @dataclass
 class World:
-    """A tenant, a directory and a job between them; `run` is an apply, as `sync` does it."""
+    """A tenant, a directory and a job between them; `run` is an apply, as `apply/sync.py` does it."""
 
     tenant: Tenant
     store: MemoryStore

@@ -71,7 +71,7 @@ from connector.planning.conversion import UnfitError, fit_text
 
 
 class Entry(Struct, frozen=True):
-    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.key`. `disabled`: as of a user."""
+    """An entry: its id and DN, the DN's RDNs, and its values by `Schema.attribute_key`. `disabled`: as of a user."""
 
     id: str
     name: str
@@ -128,7 +128,7 @@ class EntryScope:
         )
 
     def recognise_attributes(self, attributes: Collection[str]) -> None:
-        """Take these attributes, by their `Schema.key`, for known, since entries hold them."""
+        """Take these attributes, by their `Schema.attribute_key`, for known, since entries hold them."""
         self._recognised = attributes
         self._matches = make_matcher(self.filter, self._schema, attributes)
 
@@ -167,7 +167,7 @@ class EntryScope:
 
 
 def find_filtered(filter_: Filter, schema: Schema, view: View) -> dict[str, bool]:
-    """As of `Description.filtered`. Object classes are only added, so that a filter which asks for one stays true.
+    """As of `Scope.filtered`. Object classes are only added, so that a filter which asks for one stays true.
 
     An item that asks for a value is left out: whether a write makes it false is seen when
     its user is written.
@@ -217,7 +217,7 @@ class EntryReader(ABC):
     def entries(
         self, attributes: Collection[str] = (), *, disabled: bool = False
     ) -> Iterator[Entry]:
-        """Every entry within base and filter, once, with the view's attributes and these (by `Schema.key`).
+        """Every entry within base and filter, once, with the view's attributes and these (by `Schema.attribute_key`).
 
         `disabled`: also whom the filter leaves out since they are disabled.
         """
@@ -268,7 +268,7 @@ class EntryReader(ABC):
                 yield self._make_user(entry)
 
     def _find_rule(self, name: str) -> tuple[str, Equality]:
-        """An attribute's `Schema.key`, and how its values compare."""
+        """An attribute's `Schema.attribute_key`, and how its values compare."""
         return self.schema.attribute_key(name), self.schema.info(name).equality
 
     def read(
@@ -361,7 +361,7 @@ def decode_text(stored: bytes) -> Value:
 def plan_edits(
     values: Mapping[str, Sequence[bytes]], change: Change, schema: Schema
 ) -> list[ValueEdit]:
-    """What to do to an entry that holds these values (by `Schema.key`); nothing where it says all of it already.
+    """What to do to an entry with these values (by `Schema.attribute_key`); nothing where it says all of it already.
 
     A value that stays is left as it is spelt. Raises ConflictError and ForbiddenError,
     before anything is done.

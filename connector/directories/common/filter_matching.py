@@ -38,7 +38,7 @@ from connector.model import Equality
 from connector.model.equality import likeness_key
 
 Values = Mapping[str, Sequence[bytes]]
-"""An entry's values by attribute, each under its `Schema.key`."""
+"""An entry's values by attribute, each under its `Schema.attribute_key`."""
 
 Matcher = Callable[[Values], bool | None]
 Test = Callable[[bytes], bool]
@@ -65,7 +65,7 @@ def make_matcher(
 ) -> Matcher:
     """A function that says whether an entry matches.
 
-    `recognised`: attributes, by their `Schema.key`, that count as known although the schema does not know them.
+    `recognised`: attributes, by `Schema.attribute_key`, that count as known although the schema does not know them.
     Raises ValueError for a matching rule that this program cannot evaluate.
     """
     return _MatcherBuilder(schema, frozenset(recognised)).build_matcher(wanted)

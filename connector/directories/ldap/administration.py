@@ -350,7 +350,7 @@ def describe_missing_indexes(
 
 
 def find_indexed(inspection: Inspection) -> frozenset[str] | None:
-    """The attributes with an equality index, by `Schema.key`, below each base; None where that is not shown."""
+    """The attributes with an equality index, by `Schema.attribute_key`, below each base; None if that is not shown."""
     found = []
     for base in inspection.bases:
         names = _find_indexed_below(inspection, base)

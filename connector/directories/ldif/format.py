@@ -239,7 +239,7 @@ Mark = tuple[str, Hashable]
 RuleOf = Callable[[str], Equality]
 """How values of an attribute compare."""
 KeyOf = Callable[[str], str | None]
-"""The key (`Schema.key`) under which an attribute is kept; None: nobody needs it."""
+"""The key (`Schema.attribute_key`) under which an attribute is kept; None: nobody needs it."""
 
 
 class PassedBlock(Struct, frozen=True):

@@ -122,7 +122,7 @@ class UserFilter:
         return [each.whole for each in self._comparisons]
 
     def find_affected(self, names: Iterable[str]) -> dict[str, bool]:
-        """Of these attributes, those by which a write may change a match, as `Description.filtered`."""
+        """Of these attributes, those by which a write may change a match, as `Scope.filtered`."""
         found: dict[str, bool] = {}
         for name in names:
             path = AttributePath.parse_text(name)
