@@ -105,7 +105,7 @@ def undo_command(**given: Any) -> int:
     them again. To allow applies, run release.
     """
     options = RunOptions(**given)
-    if options.write and options.save_plan:
+    if options.write and options.save:
         why = "is for an undo that is only shown. Leave out --apply"
         raise UsageError(why, where="--save")
     if options.read_files and not options.write:
@@ -216,7 +216,7 @@ def _write_plan(options: RunOptions, show: PlanPrinter, review: Review) -> Exit:
 def _open_dry(
     options: RunOptions, attempt: Attempt | None = None
 ) -> AbstractContextManager[PlanContext | UndoContext]:
-    job, names_all = options.job, bool(options.reports or options.save_plan)
+    job, names_all = options.job, bool(options.reports or options.save)
     if options.run:
         return undo_context(
             job, make_observers, options.run, everybody=names_all, attempt=attempt
@@ -242,7 +242,7 @@ def _draw_plan(
     context: PlanContext | UndoContext, options: RunOptions, show: PlanPrinter
 ) -> FinishedRun:
     if isinstance(context, UndoContext):
-        return dry_undo(context, show, save=options.save_plan is not None)
+        return dry_undo(context, show, save=options.save is not None)
     return dry_run(context, show, options.only)
 
 

@@ -142,7 +142,7 @@ def main() -> None:
         code = report_fault(fault)
     _flush_output()
     if (signals := sys.modules.get("connector.cli.signals")) is not None:
-        signals.ignore()
+        signals.ignore_signals()
     engine = sys.modules.get("connector.fleet.client")
     if is_interrupted or (engine is not None and engine.begun.is_set()):
         sys.stderr.flush()

@@ -64,7 +64,7 @@ def plan_command(
 ) -> int:
     """Show the changes that an apply of JOB would write; write nothing to the directory."""
     options = RunOptions(**given)
-    job, is_saved = options.job, options.save_plan is not None
+    job, is_saved = options.job, options.save is not None
     if since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
     if mapping is not None and (is_saved or since is not None):

@@ -47,7 +47,7 @@ class RunOptions(Struct, frozen=True):
     only: tuple[str, ...] = ()
     whole: bool | None = None
     """All changes and problems are listed. None: the command has no option for that."""
-    save_plan: Path | None = None
+    save: Path | None = None
     """The file that takes the plan for a reviewer."""
     saved: Path | None = None
     """The file of the reviewed plan."""
@@ -74,14 +74,14 @@ class RunOptions(Struct, frozen=True):
         `as_json`: standard output gets the plan document alone. None: the command has no such option.
         """
         named = [f"--only={name}" for name in self.only]
-        named += [f"--plan={each}" for each in (self.save_plan, self.saved) if each]
+        named += [f"--plan={each}" for each in (self.save, self.saved) if each]
         reports, prints_json = self.reports, False
         if as_json is not None:
             reports, prints_json = split_reports(self.reports, as_json=as_json)
         return PlanPrinter(
             [name, str(self.job), *words, *named],
             reports,
-            save_plan=self.save_plan,
+            save=self.save,
             accept=self.accept,
             whole=self.whole,
             prints_json=prints_json,
@@ -97,7 +97,7 @@ class PlanPrinter(Struct):
     arguments: Sequence[str]
     """Of the command that applies this plan, for `--accept` to be added."""
     reports: Sequence[Path]
-    save_plan: Path | None = None
+    save: Path | None = None
     """The file that takes the plan for a reviewer."""
     accept: str | None = None
     """The digest of the plan that somebody has accepted."""
@@ -127,7 +127,7 @@ class PlanPrinter(Struct):
 
     def keep_off(self, files: Collection[Path]) -> None:
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
-        for path in (*self.reports, self.save_plan):
+        for path in (*self.reports, self.save):
             if path and Path(os.path.realpath(path)) in files:
                 what = "this is one of the job's own files. Name another file"
                 raise UsageError(what, where=str(path))
@@ -164,8 +164,8 @@ class PlanPrinter(Struct):
                 raise UnreadError(what, where="standard output")
         finally:
             self.write_reports(plan, None)
-            if self.save_plan is not None:
-                save_plan(self.save_plan, plan)
+            if self.save is not None:
+                save_plan(self.save, plan)
         if self.accept not in (None, plan.digest):
             said = f"The accepted digest {self.accept} is not that of this plan."
             said += " Review this plan. To apply it,"

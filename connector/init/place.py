@@ -90,7 +90,7 @@ class FieldPlaces(Struct, frozen=True):
     """How many users were looked at."""
     closed: dict[str, ClosedAttributes] = {}
     """By field, attributes each with how many users could not take it, and why."""
-    write_unused: dict[str, list[FieldPlace]] = {}
+    unused: dict[str, list[FieldPlace]] = {}
     """By field without a place, attributes of the same class that hold nothing but ours."""
 
     @property
@@ -221,7 +221,7 @@ def _write_attributes(places: FieldPlaces) -> Iterator[str]:
 
 
 def _write_unplaced(places: FieldPlaces, template: str) -> Iterator[str]:
-    unused_places = places.write_unused.get(template, [])
+    unused_places = places.unused.get(template, [])
     why = _tell_closed(places, template)
     if unused_places:
         why = "; unused in the same class:"

@@ -180,7 +180,7 @@ class MemoryDirectory(EntryReader):
         if not wanted and all(each.seen for each in change.attributes):  # a server does not tell what is hidden
             return Outcome(change.user, Result.UNCHANGED, "the entry already has all values")
         self.store.writes += 1
-        self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.split_rdns, values)
+        self.store.entries[entry.id] = Entry(entry.id, entry.name, entry.rdns, values)
         answer = next(iter(self.read([change.user])), None) if self.store.shows else None
         return Outcome(change.user, Result.WRITTEN, shown=answer, answered=True)
 

@@ -80,7 +80,7 @@ class Replicas(Mortal):
         entry = self.stores[early].entries[id_]
         others = {each: some for each, some in entry.values.items() if each != name}
         values = others | ({name: list(known)} if known else {})
-        self.stores[early].entries[id_] = Entry(entry.id, entry.name, entry.split_rdns, values)
+        self.stores[early].entries[id_] = Entry(entry.id, entry.name, entry.rdns, values)
         for server in SERVERS:
             self.stamps[server, id_, name, value] = max(times)
 

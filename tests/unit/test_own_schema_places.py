@@ -174,7 +174,7 @@ def test_an_unused_attribute_of_the_same_class_is_a_place_for_the_seat(
     places = found(users, "acmeTelephony", besides=" ".join(f"$ {name}" for name in besides.split()))
     found_names = [f"{'' if place.is_free else '# '}{place.info.name}" for place in places.found.get("{workNo}", [])]
     assert found_names == [seat] * bool(seat)
-    assert [place.info.name for place in places.write_unused.get("{workNo}", [])] == unused
+    assert [place.info.name for place in places.unused.get("{workNo}", [])] == unused
     text = write_skeleton(places, (), "acmeStaffCode")
     if seat:
         assert f'\n  {seat}: {{value: "{{workNo}}", unique: true}}\n' in text

@@ -75,7 +75,7 @@ class Entry(Struct, frozen=True):
 
     id: str
     name: str
-    split_rdns: tuple[Rdn, ...]
+    rdns: tuple[Rdn, ...]
     values: dict[str, list[bytes]]
     disabled: bool = False
 
@@ -143,9 +143,9 @@ class EntryScope:
 
         `disabled`: also one below the base that the filter leaves out since it is disabled, and which says so.
         """
-        depth = len(entry.split_rdns)
+        depth = len(entry.rdns)
         is_below = any(
-            entry.split_rdns[max(depth - len(base), 0) :] == base for base in self.bases
+            entry.rdns[max(depth - len(base), 0) :] == base for base in self.bases
         )
         if is_below and self._matches(entry.values) is True:
             return entry
@@ -259,7 +259,7 @@ class EntryReader(ABC):
         for entry in self.entries(wanted):
             if (
                 entry.id.lower() in ids
-                or entry.split_rdns in names
+                or entry.rdns in names
                 or any(
                     not some.isdisjoint(map(key_of, entry.values.get(attribute, ())))
                     for attribute, key_of, some in tests

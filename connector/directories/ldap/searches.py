@@ -57,7 +57,7 @@ class JobRealm(Struct, frozen=True):
     """Bases, scope and filter of a job: whoever is outside does not exist."""
 
     bases: Sequence[str]
-    split_rdns: Sequence[tuple[Rdn, ...]]
+    rdns: Sequence[tuple[Rdn, ...]]
     """The bases, ready to compare."""
     scope: SearchScope
     filter: Filter
@@ -78,9 +78,7 @@ class JobRealm(Struct, frozen=True):
 
     def covers_name(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        return is_below(
-            name, *self.split_rdns, one_level=self.scope is SearchScope.ONELEVEL
-        )
+        return is_below(name, *self.rdns, one_level=self.scope is SearchScope.ONELEVEL)
 
     def search_all(self, attributes: tuple[str, ...]) -> list[Search]:
         return [

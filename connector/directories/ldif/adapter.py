@@ -313,7 +313,7 @@ class LdifDirectory(LdifReader):
         if (
             record is None
             or entry is None
-            or entry.split_rdns != _parse_name(change.user.name)
+            or entry.rdns != _parse_name(change.user.name)
         ):
             return passed, Outcome(
                 change.user, Result.CONFLICT, "the entry was renamed"

@@ -62,7 +62,7 @@ class LdifRecord(Struct, frozen=True):
     """
 
     block: LineBlock
-    encode_line: int
+    line: int
     dn: str
     top: int
     attributes: list[RecordAttribute]
@@ -311,7 +311,7 @@ class FilePass:
             exact = self._compare_exactly(record.dn, name)
         except ValueError as fault:
             raise self.format.make_error(
-                record.encode_line, f"not a distinguished name: {fault}"
+                record.line, f"not a distinguished name: {fault}"
             ) from None
         uuid = values.get(ENTRY_UUID)
         identity = (
@@ -348,12 +348,12 @@ class FilePass:
                 continue
             for mark in _mark_entry(passed.entry, passed.dn):
                 if mark in seen:
-                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.encode_line}"
+                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
                     raise self.format.make_error(
-                        passed.record.encode_line, f"{what}: {passed.entry.name}"
+                        passed.record.line, f"{what}: {passed.entry.name}"
                     )
                 if hash(mark) in doubtful:
-                    seen[mark] = passed.record.encode_line
+                    seen[mark] = passed.record.line
 
 
 def _mark_entry(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
