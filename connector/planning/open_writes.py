@@ -2,6 +2,7 @@
 
 | # | what the server shows                                               | what became of it      |
 | - | ------------------------------------------------------------------- | ---------------------- |
+| 0 | no such user (`apply/recovery.py`)                                  | open                   |
 | 1 | none of its attributes can be judged                                | open                   |
 | 2 | all of it, at its own server, with nothing hidden                   | written                |
 | 2 | all of it, and some of it only this write explains                  | written                |

@@ -1,7 +1,7 @@
-"""The sections that every report with tables has: their titles, columns and rows, in one place.
+"""Sections that Markdown and the page share: their titles, columns and rows, in one place.
 
 A format hands over its `Marker`, which makes its own markup of sentences, values and users.
-A column that is added here is in Markdown and on the page.
+The table of changes is not among them: `markdown.py` and `html/rows.py` each lay it out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Search, modify and compare on a bound connection: the only place where LDAP operations meet the network."""
+"""Searches and comparisons on a bound connection, and groups of writes. Octets leave in `session.py`."""
 
 from __future__ import annotations
 

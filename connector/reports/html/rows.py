@@ -31,6 +31,8 @@ from connector.reports.html.parts import (
 NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
 """Results that come first, in this order."""
 COLUMNS = ("Row", "User", "Agent", "Rule", "Old → new")
+"""`style.py` and `script.py` count on these places. A mark of news stands beside the rule,
+so that no row gets another element."""
 _SECRET = ([say.HIDDEN_SET], [say.HIDDEN_CLEARED])
 """What is shown of a secret. A value that reads like it is shown in quotation marks."""
 Group = tuple[ChangeKind | None, Sequence[Change]]
