@@ -69,9 +69,9 @@ class Work:
 WORKS = (
     Work("read", "our reader", 2.0, "our start", TIMES),
     Work("find", "our look-ups", 2.5, "our start", TIMES),
-    Work("plan of few", "plan of few", 25.0, unit=EMPTY),
+    Work("plan of few", "plan of few", 36.0, unit=EMPTY),
     Work("plan in sync", "plan", 4.0, "plan of few"),
-    Work("apply", "apply", 30.0, "plan of few"),
+    Work("apply", "apply", 36.0, "plan of few"),
 )
 
 
