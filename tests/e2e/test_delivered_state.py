@@ -85,7 +85,7 @@ def test_one_of_an_older_version_is_refused_and_stays_as_it_is(job: Job) -> None
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_its_audit_goes_on_from_a_record_that_is_certain(job: Job, killed: bool) -> None:
-    """After a kill the file may be ahead of what that version noted: then the chain begins anew."""
+    """After a kill the file may be ahead of what that version noted: then the chain begins anew, and is whole."""
     old = ['{"time":"2026-12-01","event":"begin","job":"job","chain":{}}\n', '{"event":"end","job":"job","chain":{}}\n']
     job.write("audit.jsonl", "".join(old))
     certain = sha256(old[0 if killed else 1].strip().encode()).hexdigest()
@@ -93,6 +93,6 @@ def test_its_audit_goes_on_from_a_record_that_is_certain(job: Job, killed: bool)
     job.configure(audit={"file": "audit.jsonl"})
     job.run("apply")
     ended = job.program("audit", "verify", "--job", "job.yaml", "audit.jsonl")
-    assert ended.code == 1, ended.said
-    assert ended.out.count("is of an earlier version: its place in the chain cannot be read") == len(old)
+    assert ended.code == 0, ended.said
+    assert f"job: records of an earlier version, not verified: {len(old)}" in ended.out
     assert f"job: records {1 if killed else 3} to " in ended.out
