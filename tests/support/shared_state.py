@@ -43,13 +43,14 @@ def slot(name: str, pattern: str | None) -> str:
 class Ledger:
     """Whose each value is, by what was seen to be written: which job wrote last, and which values it put there.
 
-    `once`: whose all values of a place were when these stood there; an undo gives them back to that job.
+    `once`: whose all values of a place were when these stood there, the last one last; an undo takes its job's word
+    back, and gives the values that it puts there to the last one that is left.
     `let_go`: by job the users it wrote to and did not claim in its last apply. `broken` says where a job took what was
     not its own.
     """
 
     owner: dict[Place, tuple[str, frozenset[Value]]] = field(default_factory=dict)
-    once: dict[tuple[str, str, frozenset[Value]], str] = field(default_factory=dict)
+    once: dict[tuple[str, str, frozenset[Value]], list[str]] = field(default_factory=dict)
     let_go: dict[str, set[str]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     new: list[tuple[str, str, frozenset[Value]]] = field(default_factory=list)
@@ -82,7 +83,7 @@ class Ledger:
                 self.owner |= {place: before} if before else {}
         for seen in self.new:
             if lost(*seen[:2]):
-                del self.once[seen]
+                self.once[seen].pop()
         self.touched.clear()
         self.new.clear()
 
@@ -105,13 +106,25 @@ class Ledger:
                 self.broken.append(f"{job} wrote {place}, which is {whose}'s")
             spelt = {f"~{value}" for value in each.new if isinstance(value, str)}  # as some server has it
             put = (now - was) | (values & now) | (spelt & now)
-            writer = self.once.get((*place, now)) if kind == "undo" else job
+            writer = self._choose_writer(job, kind, place, was, now)
             self.owner.pop(place, None)
             if put and writer:
                 self.owner[place] = (writer, frozenset(put))
-                if (*place, now) not in self.once:
-                    self.new.append((*place, now))
-                self.once[*place, now] = writer
+
+    def _choose_writer(
+        self, job: str, kind: str, place: Place, was: frozenset[Value], now: frozenset[Value]
+    ) -> str | None:
+        """Whose the values are that a write leaves: the job's, or after an undo those of the last one that is left."""
+        once = self.once.setdefault((*place, now), [])
+        if kind == "undo":
+            undone = self.once.get((*place, was), [])
+            if undone[-1:] == [job]:
+                undone.pop()
+            return once[-1] if once else None
+        if once[-1:] != [job]:
+            once.append(job)
+            self.new.append((*place, now))
+        return job
 
 
 class Watched(Disturbed):
