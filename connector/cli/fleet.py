@@ -110,7 +110,7 @@ def make_schedules(
         return Exit.DONE
     if not applies:
         words = ["fleet", "schedule", folder]
-        words += ["--fleet", str(fleet_file)] if fleet_file else []
+        words += [f"--fleet={fleet_file}"] if fleet_file else []
         say_command("\nNothing was changed. To make the changes,", *words, "--apply")
         return Exit.PENDING
     if can_ask(yes=yes):
