@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -92,9 +93,15 @@ def digest_of(lines: Iterable[bytes]) -> tuple[int, str]:
     record: list[bytes] = []
     for line in chain(lines, (b"\n",)):
         if line != b"\n":
-            record.append(line)
+            record.append(_plain(line))
         elif record:
             count += 1
             total += int.from_bytes(hashlib.sha256(b"".join(sorted(record))).digest(), "big")
             record.clear()
     return count, f"{total % (1 << 256):064x}"
+
+
+def _plain(line: bytes) -> bytes:
+    """The line of LDIF with its value as it is: base64 marks what is not ASCII (RFC 2849)."""
+    name, mark, value = line.partition(b":: ")
+    return name + b": " + b64decode(value) + b"\n" if mark else line
