@@ -1,4 +1,4 @@
-"""The pages of a first run, followed word by word on the servers that they are for."""
+"""The page of a first run, followed word by word on each server that it is for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tests.support.scim_servers import CEC, EACH_KIND, Kind, ScimServer, people
 from tests.support.slapd import Slapd, person, server_context
 from tests.support.whole_job import agent, tenant
 
+PAGE = "docs/first-run.md"
 COUNT = 8
 ACCOUNTS = [f"agent{number:03}" for number in range(1, COUNT + 1)]
 
@@ -50,10 +51,18 @@ def secrets(folder: Path, **others: str) -> None:
         authority()[0].cert_pem.write_to_path(folder / name)
 
 
-def through(page: Page, *, identity_stays: bool) -> None:
-    """From a job that is there to a directory in step, with an undo of the first user on the way."""
-    for name in ("check", "pilot", "pilot-apply"):
-        page.follow(name)
+def through(page: Page, directory: str, *, identity_stays: bool, pilot: str = "") -> None:
+    """From `init` to a directory in step, with an undo of the first user on the way.
+
+    `pilot`: a line of the first user's change, where it is not the change that the page shows.
+    """
+    page.follow(f"init {directory}")
+    page.follow("check")
+    if pilot:
+        assert pilot in page.run("pilot")
+    else:
+        page.follow("pilot")
+    page.follow("pilot-apply")
     assert ("held back with" in page.follow("undo")) is identity_stays
     for name in ("plan", "apply"):
         page.follow(name)
@@ -69,8 +78,8 @@ def openldap(folder: Path, *, stock: bool = False) -> Iterator[tuple[Page, LdapS
         source() as (_, places),
     ):
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: {SSHA}…": "userPassword: word"}
-        page = Page("docs/first-run-openldap.md", folder / "job", {}, places)
-        server.add(page.block("account.ldif"))
+        page = Page(PAGE, folder / "job", {}, places)
+        server.add(page.block("account.ldif openldap"))
         secrets(page.folder, ldap_password="word")
         yield page, server
 
@@ -80,31 +89,30 @@ def ds389(folder: Path, *, stock: bool = False) -> Iterator[tuple[Page, LdapServ
     (folder / "job").mkdir()
     with Ds389.start(folder / "server", map(person, ACCOUNTS), rights=()) as server, source() as (_, places):
         places |= {"ldaps://ldap.example.org": server.ldaps_url, "userPassword: …": "userPassword: long-word"}
-        page = Page("docs/first-run-389ds.md", folder / "job", {}, places)
-        server.add(page.block("account.ldif"))
+        page = Page(PAGE, folder / "job", {}, places)
+        server.add(page.block("account.ldif 389ds"))
         server.modify(access("389ds", stock=stock))
         secrets(page.folder, ldap_password="long-word")
         yield page, server
 
 
 ON_LDAP = (
-    pytest.param(openldap, marks=pytest.mark.slapd, id="openldap"),
-    pytest.param(ds389, marks=pytest.mark.ds389, id="389ds"),
+    pytest.param("openldap", openldap, marks=pytest.mark.slapd, id="openldap"),
+    pytest.param("389ds", ds389, marks=pytest.mark.ds389, id="389ds"),
 )
 
 
-@pytest.mark.parametrize("prepared", ON_LDAP)
-def test_ldap(tmp_path: Path, prepared: Prepared) -> None:
+@pytest.mark.parametrize(("directory", "prepared"), ON_LDAP)
+def test_ldap(tmp_path: Path, directory: str, prepared: Prepared) -> None:
     with prepared(tmp_path) as (page, server):
-        page.follow("init")
-        through(page, identity_stays=True)
+        through(page, directory, identity_stays=True)
         assert b"cecWorkNo: 1008" in server.search("(uid=agent008)", "*")
 
 
-@pytest.mark.parametrize("prepared", ON_LDAP)
-def test_the_rights_for_stock_attributes_are_enough(tmp_path: Path, prepared: Prepared) -> None:
+@pytest.mark.parametrize(("directory", "prepared"), ON_LDAP)
+def test_the_rights_for_stock_attributes_are_enough(tmp_path: Path, directory: str, prepared: Prepared) -> None:
     with prepared(tmp_path, stock=True) as (page, server):
-        page.run("init")
+        page.run(f"init {directory}")
         job = page.folder / "job.yaml"
         job.write_text(job.read_text().replace("mapping: mapping.yaml", "mapping: inetorgperson"))
         page.run("plan")
@@ -119,7 +127,7 @@ def test_active_directory(tmp_path: Path) -> None:
     with Samba.start(tmp_path / "server", entries) as server, source() as (_, places):
         places |= {"ldaps://dc1.example.org": server.ldaps_url, "DC=example,DC=org": samba.SUFFIX}
         places |= {"cec-connector@example.org": f"cec-connector@{samba.REALM.lower()}"}
-        page = Page("docs/first-run-active-directory.md", tmp_path / "job", {}, places)
+        page = Page(PAGE, tmp_path / "job", {}, places)
         written = re.findall(r":RPWP;([\w-]+);user", page.text)
         assert len(written) == 4
         server.tool("user", "create", "cec-connector", "Long-Word-1", "--userou=OU=services")
@@ -127,8 +135,7 @@ def test_active_directory(tmp_path: Path) -> None:
         for attribute in written:
             server.grant("cec-connector", "RPWP", attribute)
         secrets(page.folder, ldap_password="Long-Word-1")
-        page.follow("init")
-        through(page, identity_stays=False)
+        through(page, "active-directory", identity_stays=False, pilot="ipPhone: (none) → 7001")
         assert b"ipPhone: 7008" in server.search("(cn=agent008)", "*")
 
 
@@ -137,19 +144,16 @@ def test_scim(tmp_path: Path, kind: Kind) -> None:
     (tmp_path / "job").mkdir()
     with ScimServer.start(tmp_path / "server", people(COUNT), kind=kind, tls=True) as server, source() as (_, places):
         places |= {"https://scim.example.org/scim/v2": server.url}
-        page = Page("docs/first-run-scim.md", tmp_path / "job", {}, places)
+        page = Page(PAGE, tmp_path / "job", {}, places)
         secrets(page.folder, scim_token=server.token)
-        page.follow("init")
-        page.follow("check")
-        through(page, identity_stays=True)
+        through(page, "scim", identity_stays=True, pilot="User:sipPassword: (secret) set")
         assert server.stored("agent008")[CEC]["workNo"] == 1008
 
 
 def test_ldif(tmp_path: Path) -> None:
     with source() as (_, places):
-        page = Page("docs/first-run-ldif.md", tmp_path, {}, places)
+        page = Page(PAGE, tmp_path, {}, places)
         (tmp_path / "people.ldif").write_text("\n".join(map(person, ACCOUNTS)))
         secrets(page.folder)
-        page.follow("init")
-        through(page, identity_stays=False)
+        through(page, "ldif", identity_stays=False, pilot="cecAccountCode: (none) → agent001")
         assert "cecWorkNo: 1008" in (tmp_path / "people.ldif").read_text()
