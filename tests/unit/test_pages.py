@@ -14,6 +14,7 @@ from connector.model.limits import LIMITS
 from connector.model.problem_kinds import KINDS
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.model.transforms import TRANSFORMS
+from scripts.reference import write_tables
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def test_the_program_uses_the_words_of_the_field() -> None:
 @pytest.mark.parametrize("name", pages())
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
     assert broken(ROOT / name) == []
+
+
+@pytest.mark.parametrize("name", ["commands.md", "fleet-file.md", "job-file.md", "mapping-file.md"])
+def test_the_tables_of_a_page_are_as_the_program_is_now(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text("utf-8")
+    assert page.count("<!-- end -->") >= 4
+    assert write_tables(page) == page, "run: python -m scripts.reference"
 
 
 def test_the_index_leads_to_every_page() -> None:
