@@ -8,7 +8,7 @@ put in single quotes:
 that comes out empty, has no value.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final, Self
 
@@ -108,40 +108,33 @@ class Template(Struct, frozen=True):
         """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
         if self.missing(tenant):
             return lambda agent: None
-        pieces = self.fill_tenant(tenant).pieces
-        if len(pieces) == 1 and isinstance(pieces[0], TemplatePiece):
-            return _render_lone(pieces[0])
-        return _render_joined(pieces, secret=self.secret)
+        match self.fill_tenant(tenant).pieces:
+            case (TemplatePiece("sipPwd", ()),):
+                return attrgetter("sip_pwd")
+            case (piece,) if not self.secret:
+                return _bind_piece(piece)
+            case pieces:
+                makers = [_bind_piece(piece) for piece in pieces]
+        make_value: Callable[[str], Held] = Secret if self.secret else str
+
+        def render(agent: Agent) -> Held | None:
+            words = []
+            for make in makers:
+                word = make(agent)
+                if not word:
+                    return None
+                words.append(word)
+            return make_value("".join(words))
+
+        return render
 
 
-def _render_lone(piece: TemplatePiece) -> Render:
-    """The commonest template, one field: no list, no join, and no call at all where there are no transforms."""
-    if piece.field == "sipPwd":
-        if not piece.steps:
-            return lambda agent: agent.sip_pwd
-        return _render_joined([piece], secret=True)
+def _bind_piece(piece: str | TemplatePiece) -> Callable[[Agent], str | None]:
+    """What a piece comes to for an agent; None: nothing is left of its field."""
+    if isinstance(piece, str):
+        return lambda agent: piece
     get = _GETTERS[piece.field]
-    if not piece.steps:
-        return get
-    return lambda agent: piece.apply(get(agent)) or None
-
-
-def _render_joined(pieces: Sequence[str | TemplatePiece], *, secret: bool) -> Render:
-    def render(agent: Agent) -> Held | None:
-        words: list[str] = []
-        for piece in pieces:
-            word = piece if isinstance(piece, str) else _apply_to_agent(piece, agent)
-            if not word:
-                return None
-            words.append(word)
-        text = "".join(words)
-        return Secret(text) if secret else text
-
-    return render
-
-
-def _apply_to_agent(piece: TemplatePiece, agent: Agent) -> str | None:
-    return piece.apply(_GETTERS[piece.field](agent))
+    return (lambda agent: piece.apply(get(agent)) or None) if piece.steps else get
 
 
 def _sip_pwd(agent: Agent) -> str | None:
@@ -175,7 +168,7 @@ def _piece_of(
     agent: Agent,
 ) -> str | None:
     if piece.field in _GETTERS:
-        return _apply_to_agent(piece, agent) or None
+        return piece.apply(_GETTERS[piece.field](agent)) or None
     if tenant is None:
         return None
     return piece.apply(_tenant_field(tenant, piece.field)) or None

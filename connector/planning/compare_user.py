@@ -237,12 +237,12 @@ class UserComparer:
 
         A secret that nobody sees may be there.
         """
-        differing: set[str | None] = set()
-        if draft is not None:
-            differing = {
-                *[each.name for each in draft.planned if each.seen],
-                *[each.attribute for each in draft.held],
-            }
+        if draft is None:
+            return any(
+                makes_any(each, agent) for each in self._wanted if not each.rule.secret
+            )
+        differing: set[str | None] = {each.name for each in draft.planned if each.seen}
+        differing.update(each.attribute for each in draft.held)
         if differing.issuperset(self.attributes):
             return False
         wanted = {
