@@ -70,7 +70,14 @@ def test_all_other_lines_are_as_they_were(tmp_path: Path, eol: bytes) -> None:
     assert path.read_bytes() == expected
 
 
-@pytest.mark.parametrize("before", [b"dn: uid=anna,dc=example", b"dn: uid=anna,dc=example\nuid: anna"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"dn: uid=anna,dc=example",
+        b"dn: uid=anna,dc=example\nuid: anna",
+        b"version: 1\ndn: uid=anna,dc=example",
+    ],
+)
 def test_a_line_added_behind_an_unfinished_last_line_stands_on_its_own(tmp_path: Path, before: bytes) -> None:
     path = tmp_path / "people.ldif"
     path.write_bytes(before)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import (
@@ -30,13 +31,12 @@ from connector.directories.ldif.file_replacement import (
     ChangedError,
     FileReplacement,
     LinkedError,
+    identify_file,
 )
 from connector.directories.ldif.format import (
     ENTRY_UUID,
     FilePass,
-    LineBlock,
-    PassedBlock,
-    edit_record,
+    LdifBlock,
 )
 from connector.errors import (
     ConnectorError,
@@ -49,6 +49,7 @@ from connector.model import (
     AttributeInfo,
     Change,
     Description,
+    Equality,
     Outcome,
     Result,
     Scope,
@@ -60,19 +61,18 @@ from connector.model.spelling import suggest_name
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from connector.settings.textfile import open_regular
 
-ATTEMPTS: Final = 3
+ATTEMPTS = 3
 """How often a file that is edited while it is being rewritten is read again."""
 
-LINKED: Final = (
+LINKED = (
     "the file has another hard link, which would keep the old content. "
     "Remove it, or name a copy of the file"
 )
-_RIGHTS: Final = (
-    "Check the rights on the file and its folder, and the free space of its disk"
-)
-_BATCH: Final = 100_000
+_RIGHTS = "Check the rights on the file and its folder, and the free space of its disk"
+_GONE = "the entry is gone"
+_BATCH = 100_000
 """Changes in one rewriting of the file: it costs as much for one as for all."""
-_SAMPLE: Final = 64 << 10
+_SAMPLE = 64 << 10
 """Octets of a file from which the number of its entries is estimated."""
 
 
@@ -88,37 +88,39 @@ class LdifReader(EntryReader):
 
     def describe(self) -> Description:
         """What is known of the attributes without a schema; cautions name those that nothing is known of."""
-        recognised = self.recognise_attributes()
         infos = {name: self.info(name) for name in self.view.attributes}
-        unknown = [name for name, info in infos.items() if not info.definition.known]
-        types = [info.name for info in self.schema.types.values()] if unknown else []
-        cautions = [
-            f"{name} is not a known attribute{suggest_name(name, types)}: "
-            "it is taken as case-sensitive and single-valued"
-            for name in unknown
-        ]
-        cautions += [
-            f"{name} is not a known object class{near}: check its spelling in the mapping"
-            for name in self.view.object_classes
-            if name.lower() not in self.schema.classes
-            and (near := suggest_name(name, self.schema.class_names()))
-        ]
-        cautions += [
-            f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. Check "
-            "the filter"
-            for name in sorted(self.scope.unknown_attributes)
-            if self.schema.attribute_key(name) not in recognised
-        ]
-        cautions += [f"an apply would fail: {LINKED}"] if self._is_linked() else []
         filtered = find_filtered(self.scope.filter, self.schema, self.view)
         return Description(
             "LDIF file",
             str(self.path),
             infos,
-            cautions=tuple(cautions),
+            cautions=tuple(self._list_cautions(infos)),
             scope=Scope(bases=self._bases, filtered=filtered),
             writing=WriteRules(batch=_BATCH),
         )
+
+    def _list_cautions(self, infos: Mapping[str, AttributeInfo]) -> Iterator[str]:
+        """What nothing is known of, and what an apply would fail on."""
+        schema = self.schema
+        for name, info in infos.items():
+            if not info.definition.known:
+                types = [known.name for known in schema.types.values()]
+                near = suggest_name(name, types)
+                yield f"{name} is not a known attribute{near}: it is taken as case-sensitive and single-valued"
+        for name in self.view.object_classes:
+            if name.lower() not in schema.classes:
+                near = suggest_name(name, schema.class_names())
+                if near:
+                    yield f"{name} is not a known object class{near}: check its spelling in the mapping"
+        recognised = self.recognise_attributes()
+        for name in sorted(self.scope.unknown_attributes):
+            if schema.attribute_key(name) not in recognised:
+                yield (
+                    f"the filter names {name}, which is no known attribute and is in no entry: it matches no user. "
+                    "Check the filter"
+                )
+        if self._is_linked():
+            yield f"an apply would fail: {LINKED}"
 
     def _is_linked(self) -> bool:
         with self._open_file() as file:
@@ -129,7 +131,8 @@ class LdifReader(EntryReader):
         with self._open_file() as file:
             sample = file.read(_SAMPLE)
             whole = os.fstat(file.fileno()).st_size
-        return whole * max(1, sample.count(b"\ndn:")) // max(1, len(sample))
+        entries = max(1, sample.count(b"\ndn:"))
+        return whole * entries // max(1, len(sample))
 
     def entries(
         self, attributes: Collection[str] = (), *, disabled: bool = False
@@ -137,50 +140,50 @@ class LdifReader(EntryReader):
         """One pass; raises IncompleteRead (or one of its kinds) unless the whole file was read, and is sound."""
         self.recognise_attributes()
         with self._open_file() as file:
-            before = os.fstat(file.fileno())
-            for passed in self.begin_pass(file, attributes):
-                entry = (
-                    self.scope.find_shown(passed.entry, disabled=disabled)
-                    if passed.entry
-                    else None
-                )
+            before = identify_file(os.fstat(file.fileno()))
+            for block in self.begin_pass(file, attributes):
+                entry = self._find_user(block, disabled=disabled)
                 if entry is not None:
                     yield entry
-            after = os.fstat(file.fileno())
-            if (before.st_size, before.st_mtime_ns) != (
-                after.st_size,
-                after.st_mtime_ns,
-            ):
-                raise IncompleteRead(
-                    "the file was changed while it was read", where=str(self.path)
-                )
+            after = identify_file(os.fstat(file.fileno()))
+        if before != after:
+            why = "the file was changed while it was read"
+            raise IncompleteRead(why, where=str(self.path))
+
+    def _find_user(self, block: LdifBlock, *, disabled: bool) -> Entry | None:
+        """The user that a block holds, if it does; `disabled` as of `entries`."""
+        if block.record is None:
+            return None
+        return self.scope.find_shown(block.record.entry, disabled=disabled)
 
     def begin_pass(self, file: BinaryIO, attributes: Collection[str] = ()) -> FilePass:
         wanted = self.keys | set(attributes) | {ENTRY_UUID}
 
         def key_of(name: str) -> str | None:
             key = self.schema.attribute_key(name)
-            return key if key in wanted or self.scope.needs_attribute(name) else None
+            if key in wanted or self.scope.needs_attribute(name):
+                return key
+            return None
 
-        return FilePass(
-            self.path, file, key_of, lambda name: self.schema.info(name).equality
-        )
+        def rule_of(name: str) -> Equality:
+            return self.schema.info(name).equality
+
+        return FilePass(self.path, file, key_of, rule_of)
 
     def list_held(self, users: int) -> list[AttributeInfo]:
         """What is known of the attributes that so many first users hold; the file is read no further."""
         self.recognise_attributes()
         names: dict[str, str] = {}
         with self._open_file() as file:
-            passage = self.begin_pass(file)
-            shown = (
-                each
-                for each in passage
-                if each.entry and self.scope.find_shown(each.entry, disabled=False)
-            )
-            for each in islice(shown, users):
-                for attribute in each.record.attributes if each.record else ():
-                    name = attribute.name.decode()
+            for block in self.begin_pass(file):
+                if block.record is None or not self._find_user(block, disabled=False):
+                    continue
+                for line in block.record.attributes:
+                    name = line.name.decode()
                     names.setdefault(self.schema.attribute_key(name), name)
+                users -= 1
+                if users <= 0:
+                    break
         return [self.info(name) for name in names.values()]
 
     @contextmanager
@@ -189,28 +192,22 @@ class LdifReader(EntryReader):
             with open_regular(self.path) as file:
                 yield file
         except OSError as fault:
-            kind = (
-                DeniedError if isinstance(fault, PermissionError) else UnreachableError
-            )
-            raise kind(
-                f"the file cannot be read: {fault.strerror}", where=str(self.path)
-            ) from fault
+            is_denied = isinstance(fault, PermissionError)
+            kind = DeniedError if is_denied else UnreachableError
+            why = f"the file cannot be read: {fault.strerror}"
+            raise kind(why, where=str(self.path)) from fault
 
     def recognise_attributes(self) -> frozenset[str]:
         """Where the filter names attributes that are not known, those count that stand in the file at all: these."""
         if self._recognised is None:
-            found: frozenset[str] = frozenset()
+            self._recognised = frozenset()
             if self.scope.unknown_attributes:
                 with self._open_file() as file:
                     passage = self.begin_pass(file)
-                    for _ in passage:
-                        pass
-                found = frozenset(
-                    self.schema.attribute_key(name.decode())
-                    for name in passage.format.names
-                )
-                self.scope.recognise_attributes(found)
-            self._recognised = found
+                    deque(passage, maxlen=0)
+                names = (name.decode() for name in passage.keys)
+                self._recognised = frozenset(map(self.schema.attribute_key, names))
+                self.scope.recognise_attributes(self._recognised)
         return self._recognised
 
 
@@ -231,67 +228,49 @@ class LdifDirectory(LdifReader):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Every change of the batch at once: should the file not be replaced, all of them have failed."""
         batch = list(changes)
-        if not batch:
-            return
-        try:
-            self.recognise_attributes()
-            outcomes = self._try_rewrite(batch)
-        except ConnectorError as fault:
-            outcomes = _fail_all(batch, str(fault))
-        except LinkedError:
-            outcomes = _fail_all(batch, LINKED)
-        except BlockingIOError:
-            outcomes = _fail_all(batch, "another program has locked the file")
-        except OSError as fault:
-            why = f"the file is unchanged: it could not be rewritten: {fault.strerror}. {_RIGHTS}"
-            outcomes = _fail_all(batch, why)
-        yield from outcomes
+        if batch:
+            yield from self._try_rewrite(batch)
 
     def _try_rewrite(self, batch: list[Change]) -> list[Outcome]:
-        for _ in range(ATTEMPTS):
-            with suppress(ChangedError):
-                return self._rewrite_file(batch)
-        return _fail_all(
-            batch,
-            f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun",
-        )
+        why = f"the file is unchanged: others changed it {ATTEMPTS} times during the rewrite. Rerun"
+        try:
+            self.recognise_attributes()
+            for _ in range(ATTEMPTS):
+                with suppress(ChangedError):
+                    return self._rewrite_file(batch)
+        except ConnectorError as fault:
+            why = str(fault)
+        except LinkedError:
+            why = LINKED
+        except BlockingIOError:
+            why = "another program has locked the file"
+        except OSError as fault:
+            why = f"the file is unchanged: it could not be rewritten: {fault.strerror}. {_RIGHTS}"
+        return _fail_all(batch, why)
 
     def _rewrite_file(self, batch: list[Change]) -> list[Outcome]:
         """One pass from the old file to the new one. Raises OSError and ChangedError: then nothing has happened."""
-        waiting: dict[str, list[Change]] = {}
+        waiting: dict[str, list[Change]] = defaultdict(list)
+        attributes: set[str] = set()
         for change in batch:
-            waiting.setdefault(change.user.id, []).append(change)
-        attributes = {
-            self.schema.attribute_key(each.name)
-            for change in batch
-            for each in change.attributes
-        }
+            waiting[change.user.id].append(change)
+            names = (each.name for each in change.attributes)
+            attributes.update(map(self.schema.attribute_key, names))
         outcomes: list[Outcome] = []
         with FileReplacement(self.path) as files:
             passage = self.begin_pass(files.old, attributes)
-            for passed in passage:
-                now = passed
-                entry = (
-                    passed.entry
-                    if passed.entry is not None and passed.entry.id in waiting
-                    else None
-                )
-                entry = (
-                    self.scope.find_shown(entry, disabled=self.view.disabled)
-                    if entry
-                    else None
-                )
-                for change in waiting.pop(entry.id) if entry else ():
-                    if entry and entry.disabled is not change.disabled:
-                        waiting.setdefault(entry.id, []).append(change)
-                        continue
-                    now, outcome = self._apply_change(passage, now, change)
-                    outcomes.append(outcome)
-                files.new.writelines(now.block.lines)
+            for block in passage:
+                now = block
+                record = block.record
+                if record is not None and record.entry.id in waiting:
+                    user = self._find_user(block, disabled=self.view.disabled)
+                    for change in waiting.pop(user.id) if user else ():
+                        now, outcome = self._apply_change(passage, now, change)
+                        outcomes.append(outcome)
+                files.new.writelines(now.lines)
             outcomes += [
-                Outcome(change.user, Result.CONFLICT, "the entry is gone")
-                for changes in waiting.values()
-                for change in changes
+                Outcome(change.user, Result.CONFLICT, _GONE)
+                for change in chain.from_iterable(waiting.values())
             ]
             if any(outcome.result is Result.WRITTEN for outcome in outcomes):
                 try:
@@ -299,43 +278,31 @@ class LdifDirectory(LdifReader):
                 except OSError as fault:
                     if not files.done:
                         raise
-                    return _fail_all(
-                        batch,
-                        f"the file was rewritten, but a power cut may undo it: {fault.strerror}",
-                    )
+                    why = f"the file was rewritten, but a power cut may undo it: {fault.strerror}"
+                    return _fail_all(batch, why)
         return outcomes
 
     def _apply_change(
-        self, passage: FilePass, passed: PassedBlock, change: Change
-    ) -> tuple[PassedBlock, Outcome]:
+        self, passage: FilePass, block: LdifBlock, change: Change
+    ) -> tuple[LdifBlock, Outcome]:
         """The block as the change makes it, and what became of the change."""
-        record, entry = passed.record, passed.entry
-        if (
-            record is None
-            or entry is None
-            or entry.rdns != _parse_name(change.user.name)
-        ):
-            return passed, Outcome(
-                change.user, Result.CONFLICT, "the entry was renamed"
-            )
+        record = block.record
+        user = self._find_user(block, disabled=self.view.disabled)
         try:
-            wanted = plan_edits(entry.values, change, self.schema)
+            if record is None or user is None or user.disabled is not change.disabled:
+                raise ConflictError(_GONE)  # noqa: TRY301
+            if user.rdns != _parse_name(change.user.name):
+                raise ConflictError("the entry was renamed")  # noqa: TRY301
+            edits = plan_edits(user.values, change, self.schema)
         except ConflictError as fault:
-            return passed, Outcome(change.user, Result.CONFLICT, str(fault))
+            return block, Outcome(change.user, Result.CONFLICT, str(fault))
         except ForbiddenError as fault:
-            return passed, Outcome(change.user, Result.FAILED, str(fault))
-        if not wanted:
-            return passed, Outcome(
-                change.user, Result.UNCHANGED, "the entry already has all values"
-            )
-        placed = [
-            (edit, passage.find_places(record, self.schema.attribute_key(edit.name)))
-            for edit in wanted
-        ]
-        now = passage.read_block(
-            LineBlock(passed.block.number, edit_record(record, placed, passage.format))
-        )
-        return now, Outcome(change.user, Result.WRITTEN)
+            return block, Outcome(change.user, Result.FAILED, str(fault))
+        if not edits:
+            why = "the entry already has all values"
+            return block, Outcome(change.user, Result.UNCHANGED, why)
+        written = passage.edit_block(block, record, edits)
+        return written, Outcome(change.user, Result.WRITTEN)
 
 
 def _fail_all(batch: list[Change], why: str) -> list[Outcome]:

@@ -8,11 +8,11 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Self
 
-PRIVATE: Final = 0o600
-_ACL: Final = "system.posix_acl_access"
-_OF_CONTENT: Final = frozenset({"security.ima", "security.evm"})
+PRIVATE = 0o600
+_ACL = "system.posix_acl_access"
+_OF_CONTENT = frozenset({"security.ima", "security.evm"})
 """Attributes that the kernel works out from what a file holds (ima(7)); those of another
 content are worth nothing."""
 
@@ -88,7 +88,7 @@ class FileReplacement:
 
     def _is_unchanged(self) -> bool:
         now = self._path.stat()
-        return _identify_file(now) == _identify_file(self._before)
+        return identify_file(now) == identify_file(self._before)
 
     def _create_file(self) -> BinaryIO:
         """Empty, ours alone until it has the old one's owner, and then with the old one's mode."""
@@ -149,5 +149,6 @@ def _read_attributes(file: int) -> dict[str, bytes]:
         raise
 
 
-def _identify_file(status: os.stat_result) -> tuple[int, int, int, int]:
+def identify_file(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What another file, or the same one with other content, would not have in common."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

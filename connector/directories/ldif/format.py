@@ -15,11 +15,12 @@ import base64
 import binascii
 import re
 from array import array
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from msgspec import Struct
 
@@ -29,233 +30,62 @@ from connector.model import Equality
 from connector.model.dn import Rdn, rdn_key, rdn_texts, split_rdns
 from connector.reports.ldif_lines import encode_line
 
-_DESCRIPTION: Final = re.compile(
+ENTRY_UUID = "entryuuid"
+_DESCRIPTION = re.compile(
     rb"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9_-]+)*"
 )
-_DN_NAMES: Final = frozenset({b"dn", b"DN", b"Dn", b"dN"})
-_CHANGE_NAMES: Final = frozenset({b"changetype", b"control"})
-_BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = 0x20
-_COMMENT: Final = 0x23
+_DN_NAMES = frozenset({b"dn", b"DN", b"Dn", b"dN"})
+_CHANGE_NAMES = frozenset({b"changetype", b"control"})
+_BOM = b"\xef\xbb\xbf"
+_SPACE = 0x20
+_FOLD = re.compile(rb"\r*\n ")
+
+Mark = tuple[str, Hashable]
+"""What no two entries may have in common: its kind, and a value."""
 
 
-class LineBlock(Struct, frozen=True):
-    """Physical lines, with their line breaks; `number` is the first one's place in the file, from 1."""
-
-    number: int
-    lines: list[bytes]
-
-
-class RecordAttribute(NamedTuple):
-    """A logical line of a record: the name, what stands behind its colon, and the physical lines it takes."""
+class LogicalLine(NamedTuple):
+    """A name with its value, and the physical lines that they take."""
 
     name: bytes
     rest: bytes
-    start: int
+    """What stands behind the colon."""
+    number: int
+    """The first physical line, from 1 in the file."""
     stop: int
+    """The physical line behind the last."""
 
 
 class LdifRecord(Struct, frozen=True):
-    """An entry: its block, the number of its `dn:` line in the file, its DN, and its other attributes in their order.
+    """An entry as it stands in the file."""
 
-    `top`: the place in the block behind the DN.
-    """
+    heading: LogicalLine
+    """Its `dn:` line."""
+    attributes: list[LogicalLine]
+    """Its other lines, in their order."""
+    entry: Entry
+    dn: tuple[Rdn, ...]
+    """Its DN, each value as its attribute's rule compares it."""
 
-    block: LineBlock
-    line: int
-    dn: str
-    top: int
-    attributes: list[RecordAttribute]
-
-
-class LdifFormat:
-    """Reading one file once, whose `path` every complaint names with the line.
-
-    `names`: every attribute name that stood in it so far, as it was written.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.names: set[bytes] = set()
-        self._path = path
-        self._begun = False
-
-    def read_blocks(self, file: BinaryIO) -> Iterator[LineBlock]:
-        number, lines = 1, list[bytes]()
-        for physical in file:
-            lines.append(physical)
-            if physical in (b"\n", b"\r\n"):
-                yield LineBlock(number, lines)
-                number += len(lines)
-                lines = []
-        if lines:
-            yield LineBlock(number, lines)
-
-    def read_record(self, block: LineBlock) -> LdifRecord | None:
-        """The entry of a block; None for one of comments alone. Raises MalformedError."""
-        attributes = self._unfold_lines(block)
-        if attributes and not self._begun and attributes[0].name.lower() == b"version":
-            version = attributes.pop(0)
-            if self.read_value(block, version) != b"1":
-                raise self.make_error(
-                    block.number + version.start, "only version 1 of LDIF is known"
-                )
-        if not attributes:
-            return None
-        self._begun = True
-        first = attributes.pop(0)
-        if first.name not in _DN_NAMES:
-            raise self.make_error(block.number + first.start, _no_dn(first.name))
-        for attribute in attributes:
-            if attribute.name in _DN_NAMES:
-                raise self.make_error(
-                    block.number + attribute.start,
-                    "a second 'dn:' line; a blank line is missing before it",
-                )
-        try:
-            dn = self.read_value(block, first).decode()
-        except UnicodeDecodeError:
-            raise self.make_error(
-                block.number + first.start, "a DN that is not UTF-8"
-            ) from None
-        return LdifRecord(block, block.number + first.start, dn, first.stop, attributes)
-
-    def read_value(self, block: LineBlock, attribute: RecordAttribute) -> bytes:
-        """The value behind a colon, out of its Base64 where it is in one. Raises MalformedError."""
-        rest = attribute.rest
-        if not rest.startswith(b":"):
-            return rest.lstrip(b" ")
-        try:
-            return base64.b64decode(rest[1:].strip(), validate=True)
-        except binascii.Error:
-            raise self.make_error(
-                block.number + attribute.start,
-                "a value that is no Base64, though '::' says so",
-            ) from None
-
-    def make_error(self, number: int, what: str) -> MalformedError:
-        return MalformedFileError(what, where=f"{self._path}:{number}")
-
-    def _unfold_lines(self, block: LineBlock) -> list[RecordAttribute]:
-        """Unfold, leave comments out, and split at the colon."""
-        found: list[RecordAttribute] = []
-        lines, count, place = block.lines, len(block.lines), 0
-        while place < count:
-            logical = lines[place].rstrip(b"\r\n")
-            start, place = place, place + 1
-            if place < count and lines[place][0] == _SPACE:
-                pieces = [logical]
-                while place < count and lines[place][0] == _SPACE:
-                    pieces.append(lines[place][1:].rstrip(b"\r\n"))
-                    place += 1
-                logical = b"".join(pieces)
-            if block.number == 1 and start == 0:
-                logical = logical.removeprefix(_BOM)
-            if logical and logical[0] != _COMMENT:
-                attribute = self._split_line(block, logical, start, place)
-                if (
-                    found
-                    and found[-1].name in _DN_NAMES
-                    and attribute.name.lower() in _CHANGE_NAMES
-                ):
-                    raise self.make_error(
-                        block.number + start,
-                        "a change record; this file has to hold entries",
-                    )
-                found.append(attribute)
-        return found
-
-    def _split_line(
-        self, block: LineBlock, logical: bytes, start: int, stop: int
-    ) -> RecordAttribute:
-        name, colon, rest = logical.partition(b":")
-        if name not in self.names:
-            if not colon or not _DESCRIPTION.fullmatch(name):
-                raise self.make_error(
-                    block.number + start,
-                    "no line of LDIF, which is a name, a colon and a value",
-                )
-            self.names.add(name)
-        elif not colon:
-            raise self.make_error(
-                block.number + start, "a name without a colon and a value"
-            )
-        if rest.startswith(b"<"):
-            raise self.make_error(
-                block.number + start,
-                "a value that is kept in another file (':<'), which is not read",
-            )
-        return RecordAttribute(name, rest, start, stop)
+    @property
+    def marks(self) -> tuple[Mark, Mark]:
+        """What no other entry may have."""
+        return ("DN", self.dn), ("entryUUID", self.entry.id)
 
 
-def _no_dn(name: bytes) -> str:
-    if name in (b"search", b"result", b"ref"):
-        return "messages of ldapsearch are between the entries. Export again with -LLL, and check its exit code"
-    return "an entry begins with its 'dn:' line"
+class LdifBlock(Struct, frozen=True):
+    """A block of the file."""
 
-
-def edit_record(
-    record: LdifRecord,
-    edits: Iterable[tuple[ValueEdit, Collection[int]]],
-    reader: LdifFormat,
-) -> list[bytes]:
-    """The lines of a record's block after some edits; all lines that they do not concern are as they were.
-
-    With each edit come the places, among the record's attributes, of those that it is
-    about. New values stand behind the attribute's last line, under the name that it has
-    there, else at the record's end.
-    """
-    block = record.block
-    break_ = b"\r\n" if block.lines[0].endswith(b"\r\n") else b"\n"
-    end = record.attributes[-1].stop if record.attributes else record.top
-    dropped: set[int] = set()
-    inserted: dict[int, list[bytes]] = {}
-    for edit, places in edits:
-        attributes = [record.attributes[place] for place in places]
-        for attribute in attributes:
-            if reader.read_value(block, attribute) in edit.removed:
-                dropped.update(range(attribute.start, attribute.stop))
-        name = attributes[-1].name.decode() if attributes else edit.name
-        behind = attributes[-1].stop if attributes else end
-        text = "".join(encode_line(name, value) for value in edit.added)
-        inserted.setdefault(behind, []).extend(
-            text.encode().replace(b"\n", break_).splitlines(keepends=True)
-        )
-    lines: list[bytes] = []
-    for place, old in enumerate([*block.lines, b""]):
-        new = inserted.get(place, [])
-        if new and lines and not lines[-1].endswith(b"\n"):
-            lines[-1] += break_
-        lines += new
-        if old and place not in dropped:
-            lines.append(old)
-    return lines
-
-
-# ---------------------------------------------------------------- one pass over a file
-
-ENTRY_UUID: Final = "entryuuid"
-
-Mark = tuple[str, Hashable]
-RuleOf = Callable[[str], Equality]
-"""How values of an attribute compare."""
-KeyOf = Callable[[str], str | None]
-"""The key (`Schema.attribute_key`) under which an attribute is kept; None: nobody needs it."""
-
-
-class PassedBlock(Struct, frozen=True):
-    """A block of the file; `record` and `entry` are None for comments and blank lines.
-
-    `dn`: the entry's DN, each value as its attribute's rule compares it.
-    """
-
-    block: LineBlock
+    number: int
+    """The first physical line, from 1 in the file."""
+    lines: list[bytes]
+    """Physical lines, with their line breaks."""
     record: LdifRecord | None = None
-    entry: Entry | None = None
-    dn: tuple[Rdn, ...] = ()
+    """None for comments and blank lines."""
 
 
 class FilePass:
-    """Iterate it once. Raises MalformedError, which names the file and the line.
+    """One pass over a file. Iterate it once. Raises MalformedError, which names the file and the line.
 
     Memory: two machine words an entry. They are hashes of the names and ids seen; only
     where two are equal is the file read a second time, to compare what they stand for and
@@ -263,75 +93,32 @@ class FilePass:
     """
 
     def __init__(
-        self, path: Path, file: BinaryIO, key_of: KeyOf, rule_of: RuleOf
+        self,
+        path: Path,
+        file: BinaryIO,
+        key_of: Callable[[str], str | None],
+        rule_of: Callable[[str], Equality],
     ) -> None:
-        self._path = str(path)
-        self.format = LdifFormat(self._path)
+        """`key_of`: the key (`Schema.attribute_key`) under which an attribute is kept; None: nobody needs it.
+
+        `rule_of`: how values of an attribute compare.
+        """
+        self._path = path
         self._file = file
         self._key_of = key_of
         self._rule_of = cache(rule_of)
-        self._keys: dict[bytes, str | None] = {}
+        self.keys: dict[bytes, str | None] = {}
+        """By every name that stood in the file so far, as it was written."""
+        self._first = 0
+        """The line at which the first name stands."""
         self._hashes = array("q")
 
-    def __iter__(self) -> Iterator[PassedBlock]:
-        for block in self.format.read_blocks(self._file):
-            passed = self.read_block(block)
-            if passed.entry is not None:
-                self._hashes.extend(map(hash, _mark_entry(passed.entry, passed.dn)))
-            yield passed
+    def __iter__(self) -> Iterator[LdifBlock]:
+        for block in self._read_blocks():
+            if block.record is not None:
+                self._hashes.extend(map(hash, block.record.marks))
+            yield block
         self._refuse_doubles()
-
-    def find_places(self, record: LdifRecord, key: str) -> list[int]:
-        """Where, among a record's attributes, those of this key stand."""
-        return [
-            place
-            for place, attribute in enumerate(record.attributes)
-            if self._find_key(attribute.name) == key
-        ]
-
-    def _find_key(self, name: bytes) -> str | None:
-        if name not in self._keys:
-            self._keys[name] = self._key_of(name.decode())
-        return self._keys[name]
-
-    def read_block(self, block: LineBlock) -> PassedBlock:
-        """What a block holds. Raises MalformedError."""
-        record = self.format.read_record(block)
-        if record is None:
-            return PassedBlock(block)
-        values: dict[str, list[bytes]] = {}
-        for attribute in record.attributes:
-            key = self._find_key(attribute.name)
-            if key is not None:
-                values.setdefault(key, []).append(
-                    self.format.read_value(record.block, attribute)
-                )
-        try:
-            name = split_rdns(record.dn)
-            exact = self._compare_exactly(record.dn, name)
-        except ValueError as fault:
-            raise self.format.make_error(
-                record.line, f"not a distinguished name: {fault}"
-            ) from None
-        uuid = values.get(ENTRY_UUID)
-        identity = (
-            uuid[0].decode("utf-8", "replace").strip().lower()
-            if uuid
-            else normalise_name(exact)
-        )
-        return PassedBlock(
-            block, record, Entry(identity, record.dn, name, values), exact
-        )
-
-    def _compare_exactly(self, dn: str, name: tuple[Rdn, ...]) -> tuple[Rdn, ...]:
-        """The name by the rules of its attributes; it is there already by caseIgnore, which most of them have."""
-        if all(
-            self._rule_of(kind) is Equality.CASE_IGNORE
-            for one in name
-            for kind, _ in one
-        ):
-            return name
-        return tuple(rdn_key(text, self._rule_of) for text in rdn_texts(dn))
 
     def _refuse_doubles(self) -> None:
         doubtful = {
@@ -340,22 +127,185 @@ class FilePass:
         if not doubtful:
             return
         self._file.seek(0)
-        self.format = LdifFormat(self._path)
         seen: dict[Mark, int] = {}
-        for block in self.format.read_blocks(self._file):
-            passed = self.read_block(block)
-            if passed.record is None or passed.entry is None:
+        for block in self._read_blocks():
+            if block.record is None:
                 continue
-            for mark in _mark_entry(passed.entry, passed.dn):
+            line = block.record.heading.number
+            for mark in block.record.marks:
                 if mark in seen:
-                    what = f"two entries with one {mark[0]}, at lines {seen[mark]} and {passed.record.line}"
-                    raise self.format.make_error(
-                        passed.record.line, f"{what}: {passed.entry.name}"
-                    )
+                    both = f"at lines {seen[mark]} and {line}"
+                    why = f"two entries with one {mark[0]}, {both}: {block.record.entry.name}"
+                    raise self._make_error(line, why)
                 if hash(mark) in doubtful:
-                    seen[mark] = passed.record.line
+                    seen[mark] = line
+
+    def _make_error(self, number: int, what: str) -> MalformedError:
+        return MalformedFileError(what, where=f"{self._path}:{number}")
+
+    def _read_blocks(self) -> Iterator[LdifBlock]:
+        number, lines = 1, list[bytes]()
+        for physical in self._file:
+            lines.append(physical)
+            if physical in (b"\n", b"\r\n"):
+                yield self.read_block(number, lines)
+                number += len(lines)
+                lines = []
+        if lines:
+            yield self.read_block(number, lines)
+
+    def read_block(self, number: int, lines: list[bytes]) -> LdifBlock:
+        """What these lines hold. Raises MalformedError."""
+        heading: LogicalLine | None = None
+        attributes: list[LogicalLine] = []
+        values: dict[str, list[bytes]] = {}
+        for line in self._unfold_lines(number, lines):
+            if heading is None:
+                if self._is_version(line):
+                    continue
+                if line.name not in _DN_NAMES:
+                    raise self._make_error(line.number, _explain_no_dn(line.name))
+                heading = line
+                continue
+            if line.name in _DN_NAMES:
+                why = "a second 'dn:' line; a blank line is missing before it"
+                raise self._make_error(line.number, why)
+            if not attributes and line.name.lower() in _CHANGE_NAMES:
+                why = "a change record; this file has to hold entries"
+                raise self._make_error(line.number, why)
+            attributes.append(line)
+            key = self.keys[line.name]
+            if key is not None:
+                value = self._read_value(line)
+                values.setdefault(key, []).append(value)
+        if heading is None:
+            return LdifBlock(number, lines)
+        dn, name, exact = self._read_name(heading)
+        if ENTRY_UUID in values:
+            uuid = values[ENTRY_UUID][0].decode("utf-8", "replace")
+            id_ = uuid.strip().lower()
+        else:
+            id_ = normalise_name(exact)
+        entry = Entry(id_, dn, name, values)
+        record = LdifRecord(heading, attributes, entry, exact)
+        return LdifBlock(number, lines, record)
+
+    def _is_version(self, line: LogicalLine) -> bool:
+        """Whether it is the file's first line, and says the version of LDIF. Raises MalformedError for another."""
+        self._first = self._first or line.number
+        if line.number != self._first:
+            return False
+        if line.name.lower() != b"version":
+            return False
+        if self._read_value(line) != b"1":
+            raise self._make_error(line.number, "only version 1 of LDIF is known")
+        return True
+
+    def _read_name(
+        self, heading: LogicalLine
+    ) -> tuple[str, tuple[Rdn, ...], tuple[Rdn, ...]]:
+        """The DN as text, by caseIgnore, which most attributes of names have, and by the rules of its attributes."""
+        try:
+            dn = self._read_value(heading).decode()
+        except UnicodeDecodeError:
+            raise self._make_error(heading.number, "a DN that is not UTF-8") from None
+        try:
+            name = exact = split_rdns(dn)
+            rules = {self._rule_of(kind) for one in name for kind, _ in one}
+            if rules - {Equality.CASE_IGNORE}:
+                exact = tuple(rdn_key(text, self._rule_of) for text in rdn_texts(dn))
+        except ValueError as fault:
+            why = f"not a distinguished name: {fault}"
+            raise self._make_error(heading.number, why) from None
+        return dn, name, exact
+
+    def _read_value(self, line: LogicalLine) -> bytes:
+        """The value behind a colon, out of its Base64 where it is in one. Raises MalformedError."""
+        rest = line.rest
+        if not rest.startswith(b":"):
+            return rest.lstrip(b" ")
+        try:
+            return base64.b64decode(rest[1:].strip(), validate=True)
+        except binascii.Error:
+            why = "a value that is no Base64, though '::' says so"
+            raise self._make_error(line.number, why) from None
+
+    def _unfold_lines(self, number: int, lines: list[bytes]) -> Iterator[LogicalLine]:
+        """Unfold, leave comments out, and split at the colon."""
+        stop, count = 0, len(lines)
+        while stop < count:
+            start = stop
+            logical = lines[start]
+            stop += 1
+            while stop < count and lines[stop][0] == _SPACE:
+                stop += 1
+            if stop - start > 1:
+                folded = b"".join(lines[start:stop])
+                logical = _FOLD.sub(b"", folded)
+            if number + start == 1:
+                logical = logical.removeprefix(_BOM)
+            logical = logical.rstrip(b"\r\n")
+            if logical and not logical.startswith(b"#"):
+                yield self._split_line(logical, number + start, number + stop)
+
+    def _split_line(self, logical: bytes, number: int, stop: int) -> LogicalLine:
+        name, colon, rest = logical.partition(b":")
+        why = ""
+        if name not in self.keys:
+            if colon and _DESCRIPTION.fullmatch(name):
+                self.keys[name] = self._key_of(name.decode())
+            else:
+                why = "no line of LDIF, which is a name, a colon and a value"
+        elif not colon:
+            why = "a name without a colon and a value"
+        if rest.startswith(b"<"):
+            why = (
+                why or "a value that is kept in another file (':<'), which is not read"
+            )
+        if why:
+            raise self._make_error(number, why)
+        return LogicalLine(name, rest, number, stop)
+
+    def edit_block(
+        self,
+        block: LdifBlock,
+        record: LdifRecord,
+        edits: Iterable[ValueEdit],
+    ) -> LdifBlock:
+        """The block of a record after some edits; no other line is touched.
+
+        New values stand behind the attribute's last line, under the name that it has there,
+        else at the record's end.
+        """
+        lines = block.lines.copy()
+        break_ = b"\r\n" if lines[0].endswith(b"\r\n") else b"\n"
+        end = [record.heading, *record.attributes][-1]
+        added = []
+        for edit in edits:
+            key = self._key_of(edit.name)
+            name, last = edit.name, end
+            for line in record.attributes:
+                if self.keys[line.name] != key:
+                    continue
+                last = line
+                name = line.name.decode()
+                if self._read_value(line) in edit.removed:
+                    for number in range(line.number, line.stop):
+                        lines[number - block.number] = b""
+            place = last.stop - block.number - 1
+            for value in edit.added:
+                text = encode_line(name, value)
+                added.append((place, text.encode().replace(b"\n", break_)))
+        for place, octets in added:
+            before = lines[place]
+            if before and not before.endswith(b"\n"):
+                before += break_
+            lines[place] = before + octets
+        octets = b"".join(lines)
+        return self.read_block(block.number, BytesIO(octets).readlines())
 
 
-def _mark_entry(entry: Entry, dn: tuple[Rdn, ...]) -> tuple[Mark, Mark]:
-    """What no other entry may have."""
-    return ("DN", dn), ("entryUUID", entry.id)
+def _explain_no_dn(name: bytes) -> str:
+    if name in (b"search", b"result", b"ref"):
+        return "messages of ldapsearch are between the entries. Export again with -LLL, and check its exit code"
+    return "an entry begins with its 'dn:' line"
