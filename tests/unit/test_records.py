@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from connector.errors import MalformedError
 from connector.model import Agent, InvalidRecord, Secret, Tenant
 from connector.sources import record_faults
+from connector.sources.envelopes import WITHHELD
 from connector.sources.file import FileSource
 from connector.sources.records import decode_tenant
 
@@ -412,8 +413,8 @@ def test_an_envelope_in_place_of_agents_is_an_error_with_its_code_and_text(code:
 
 @pytest.mark.parametrize(("code", "text"), ENVELOPES)
 def test_agents_together_with_an_error_are_a_partial_answer_and_so_an_error(code: str, text: str) -> None:
-    said = refusal(body(GOOD, **{code: "17", text: "page 2 failed"}))
-    assert f"{code} 17: page 2 failed" in said
+    assert f"{code} 17: page 2 failed" in refusal(body({"workNo": 1001}, **{code: "17", text: "page 2 failed"}))
+    assert f"{code} 17: {WITHHELD}" in refusal(body(GOOD, **{code: "17", text: "page 2 failed"}))
 
 
 @pytest.mark.parametrize(("code", "text"), ENVELOPES)
@@ -442,7 +443,7 @@ def test_an_envelope_s_text_repeats_no_password_of_the_same_answer(password: str
     for said in told:
         text = body(GOOD | {"sipPwd": password}, {"workNo": 0, "x": 1}, resultCode="7", resultMessage=f"{said} weak")
         shown = [refusal(text), refusal(text.replace(b'"agents"', b'"data"'))]
-        assert [each for each in shown if CANARY in each.lower() or "908172" in each or "<secret>" not in each] == []
+        assert [each for each in shown if CANARY in each.lower() or "908172" in each or WITHHELD not in each] == []
 
 
 @pytest.mark.parametrize(
@@ -457,18 +458,16 @@ def test_nor_one_whose_member_is_spelt_with_escapes_or_holds_more_than_a_text(me
     agents = b'"agents": [{"workNo": 1001, "accountCode": "a", %b}]' % member.replace(b"CANARY", CANARY.encode())
     for name in (b'"agents"', b'"data"'):
         text = b'{"resultCode": "7", "resultMessage": "%b weak", %b}' % (CANARY.encode(), agents)
-        assert "resultCode 7: <secret> weak" in refusal(text.replace(b'"agents"', name))
+        assert f"resultCode 7: {WITHHELD}" in refusal(text.replace(b'"agents"', name))
 
 
 def test_a_password_of_one_digit_stays_in_the_code_of_the_result() -> None:
-    assert "resultCode 17: bad value" in refusal(
-        body(GOOD | {"sipPwd": "1"}, resultCode="17", resultMessage="bad value")
-    )
+    assert "resultCode 17: " in refusal(body(GOOD | {"sipPwd": "1"}, resultCode="17", resultMessage="bad value"))
 
 
 @pytest.mark.timeout(20)
 def test_a_long_string_of_what_passwords_are_called_is_searched_in_one_pass() -> None:
-    assert "boom" in refusal(body(GOOD, resultCode="7", resultMessage="boom", note="pwd" * 200_000))
+    assert "boom" in refusal(body({"workNo": 1}, resultCode="7", resultMessage="boom", note="pwd" * 200_000))
 
 
 def test_a_small_file_is_read_in_small_whatever_the_bound(tmp_path: Path) -> None:
