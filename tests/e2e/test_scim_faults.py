@@ -89,7 +89,7 @@ def test_an_html_page_is_an_answer_that_shows_nothing_of_itself(server: ScimServ
     with HttpProxy(server.root, at("PATCH", failing(500))) as proxy, transport(server, proxy) as scim:
         answer: Answer = scim.send(titled(server, "canary-4d1e")[0])
     assert answer.status == 500
-    assert b"canary-4d1e" in answer.content
+    assert b"canary-4d1e" in answer.body
     assert "canary-4d1e" not in repr(answer)
 
 

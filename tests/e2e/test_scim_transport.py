@@ -111,7 +111,7 @@ def test_a_request_is_sent_as_it_is_and_its_answer_comes_back_whole() -> None:
         params = (("filter", 'userName eq "ada/b+c&d é"'), ("count", "0"))
         headers = {"Content-Type": "application/scim+json", "If-Match": 'W/"6"'}
         answer = scim.send(Request("POST", "/Users/a%2Fb", params, {"x": "é"}, headers))
-    assert (answer.status, answer.content) == (200, b'{"id": "1"}')
+    assert (answer.status, answer.body) == (200, b'{"id": "1"}')
     assert answer.headers["etag"] == 'W/"7"'
     assert answer.where == f"{server.url}/v2/Users/a%2Fb"
     (seen,) = server.seen
@@ -153,7 +153,7 @@ def test_cookies_of_an_answer_are_not_sent_back() -> None:
 
 def test_a_compressed_answer_is_read() -> None:
     with HttpServer([faults.gzipped(b'{"id":"1"}')]) as server, transport(server.url) as scim:
-        assert scim.send(GET).content == b'{"id":"1"}'
+        assert scim.send(GET).body == b'{"id":"1"}'
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
@@ -194,7 +194,7 @@ def test_neither_a_request_nor_an_answer_shows_what_is_in_it() -> None:
     with HttpServer([said(200, {"sipPassword": CANARY})]) as server, transport(server.url) as scim:
         answer = scim.send(PATCH)
     assert CANARY not in repr(answer) + repr(PATCH)
-    assert CANARY.encode() in answer.content
+    assert CANARY.encode() in answer.body
 
 
 # ---------------------------------------------------------------- asking again

@@ -358,7 +358,7 @@ def listed(provider: Provider, meddle: Callable[[Json, dict[str, str]], Json]) -
         params = dict(request.params)
         if "filter" not in params:
             return None
-        return said(meddle(json.loads(provider.answer(request).content), params), request=request)
+        return said(meddle(json.loads(provider.answer(request).body), params), request=request)
 
     provider.meddle = answer
 

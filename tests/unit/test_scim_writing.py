@@ -404,7 +404,7 @@ def sparse(provider: Provider, *names: str) -> Meddler:
     def meddle(request: Request) -> Answer | None:
         if request.path != "/Users":
             return None
-        page = json.loads(provider.answer(request).content)
+        page = json.loads(provider.answer(request).body)
         for each in page["Resources"]:
             for name in names:
                 each.pop(name, None)

@@ -32,6 +32,7 @@ from connector.errors import (
     TruncatedError,
 )
 from connector.model.nesting import too_deep
+from connector.net.http import HttpAnswer
 from connector.net.quoting import looks_like, name_status
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -71,16 +72,12 @@ class Request(Struct, frozen=True):
         return f"<{self.method} {self.path}>"
 
 
-class Answer(Struct, frozen=True):
-    """An answer, read to its end, of any status but those that `Transport.send` makes an error of."""
+class Answer(HttpAnswer, frozen=True):
+    """An answer of any status but those that `Transport.send` makes an error of.
 
-    status: int
-    headers: Mapping[str, str]
-    """By lower-case name."""
-    content: bytes
-    """The body, decompressed and bounded: it may be JSON, HTML or nothing."""
-    where: str
-    """The address that was asked, without its query."""
+    Its body may be JSON, HTML or nothing; `where` is without the query.
+    """
+
     sent: Any = None
     """The body of the request, which a server may repeat in its answer."""
     proofs: tuple[str, ...] = ()
@@ -90,9 +87,6 @@ class Answer(Struct, frozen=True):
     def is_success(self) -> bool:
         """Whether it is a yes (RFC 9110 §15.3)."""
         return 200 <= self.status < 300
-
-    def __repr__(self) -> str:
-        return f"<answer {self.status} of {self.where}>"
 
 
 class LostAnswerError(IncompleteRead):
@@ -182,7 +176,7 @@ def read_list(answer: Answer) -> UserList:
     if not answer.is_success:
         raise refusal_error(answer, what)
     try:
-        found = _LIST_DECODER.decode(answer.content)
+        found = _LIST_DECODER.decode(answer.body)
     except NOT_JSON:
         raise _odd_content(answer, what) from None
     if found.standard is None and found.entra is None and found.total is None:
@@ -210,15 +204,15 @@ def _require_id(user: Resource, answer: Answer) -> None:
 def read_document(answer: Answer) -> Json:
     """Whatever JSON the answer is; None where it is none, or nested too deeply to be walked."""
     try:
-        is_deep = too_deep(answer.content)
-        return None if is_deep else msgspec.json.decode(answer.content)
+        is_deep = too_deep(answer.body)
+        return None if is_deep else msgspec.json.decode(answer.body)
     except NOT_JSON:
         return None
 
 
 def _odd_content(answer: Answer, what: str) -> MalformedError:
-    hint = looks_like(answer.content) or "a body that is not SCIM (RFC 7644 §3.4)"
-    if too_deep(answer.content):
+    hint = looks_like(answer.body) or "a body that is not SCIM (RFC 7644 §3.4)"
+    if too_deep(answer.body):
         hint = "JSON that is nested too deeply"
     return MalformedError(
         f"{what} was answered with {name_status(answer.status)} and {hint}",
@@ -317,7 +311,7 @@ def _find_words(answer: Answer) -> str:
     """The server's words: of its JSON, or its text where it is neither JSON nor a page."""
     found = read_document(answer)
     if found is None:
-        text = answer.content[: 4 * READ].decode("utf-8", "replace")
+        text = answer.body[: 4 * READ].decode("utf-8", "replace")
         is_markup = text.lstrip()[:1] in ("<", "{", "[")
         return "" if is_markup or "\0" in text else text
     words = {

@@ -225,7 +225,7 @@ class HttpTransport:
     def _pause_before(
         self, outcome: http.HttpAnswer | IncompleteRead, attempt: int
     ) -> bool:
-        """Wait before the next attempt; False where there is no patience left."""
+        """Put the next attempt off; False where there is no patience left."""
         reason, asked = str(outcome), None
         if isinstance(outcome, http.HttpAnswer):
             reason = f"status {outcome.status}"
@@ -238,7 +238,7 @@ class HttpTransport:
             reason=reason,
             wait=round(wait, 3),
         )
-        return self._patience.pause_for(wait, everybody=bool(asked))
+        return self._patience.pause_for(wait)
 
     def _describe_end(self, answer: http.HttpAnswer) -> IncompleteRead:
         """The error that an answer is of which no more can be made."""
@@ -284,7 +284,7 @@ def _add_authorization(request: Request, authorization: str) -> Request:
 
 
 class Patience:
-    """Turns to send, and pauses before something is sent again, of all threads of a run together.
+    """Turns to send, and pauses before something is sent again, which hold for all threads of a run together.
 
     When the budget of pauses is used up there are no more pauses; when all has been ended, those
     under way are over, and turns are not waited for either.
@@ -309,7 +309,7 @@ class Patience:
         self._ended = threading.Event()
         self._sleep = sleep or self._ended.wait
         self._lock = threading.Lock()
-        self._next_turn = self._opens = self._paid_until = -math.inf
+        self._next_turn = self._opens = -math.inf
         self.why = ""
         """Why there are no more pauses; empty as long as there are."""
 
@@ -329,24 +329,20 @@ class Patience:
                 self._next_turn = now + self._interval
             return turn - now
 
-    def pause_for(self, seconds: float, *, everybody: bool) -> bool:
-        """Wait so long, or let everybody's next turn wait; False, at once, where the patience does not reach."""
+    def pause_for(self, seconds: float) -> bool:
+        """Let everybody's next turn wait so long; False where the patience does not reach."""
         with self._lock:
             now = self._clock()
             until = now + seconds
-            more = max(0.0, until - max(now, self._paid_until))
+            more = max(0.0, until - max(now, self._opens))
             if more > self._left and not self.why:
                 longest = f"{self._budget:g} s in all (directory.budget)"
                 self.why = f"the server asked for longer pauses than {longest}"
             if self.why:
                 return False
             self._left -= more
-            self._paid_until = max(self._paid_until, until)
-            if everybody:
-                self._opens = max(self._opens, until)
-                return True
-        self._sleep(seconds)
-        return not self._ended.is_set()
+            self._opens = max(self._opens, until)
+            return True
 
     def end_all(self, why: str) -> None:
         """No more pauses, and no more waiting for turns."""
