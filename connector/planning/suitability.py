@@ -7,7 +7,7 @@ from typing import Final
 
 from connector.model import Description, Equality, Syntax, patterns
 from connector.model.mapping import AttributeRule, Mapping
-from connector.model.spelling import suggest_name
+from connector.model.templates import suggest_name
 
 _ID: Final = "name another attribute in the job, or remove this line"
 _FOLDERS: Final = {

@@ -29,8 +29,12 @@ from connector.model.mapping import (
     MatchRule,
     WhenAbsent,
 )
-from connector.model.spelling import suggest_name
-from connector.model.templates import AGENT_FIELDS, SECRET_FIELDS, Template
+from connector.model.templates import (
+    AGENT_FIELDS,
+    SECRET_FIELDS,
+    Template,
+    suggest_name,
+)
 from connector.settings.attribute_names import (
     fault_of_name,
     why_not_matched,

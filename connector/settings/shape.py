@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from connector.model.spelling import suggest_name
+from connector.model.templates import suggest_name
 from connector.settings.textfile import Document, Fault, Loc, join_faults
 
 _LONGEST_WORD: Final = 40

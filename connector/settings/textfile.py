@@ -37,7 +37,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from connector.errors import FileError
-from connector.model.spelling import suggest_name
+from connector.model.templates import suggest_name
 
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50

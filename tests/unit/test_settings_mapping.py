@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from connector.errors import FileError
 from connector.model import Agent, Secret, Tenant
 from connector.model.mapping import AttributeRule, Grace, Mapping, Stale
-from connector.model.transforms import TRANSFORMS
+from connector.model.templates import TRANSFORMS
 from connector.settings import mapping_file as mappings
 from connector.settings.attribute_names import fault_of_name, why_not_matched, why_not_written
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.model import Agent, Secret, Tenant
-from connector.model.templates import Template, field_of
-from connector.model.transforms import TemplateError
+from connector.model.templates import Template, TemplateError, field_of
 
 TENANT = Tenant([], sip_service_ip="192.0.2.1", sip_service_port="5060")
 AGENT = Agent(1001, "Ann_Sample", "7001", Secret("canary"))

@@ -57,7 +57,7 @@ from connector.model import (
     WriteRules,
 )
 from connector.model.dn import Rdn, split_rdns
-from connector.model.spelling import suggest_name
+from connector.model.templates import suggest_name
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from connector.settings.textfile import open_regular
 
