@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
-    source, agents = _whole_source_of(job, mapping), job.job.source.own_agents
+    agents = job.job.source.own_agents
+    if mapping.account_fields and job.job.source.account_list is None:
+        names = " and ".join(f"{{{field}}}" for field in sorted(mapping.account_fields))
+        why = f"the mapping names {names}, so the account list is needed. Set `accounts: true`"
+        raise FileError(why, where=job.where("source"))
+    source = _whole_source_of(job, mapping)
     if mapping.passwords:
         source = UnknownSecretsSource(source, shared=job.job.source.shared_secrets)
     return PartOfSource(source, agents) if agents.only or agents.besides else source
@@ -31,10 +36,15 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     settings = job.job.source
     # what nothing is to be made of is not kept in memory either
     passwords = mapping.passwords
+    fields = None
+    if settings.account_list is not None:
+        fields = mapping.account_fields | settings.own_agents.account_fields
     if settings.type == "file":
         from connector.sources.file import FileSource
 
-        return FileSource(settings.path, settings.max_bytes, passwords=passwords)
+        return FileSource(
+            settings.path, settings.max_bytes, passwords=passwords, fields=fields
+        )
     from connector.sources.cec import CecSource
 
     app_key = fetch_secret(
@@ -43,7 +53,7 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     app_secret = fetch_secret(
         settings.app_secret, "the app secret", job.where("source", "app_secret")
     )
-    return CecSource(settings, app_key, app_secret, passwords=passwords)
+    return CecSource(settings, app_key, app_secret, passwords=passwords, fields=fields)
 
 
 def reader_of(job: jobs.LoadedJob, view: View) -> Reader:

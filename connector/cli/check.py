@@ -47,6 +47,7 @@ from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
 from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
+from connector.planning.plan_input import describe_accounts
 from connector.planning.schema_checks import ClassSurvey
 from connector.reports.schema import describe_attribute
 from connector.reports.visible import make_visible
@@ -66,7 +67,12 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 @flag_option(
     "--acl", "Print the rights that the mapping needs, as a file for this server."
 )
-def check_command(job: Path, *, acl: bool) -> int:
+@flag_option(
+    "--source",
+    "Check the source alone: shapes and counts of its answers, never values.",
+    "source_alone",
+)
+def check_command(job: Path, *, acl: bool, source_alone: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
     with plan_context(job, make_observers, remember=False) as context:
         if acl:  # for an account that may not be able to read anything yet
@@ -76,6 +82,9 @@ def check_command(job: Path, *, acl: bool) -> int:
         source = OnceSource(context.source)
         tenant = source.read()
         say_lines(_describe_source(tenant))
+        if source_alone:
+            say_text("Nothing was written. The directory was not asked.")
+            return Exit.DONE
         description = context.reader.describe()
         for place, what in context.describe_sources(description):
             if place != "state":  # a check opens no state
@@ -112,6 +121,8 @@ def _describe_source(tenant: Tenant) -> Iterator[str]:
     if tenant.other_jobs_count:
         line += f"; {tenant.other_jobs_count} more are not this job's"
     yield line
+    if tenant.accounts is not None:
+        yield f"  accounts: {describe_accounts(tenant.accounts)} ({tenant.accounts.shape})"
     for each in tenant.invalid[:_INVALID]:
         yield f"  record {each.record} is invalid: {each.why}"
 

@@ -19,20 +19,55 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
+ACCOUNTS_PATH: Final = "/apiaccess/rest/cc-management/v1/agentAccount/query"
 TOKEN_PATH: Final = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
 LONGEST_TOKEN: Final = 3600
 LARGEST_REQUEST: Final = 1 << 16
 
 Reply = tuple[int, dict[str, Any] | bytes]
+Fault = Literal["", "short total", "repeated page", "account twice", "cut"]
+
+
+class AccountListing(NamedTuple):
+    """The tenant's account list, and how it is shown."""
+
+    records: list[dict[str, Any]]
+    """As the vendor's page has them; masked texts are masked here."""
+    wrapped: bool = False
+    """Parameters and list stand in a wrapper; the other form is refused."""
+    largest_page: int = 50
+    """The most records of a page, whatever is asked for."""
+    has_total: bool = True
+    fault: Fault = ""
+    """What is wrong from the second page on, or with the total."""
+
+    def show_page(self, parameters: dict[str, Any]) -> Reply:
+        """Answer a request."""
+        if ("requestParams" in parameters) is not self.wrapped:
+            return 200, {"resultCode": "1", "resultMessage": "wrong parameters"}
+        asked = parameters.get("requestParams", parameters)
+        number = asked["pageNum"]
+        size = min(asked["pageSize"], self.largest_page)
+        shown = 0 if self.fault == "repeated page" else number
+        page = self.records[shown * size : (shown + 1) * size]
+        if self.fault == "account twice" and number == 1:
+            page = [*page, self.records[0]]
+        answer: dict[str, Any] = {"data": page}
+        if self.has_total:
+            total = len(self.records)
+            answer["total"] = total - 1 if self.fault == "short total" else total
+        whole = {"resultCode": "0", **({"result": answer} if self.wrapped else answer)}
+        body = json.dumps(whole, ensure_ascii=False).encode()
+        return 200, body[: len(body) // 2] if self.fault == "cut" and number else body
 
 
 class Simulator:
     """A context manager; while it is open it answers at `url`.
 
-    `document` (the body, or what becomes it as JSON) and `credentials` may be replaced at any time. `requests` lists
-    method and path of every request so far. `spelling`: how the query's path is spelt; the
+    `document` (the body, or what becomes it as JSON), `accounts` (None: a 404) and `credentials` may be replaced at
+    any time. `requests` lists method and path of every request so far. `spelling`: how the query's path is spelt; the
     other one is a 404. Tokens live as long as is asked for, but at most `token_seconds`, by
     `clock`.
     """
@@ -50,6 +85,7 @@ class Simulator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.document = document
+        self.accounts: AccountListing | None = None
         self.requests: list[tuple[str, str]] = []
         self.credentials = {"app_key": app_key, "app_secret": app_secret}
         self._query_path = f"/apiaccess/CC-{spelling}/v1/queryAgentInfo"
@@ -83,6 +119,8 @@ class Simulator:
             request.reply(*self._issue(request))
         elif asked == ("GET", self._query_path):
             request.reply(*self._query(request))
+        elif asked == ("POST", ACCOUNTS_PATH) and self.accounts is not None:
+            request.reply(*self._list_accounts(request, self.accounts))
         else:
             request.reply(
                 404, {"resultCode": "404", "resultMessage": "no such resource"}
@@ -127,6 +165,14 @@ class Simulator:
         }
 
     def _query(self, request: Request) -> Reply:
+        return self._refuse_stranger(request) or (200, self.document)
+
+    def _list_accounts(self, request: Request, accounts: AccountListing) -> Reply:
+        refusal = self._refuse_stranger(request)
+        return refusal or accounts.show_page(json.loads(request.body))
+
+    def _refuse_stranger(self, request: Request) -> Reply | None:
+        """The answer to a request without a good token and key; None for one that has both."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         good = kind == "Bearer" and self._clock() < self._good_until.get(
             token, float("-inf")
@@ -136,7 +182,7 @@ class Simulator:
                 "errorCode": "0",
                 "exceptionInfo": "auth fail! illegal or expired token info",
             }
-        return 200, self.document
+        return None
 
 
 class Request(BaseHTTPRequestHandler):
@@ -223,16 +269,27 @@ def main() -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE.json", help="what the agent query answers"
     )
+    parser.add_argument(
+        "--accounts",
+        action="store_true",
+        help="also answer the account list, with the records under `accounts` in FILE",
+    )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     options = parser.parse_args()
     try:
         document = options.file.read_bytes()
     except OSError as error:
         parser.error(f"{options.file}: {error.strerror}")
+    listing = None
+    if options.accounts:
+        whole = json.loads(document)
+        listing = AccountListing(whole.pop("accounts", []))
+        document = json.dumps(whole, ensure_ascii=False).encode()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with Simulator(document, port=options.port) as simulator:
+        simulator.accounts = listing
         print(  # noqa: T201  # its result
             f"{simulator.url}  (app key: demo-key, app secret: demo-secret)", flush=True
         )

@@ -54,7 +54,16 @@ def explain_name(context: PlanContext, name: str) -> ExplainedNames:
     agents = [agent.ref for agent in tenant.agents]
     unreadable = [*tenant.invalid, *tenant.others_invalid]
     invalid = [AgentRef(record.work_no, record.account_code) for record in unreadable]
-    only = select_names([name], [*agents, *invalid], WHERE)
+    alone = tenant.accounts.alone if tenant.accounts else frozenset()
+    listed = (
+        "; the account list has it, and no agent"
+        if name.removeprefix("account:") in alone
+        else ""
+    )
+    try:
+        only = select_names([name], [*agents, *invalid], WHERE)
+    except UsageError as fault:
+        raise UsageError(f"{fault.what}{listed}", where=fault.where) from None
     context.observer.begin_stage("describe directory", agents=tenant.size)
     brief, directory = context.make_brief(), context.look_up()
     # the names of people are read for the explanation alone
@@ -69,7 +78,7 @@ def explain_name(context: PlanContext, name: str) -> ExplainedNames:
     if only.users:
         told += explainer.explain_user(only.users[0])
         if not told:
-            why = f"{describe_nobody(only, only.users[0])}{_suggest_ours(context, only.users[0])}"
+            why = f"{describe_nobody(only, only.users[0])}{listed}{_suggest_ours(context, only.users[0])}"
             raise UsageError(why, where=WHERE)
     for number, ref in enumerate(agents):
         if only.names_agent(ref):

@@ -56,11 +56,13 @@ class PlanTracer(Struct, frozen=True):
             searches.setdefault(rule, key)  # a pin may be a name or an id
         for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
-            why = (
-                f"{' and '.join(made.absent_fields)} gives no value"
-                if rule
-                else "the pin names another workNo"
-            )
+            agent, absent = self.roster.agents[number], " and ".join(made.absent_fields)
+            if not rule:
+                why = "the pin names another workNo"
+            elif agent.has_unknown(frozenset(made.absent_fields)):
+                why = f"the account list does not tell {absent}"
+            else:
+                why = f"{absent} gives no value"
             trace = RuleTrace(
                 rule,
                 attribute,

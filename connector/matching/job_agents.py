@@ -19,11 +19,17 @@ from connector.model.patterns import is_owned
 _SEATS: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 
 
+_KINDS: Final = ("account", "seat", "agent_type", "role", "skill")
+_LISTED: Final = {"agent_type": "agentType", "role": "role", "skill": "skill"}
+"""Kinds that the tenant's account list tells, with its fields."""
+
+
 class AgentPattern(Struct, frozen=True):
-    """Accounts that fit a pattern, in which `*` is any text and case does not count, or the seats of a range."""
+    """Accounts, types, roles or skills that fit a glob (`*` is any text, case does not count), or a range of seats."""
 
     text: str
-    account: str | None = None
+    kind: str
+    glob: str = ""
     seats: range = range(0)
 
     @classmethod
@@ -32,26 +38,41 @@ class AgentPattern(Struct, frozen=True):
         kind, colon, rest = text.partition(":")
         if not colon:
             kind, rest = "account", text
-        if not rest or not text.isprintable() or kind not in ("account", "seat"):
+        if not rest or not text.isprintable() or kind not in _KINDS:
             raise ValueError(
-                "must be a pattern of accounts (p* or account:p*) or of seats (seat:1000-1999)"
+                "must be a pattern of accounts (p* or account:p*), seats (seat:1000-1999), "
+                "agent_type:…, role:… or skill:…"
             )
-        if kind == "account":
-            return cls(text, account=rest)
+        if kind != "seat":
+            return cls(text, kind, rest)
         found = _SEATS.fullmatch(rest)
         if found is None:
             raise ValueError("seats are numbers: seat:1000 or seat:1000-1999")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
             raise ValueError(f"the range ends before it begins: {first}-{last}")
-        return cls(text, seats=range(first, last + 1))
+        return cls(text, kind, seats=range(first, last + 1))
+
+    @property
+    def field(self) -> str | None:
+        """The field of the account list that it looks at; None: it needs no list."""
+        return _LISTED.get(self.kind)
 
     def fits_record(self, record: Agent | InvalidRecord) -> bool:
-        if self.account is not None:
-            return record.account_code is not None and is_owned(self.account)(
-                record.account_code
-            )
-        return record.work_no is not None and record.work_no in self.seats
+        if self.kind == "seat":
+            return record.work_no is not None and record.work_no in self.seats
+        return any(map(is_owned(self.glob), self._list_texts(record)))
+
+    def _list_texts(self, record: Agent | InvalidRecord) -> tuple[str, ...]:
+        if self.kind == "account":
+            return (record.account_code,) if record.account_code else ()
+        if isinstance(record, InvalidRecord) or record.account is None:
+            return ()
+        account = record.account
+        if self.kind == "skill":
+            return account.skills
+        text = account.role if self.kind == "role" else account.agent_type
+        return (text,) if text else ()
 
 
 class JobAgents(Struct, frozen=True):
@@ -61,12 +82,21 @@ class JobAgents(Struct, frozen=True):
     besides: Sequence[AgentPattern] = ()
 
     def takes_record(self, record: Agent | InvalidRecord) -> bool:
+        """Whether it is the job's. An agent of whom the account list does not tell enough is not."""
+        if isinstance(record, Agent) and record.has_unknown(self.account_fields):
+            return False
         within = not self.only or any(
             pattern.fits_record(record) for pattern in self.only
         )
         return within and not any(
             pattern.fits_record(record) for pattern in self.besides
         )
+
+    @property
+    def account_fields(self) -> frozenset[str]:
+        """The fields of the account list that the patterns look at."""
+        fields = [pattern.field for pattern in (*self.only, *self.besides)]
+        return frozenset(field for field in fields if field is not None)
 
     def mark_others(self, tenant: Tenant) -> Tenant:
         """The tenant, with whoever is not this job's marked. A record is this job's, too, where nobody can tell."""
@@ -93,14 +123,9 @@ class JobAgents(Struct, frozen=True):
 
     def _is_known(self, record: InvalidRecord) -> bool:
         """Whether what the patterns look at could be read."""
+        known = {"account": record.account_code, "seat": record.work_no}
         patterns = [*self.only, *self.besides]
-        accounts = record.account_code is not None or all(
-            pattern.account is None for pattern in patterns
-        )
-        return accounts and (
-            record.work_no is not None
-            or all(pattern.account is not None for pattern in patterns)
-        )
+        return all(known.get(pattern.kind) is not None for pattern in patterns)
 
     def _describe_unused(self, tenant: Tenant) -> Iterator[str]:
         for key, patterns in (("only", self.only), ("except", self.besides)):

@@ -66,9 +66,12 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
         dict[int, Problem](),
     )
     unassigned, unsure, doubted = 0, False, list[int]()
+    contradictions = tenant.accounts.contradictions if tenant.accounts else {}
     for number, match in enumerate(candidates.sole_matches()):
         of_others, doubled = number in tenant.others, number in roster.doubles
-        if match is not None and not (of_others or doubled or match.id in rivals):
+        contradiction = contradictions.get(number)
+        is_held = of_others or doubled or contradiction is not None
+        if match is not None and not (is_held or match.id in rivals):
             matched.append(match)
             continue
         agent, found = tenant.agents[number], candidates.matches_of(number)
@@ -87,6 +90,9 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
                 found,
                 why,
             )
+        elif contradiction is not None:
+            doubted.append(number)
+            contested[number] = _make_problem("contested", agent, found, contradiction)
         elif agent.account_code is None:
             unassigned += 1
         elif not found:

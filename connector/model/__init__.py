@@ -88,6 +88,8 @@ from connector.model.secret import (
     text_of as text_of,
 )
 from connector.model.source import (
+    Account as Account,
+    AccountList as AccountList,
     Agent as Agent,
     InvalidRecord as InvalidRecord,
     Tenant as Tenant,

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from connector.model import Agent, Tenant, View
-from connector.model.templates import Template
+from connector.model.templates import ACCOUNT_FIELDS, Template
 
 WhenAbsent = Literal["keep", "clear"]
 Groups = tuple[tuple[str, ...], ...]
@@ -162,6 +162,16 @@ class Mapping(Struct, frozen=True):
             template for rule in self.attributes for template in rule.templates
         ]
         return any(template.secret for template in templates)
+
+    @property
+    def account_fields(self) -> frozenset[str]:
+        """The fields of the tenant's account list that a rule or an attribute names."""
+        named: set[str] = set()
+        for match_rule in self.match:
+            named |= match_rule.agent.fields
+        for attribute_rule in self.attributes:
+            named |= attribute_rule.fields
+        return frozenset(named.intersection(ACCOUNT_FIELDS))
 
     def view(self) -> View:
         names = dict.fromkeys(

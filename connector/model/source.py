@@ -8,6 +8,19 @@ from connector.model.change import AgentRef
 from connector.model.secret import Secret
 
 
+class Account(Struct, frozen=True, gc=False):
+    """What the tenant's account list says of an agent's account, as far as a job uses it."""
+
+    email: str | None = None
+    phone: str | None = None
+    user_name: str | None = None
+    agent_type: str | None = None
+    role: str | None = None
+    skills: tuple[str, ...] = ()
+    unknown: frozenset[str] = frozenset()
+    """Fields that the list masks or does not tell, or all if it lacks the account: neither a value nor absent."""
+
+
 class Agent(Struct, frozen=True, gc=False):
     """A record of the source."""
 
@@ -16,6 +29,12 @@ class Agent(Struct, frozen=True, gc=False):
     """None: a seat that no account is tied to (*unassigned*)."""
     sip_account: str | None = None
     sip_pwd: Secret | None = None
+    account: Account | None = None
+    """None: the account list is not read, or the seat has no account."""
+
+    def has_unknown(self, fields: frozenset[str]) -> bool:
+        """Whether the account list does not tell one of these fields."""
+        return self.account is not None and not fields.isdisjoint(self.account.unknown)
 
     @property
     def ref(self) -> AgentRef:
@@ -33,6 +52,23 @@ class InvalidRecord(Struct, frozen=True):
     account_code: str | None = None
 
 
+class AccountList(Struct, frozen=True):
+    """How the tenant's account list fits its agents."""
+
+    listed: int
+    """Records of the list."""
+    unlisted: int
+    """Agents whose account it lacks."""
+    alone: frozenset[str]
+    """Accounts that no agent has."""
+    unknown: dict[str, int]
+    """Agents of whom it does not tell a field, by the field."""
+    contradictions: dict[int, str]
+    """Why an agent, by its number, cannot be who the list says."""
+    shape: str
+    """How the list stood in its answer, for `check`."""
+
+
 class Tenant(Struct, frozen=True):
     """Everything that the source knows, read whole."""
 
@@ -48,6 +84,8 @@ class Tenant(Struct, frozen=True):
     """Records that cannot be read and are not this job's."""
     unknown_secrets: int = 0
     """Agents whose password is masked, or shared by so many that it is taken for a mask."""
+    accounts: AccountList | None = None
+    """None: the account list is not read."""
 
     @property
     def size(self) -> int:

@@ -86,11 +86,26 @@ _OF_AGENT: Final[dict[str, Callable[[Agent], str | None]]] = {
     "sipAccount": attrgetter("sip_account"),
     "sipPwd": lambda agent: text_of(agent.sip_pwd) if agent.sip_pwd else None,
 }
+
+
+def _get_of_account(name: str) -> Callable[[Agent], str | None]:
+    get = attrgetter(name)
+    return lambda agent: None if agent.account is None else get(agent.account)
+
+
+_OF_ACCOUNT: Final = {
+    "email": _get_of_account("email"),
+    "phone": _get_of_account("phone"),
+    "userName": _get_of_account("user_name"),
+    "agentType": _get_of_account("agent_type"),
+}
 _OF_TENANT: Final[dict[str, Callable[[Tenant], str | None]]] = {
     "sipServiceIp": attrgetter("sip_service_ip"),
     "sipServicePort": attrgetter("sip_service_port"),
 }
 AGENT_FIELDS: Final = tuple(_OF_AGENT)
+ACCOUNT_FIELDS: Final = tuple(_OF_ACCOUNT)
+"""Fields of the tenant's account list, which a job reads by `source.accounts`."""
 TENANT_FIELDS: Final = tuple(_OF_TENANT)
 SECRET_FIELDS: Final = frozenset({"sipPwd"})
 
@@ -105,7 +120,7 @@ def field_of(
     """What a field holds; of a secret field too, so that it is wrapped where it is not used up at once."""
     if field in _OF_TENANT:
         return _OF_TENANT[field](tenant)
-    return _OF_AGENT[field](agent)
+    return (_OF_AGENT | _OF_ACCOUNT)[field](agent)
 
 
 class TemplatePiece(Struct, frozen=True):
@@ -182,6 +197,13 @@ class Template(Struct, frozen=True):
 
     def bind(self, tenant: Tenant) -> Render:
         """A function from an agent to the value, or to None where a field of it is absent or nothing is left."""
+        render = self._bind_fields(tenant)
+        fields = self.fields.intersection(ACCOUNT_FIELDS)
+        if not fields:
+            return render
+        return lambda agent: None if agent.has_unknown(fields) else render(agent)
+
+    def _bind_fields(self, tenant: Tenant) -> Render:
         match self.fill_tenant(tenant).pieces:
             case (TemplatePiece("sipPwd", ()),):
                 return attrgetter("sip_pwd")
@@ -209,7 +231,7 @@ def _bind_piece(piece: str | TemplatePiece) -> Callable[[Agent], str | None]:
         return lambda agent: piece
     if piece.field in _OF_TENANT:
         return lambda agent: None
-    get = _OF_AGENT[piece.field]
+    get = (_OF_AGENT | _OF_ACCOUNT)[piece.field]
     return (lambda agent: piece.apply(get(agent)) or None) if piece.steps else get
 
 
@@ -248,7 +270,7 @@ def _parse_field(expression: str, faults: list[str]) -> TemplatePiece:
     """What stands between braces. Its faults are added."""
     named, *transforms = _split_unquoted(expression, "|")
     field = named.strip()
-    known = AGENT_FIELDS + TENANT_FIELDS
+    known = AGENT_FIELDS + ACCOUNT_FIELDS + TENANT_FIELDS
     if field not in known:
         faults.append(
             f"no field {field!r}{suggest_name(field, known)}; there are {', '.join(known)}"

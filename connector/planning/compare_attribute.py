@@ -136,6 +136,13 @@ def holds_ours(wanted: WantedAttribute, user: User) -> bool:
     )
 
 
+def _is_untold(agent: Agent, rule: AttributeRule) -> bool:
+    """Whether the source hides a field of which the attribute is made."""
+    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(rule.fields):
+        return True
+    return agent.account is not None and agent.has_unknown(rule.fields)
+
+
 def judge_attribute(
     wanted: WantedAttribute,
     agent: Agent,
@@ -144,7 +151,7 @@ def judge_attribute(
 ) -> AttributeVerdict:
     """What becomes of one attribute of a user and its agent."""
     rule = wanted.rule
-    if agent.sip_pwd is UNKNOWN_SECRET and not SECRET_FIELDS.isdisjoint(rule.fields):
+    if _is_untold(agent, rule):
         return AttributeVerdict(unknown=True)
     value, held = wanted.render(agent), user.values.get(rule.name, ())
     if held in ((value,), value):

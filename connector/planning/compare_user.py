@@ -46,6 +46,34 @@ _UNKNOWN: Final = (
 )
 
 
+def _describe_untold(mapping: Mapping, tenant: Tenant) -> dict[str, Problem]:
+    """The one line of each attribute that is made of what the account list does not tell."""
+    unknown = tenant.accounts.unknown if tenant.accounts else {}
+    problems = {}
+    for rule in mapping.attributes:
+        untold = sorted(rule.fields & unknown.keys())
+        if untold:
+            most = max(unknown[field] for field in untold)
+            why = (
+                f"agents of whom the account list does not tell {' and '.join(untold)}: {most:,}. It is masked there, "
+                "or not listed. What their users hold is kept"
+            )
+            problems[rule.name] = Problem("tenant", why, attribute=rule.name)
+    return problems
+
+
+def _describe_blind_rules(mapping: Mapping, tenant: Tenant) -> Iterator[Problem]:
+    """A line for each match rule by a field that the account list tells of no agent."""
+    if tenant.accounts is None:
+        return
+    assigned = sum(agent.account is not None for agent in tenant.agents)
+    for number, rule in enumerate(mapping.match, 1):
+        for field in sorted(rule.agent.fields & tenant.accounts.unknown.keys()):
+            if assigned and tenant.accounts.unknown[field] == assigned:
+                why = f"match rule {number} finds nobody: the account list tells {field} of no agent"
+                yield Problem("tenant", why)
+
+
 class UserComparer:
     """The mapping's attribute rules against one user and its agent.
 
@@ -99,6 +127,8 @@ class UserComparer:
             for rule in mapping.attributes
             if tenant.unknown_secrets and not SECRET_FIELDS.isdisjoint(rule.fields)
         }
+        self._unknown |= _describe_untold(mapping, tenant)
+        self.problems += _describe_blind_rules(mapping, tenant)
         """The one line of each attribute that is made of secrets which the source does not tell."""
         self.problems += self._unknown.values()
         self.attributes = [rule.name for rule in mapping.attributes]

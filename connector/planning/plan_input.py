@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from connector.matching.people import AgentPin, ExcludeList
 from connector.matching.roster import AgentRoster
 from connector.matching.user_names import NameRules
-from connector.model import Tenant
+from connector.model import AccountList, Tenant
 from connector.model.mapping import Mapping as Rules
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
 from connector.planning.brief import PlanBrief
@@ -63,9 +63,25 @@ class PlanInput(Struct, frozen=True):
         )
 
 
+def describe_accounts(accounts: AccountList) -> str:
+    """How the account list fits the agents, in counts."""
+    counts = {
+        "listed": accounts.listed,
+        "agents that are not listed": accounts.unlisted,
+        "accounts without an agent": len(accounts.alone),
+    }
+    for field, count in sorted(accounts.unknown.items()):
+        counts[f"agents of unknown {field}"] = count
+    if accounts.contradictions:
+        counts["agents with another seat there"] = len(accounts.contradictions)
+    return "; ".join(f"{what}: {count:,}" for what, count in counts.items())
+
+
 def _notes_on_source(mapping: Rules, tenant: Tenant) -> Iterator[tuple[str, str]]:
     if tenant.other_jobs_count:
         yield "not this job's", f"{tenant.other_jobs_count} agents of the source"
+    if tenant.accounts is not None:
+        yield "accounts", describe_accounts(tenant.accounts)
     unwritten = _unwritten_fields(mapping, tenant)
     if unwritten:
         takes = "takes it" if len(unwritten) == 1 else "takes them"

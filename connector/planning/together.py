@@ -27,9 +27,9 @@ from connector.model import (
 )
 from connector.model.draft import Kept
 from connector.model.mapping import AttributeRule, Mapping as AttributeMapping
-from connector.model.templates import AGENT_FIELDS
+from connector.model.templates import ACCOUNT_FIELDS, AGENT_FIELDS
 
-OWN: Final = frozenset(AGENT_FIELDS)
+OWN: Final = frozenset({*AGENT_FIELDS, *ACCOUNT_FIELDS})
 """The fields of an agent; others are the tenant's."""
 _ANYTHING: Final = "1"
 """A value that nearly every syntax has."""

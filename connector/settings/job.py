@@ -8,11 +8,18 @@ that way every fault of a file is found at once.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from connector.errors import FileError
 from connector.matching.job_agents import AgentPattern, JobAgents
@@ -49,15 +56,39 @@ PatternText = Annotated[str, AfterValidator(_check_pattern)]
 AgentPatterns = Annotated[list[PatternText], Field(min_length=1)]
 
 
+class Accounts(Strict):
+    """How the tenant's account list is read."""
+
+    page_size: int = Field(default=100, ge=1, le=10_000)
+    """Records to ask for a page; the server may give fewer."""
+    path: UrlPath = "/apiaccess/rest/cc-management/v1/agentAccount/query"
+    """Path of the account list. A file has the key `accounts` instead."""
+
+
 class Selective(Strict):
     """A source of which a job may take some agents only."""
 
+    accounts: bool | Accounts = False
+    """Read the account list too: it has {email}, {phone}, {userName} and {agentType}."""
     only: AgentPatterns | None = None
-    """The job's agents, by patterns of accounts (p*, account:p*) or seats (seat:1000-1999)."""
+    """The job's agents, by patterns: p* or account:p*, seat:1000-1999, agent_type:…, role:…, skill:…"""
     besides: AgentPatterns | None = Field(default=None, alias="except")
     """Agents that are not the job's, written likewise."""
     shared_secrets: bool = False
     """Write a SIP password that ten agents or more share."""
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        if self.own_agents.account_fields and not self.accounts:
+            raise MisfitError("agent_type, role and skill need `accounts: true`")
+        return self
+
+    @property
+    def account_list(self) -> Accounts | None:
+        """How the account list is read; None: it is not."""
+        if isinstance(self.accounts, Accounts):
+            return self.accounts
+        return Accounts() if self.accounts else None
 
     @property
     def own_agents(self) -> JobAgents:

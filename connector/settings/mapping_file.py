@@ -30,6 +30,7 @@ from connector.model.mapping import (
     WhenAbsent,
 )
 from connector.model.templates import (
+    ACCOUNT_FIELDS,
     AGENT_FIELDS,
     SECRET_FIELDS,
     Template,
@@ -85,7 +86,7 @@ def lacks_quotes(value: object) -> bool:
 def _check_match_template(template: Template) -> Template:
     if template.fields & SECRET_FIELDS:
         raise MisfitError("agents cannot be matched by a secret")
-    if not template.fields & set(AGENT_FIELDS):
+    if not template.fields & {*AGENT_FIELDS, *ACCOUNT_FIELDS}:
         what = (
             "has no field of the agent, so it is the same for all agents. Add a field"
         )

@@ -20,6 +20,7 @@ from connector.errors import (
     FileError,
     IncompleteRead,
     MalformedError,
+    SourceTruncatedError,
     UnreachableError,
 )
 from connector.model import Secret, Tenant, text_of
@@ -29,6 +30,13 @@ from connector.net.quoting import looks_like, name_status
 from connector.net.retry import TokenKeeper, seconds_to_wait
 from connector.runtime.log import log
 from connector.settings.job import CecSource as CecSourceSettings
+from connector.sources.accounts import (
+    AccountPage,
+    AccountRecord,
+    collect_records,
+    decode_page,
+    join_accounts,
+)
 from connector.sources.envelopes import envelope_in
 from connector.sources.records import decode_tenant
 
@@ -51,7 +59,7 @@ class CecSource:
     """Reads the whole tenant over HTTP(S).
 
     One object may read again and again, with one token while it lasts. Without `passwords`
-    those of the agents are not kept.
+    those of the agents are not kept. `fields` of the account list are kept; None: it is not read.
     `clock` (seconds, monotonic) and `sleep` are there so that time-outs and waits can be tried without waiting.
     """
 
@@ -62,6 +70,7 @@ class CecSource:
         app_secret: Secret,
         *,
         passwords: bool = True,
+        fields: frozenset[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -76,6 +85,7 @@ class CecSource:
         self._credentials = msgspec.json.encode({"app_key": key, "app_secret": secret})
         self._hide = [text for text in (key, secret) if text]
         self._passwords = passwords
+        self._fields = fields
         self._sleep = sleep
 
     def read(self) -> Tenant:
@@ -84,9 +94,66 @@ class CecSource:
             self._settings, hide=self._hide, sleep=self._sleep
         ) as exchange:
             answer = self._query_agents(exchange)
-        return decode_tenant(
+            listed = self._read_accounts(exchange)
+        tenant = decode_tenant(
             answer.body, answer.where, self._hide, passwords=self._passwords
         )
+        if self._fields is None or listed is None:
+            return tenant
+        records, shape = listed
+        return join_accounts(tenant, records, self._fields, shape)
+
+    def _read_accounts(
+        self, exchange: CecExchange
+    ) -> tuple[list[AccountRecord], str] | None:
+        """Read the account list whole, if the job asks for it.
+
+        The vendor's table has the parameters of the request in a wrapper, and its samples have not:
+        a refusal of the first page is answered by the other form.
+        """
+        accounts = self._settings.account_list
+        if self._fields is None or accounts is None:
+            return None
+        octets = 0
+        is_wrapped = False
+
+        def ask_page(number: int) -> AccountPage:
+            nonlocal octets, is_wrapped
+            parameters: dict[str, Any] = {
+                "pageNum": number,
+                "pageSize": accounts.page_size,
+            }
+            answer = self._ask_accounts(
+                exchange, accounts.path, parameters, wrapped=is_wrapped
+            )
+            if number == 0 and _is_refusal(answer):
+                is_wrapped = True
+                answer = self._ask_accounts(
+                    exchange, accounts.path, parameters, wrapped=True
+                )
+            if answer.status != 200:
+                raise exchange.make_error(answer, "the account list")
+            octets += len(answer.body)
+            if octets > self._settings.max_bytes:
+                why = f"the account list is longer than source.max_bytes ({self._settings.max_bytes})"
+                raise SourceTruncatedError(why, where=answer.where)
+            return decode_page(answer.body, answer.where, self._hide)
+
+        where = f"{self._settings.url.rstrip('/')}{accounts.path}"
+        records, shape = collect_records(ask_page, where)
+        log.info("account list answered", records=len(records), octets=octets)
+        return records, f"{shape}, asked {'wrapped' if is_wrapped else 'flat'}"
+
+    def _ask_accounts(
+        self,
+        exchange: CecExchange,
+        path: str,
+        parameters: Mapping[str, Any],
+        *,
+        wrapped: bool,
+    ) -> HttpAnswer:
+        content = {"requestParams": parameters} if wrapped else parameters
+        return self._ask_with_token(exchange, path, msgspec.json.encode(content))
 
     def _query_agents(self, exchange: CecExchange) -> HttpAnswer:
         path = self._settings.path
@@ -111,20 +178,24 @@ class CecSource:
         log.info("agent query answered", path=path, octets=len(answer.body))
         return answer
 
-    def _ask_with_token(self, exchange: CecExchange, path: str) -> HttpAnswer:
-        """Ask with a token that the server takes; after one refusal, with a new token."""
+    def _ask_with_token(
+        self, exchange: CecExchange, path: str, content: bytes | None = None
+    ) -> HttpAnswer:
+        """Ask with a token that the server takes; after one refusal, with a new token. `content`: by POST."""
         token_path = self._settings.token_path
         fetch = partial(_fetch_token, exchange, token_path, self._credentials)
         token = self._token.get_token(fetch)
-        first = self._ask_once(exchange, path, token)
+        first = self._ask_once(exchange, path, token, content)
         if first.status not in REFUSED:
             return first
         log.warning("agent query refused, trying a new token", status=first.status)
-        second = self._ask_once(exchange, path, self._token.get_token(fetch, token))
+        renewed = self._token.get_token(fetch, token)
+        second = self._ask_once(exchange, path, renewed, content)
         if second.status in REFUSED:
             said = exchange.summarize_answer(first)
             both = f"{said}; with a new token: {exchange.summarize_answer(second)}"
-            why = f"the agent query was refused: {both}"
+            what = "the agent query" if content is None else "the account list"
+            why = f"{what} was refused: {both}"
             raise DeniedError(why, where=second.where)
         return second
 
@@ -133,11 +204,23 @@ class CecSource:
         exchange: CecExchange,
         path: str,
         token: str,
+        content: bytes | None,
     ) -> HttpAnswer:
         if token not in self._hide:
             self._hide.append(token)
         headers = {"x-app-key": self._app_key, "Authorization": f"Bearer {token}"}
-        return exchange.send_patiently("GET", path, headers)
+        if content is None:
+            return exchange.send_patiently("GET", path, headers)
+        headers["Content-Type"] = "application/json"
+        return exchange.send_patiently("POST", path, headers, content=content)
+
+
+def _is_refusal(answer: HttpAnswer) -> bool:
+    """Whether an answer refuses the form of the request: 400, or an error in an envelope."""
+    if answer.status != 200:
+        return answer.status == 400
+    envelope = envelope_in(answer.body)
+    return envelope is not None and not envelope.is_success
 
 
 def _other_spelling(path: str) -> str | None:

@@ -44,6 +44,11 @@ class ErrorEnvelope(Struct, rename="camel"):
         codes = [code for _, code in self._list_members()[::2]]
         return all(code in SUCCESS and not isinstance(code, bool) for code in codes)
 
+    @property
+    def has_code(self) -> bool:
+        """Whether it has a code at all."""
+        return any(code is not None for _, code in self._list_members()[::2])
+
     def describe_error(self, hide: Collection[str], body: bytes) -> str:
         """Tell codes and texts in one line, such as `resultCode 01: no such tenant`.
 

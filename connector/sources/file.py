@@ -13,6 +13,7 @@ from connector.errors import (
 )
 from connector.model import Tenant
 from connector.settings.textfile import open_regular
+from connector.sources.accounts import join_accounts, split_accounts
 from connector.sources.records import decode_tenant
 
 
@@ -25,10 +26,13 @@ class FileSource:
         max_bytes: int,
         *,
         passwords: bool = True,
+        fields: frozenset[str] | None = None,
     ) -> None:
+        """`fields` of the account list are kept; None: the file's `accounts` are not read."""
         self._path = path
         self._max_bytes = max_bytes
         self._passwords = passwords
+        self._fields = fields
 
     def read(self) -> Tenant:
         """The tenant, whole. Raises FileError, SourceTruncatedError or MalformedFileError."""
@@ -50,6 +54,10 @@ class FileSource:
                 f"longer than source.max_bytes ({self._max_bytes})", where=where
             )
         try:
-            return decode_tenant(body, where, passwords=self._passwords)
+            if self._fields is None:
+                return decode_tenant(body, where, passwords=self._passwords)
+            body, records = split_accounts(body, where)
+            tenant = decode_tenant(body, where, passwords=self._passwords)
+            return join_accounts(tenant, records, self._fields, "a file")
         except MalformedError as fault:
             raise MalformedFileError(fault.what, where=fault.where) from None

@@ -124,7 +124,7 @@ def read_service_port(held: Any, notes: list[str]) -> str | None:
     """
     if held in (None, ""):
         return None
-    number = _read_number(held)
+    number = read_number(held)
     if number is None:
         fault = f"is {_KINDS[type(held)]} and no port number"
     elif 1 <= number <= 65535:  # the ports that there are
@@ -135,7 +135,7 @@ def read_service_port(held: Any, notes: list[str]) -> str | None:
     return None
 
 
-def _read_number(held: Any) -> int | None:
+def read_number(held: Any) -> int | None:
     """Return a number, also one in digits; None if it is none."""
     if type(held) is int:
         return held
@@ -145,7 +145,7 @@ def _read_number(held: Any) -> int | None:
 
 def _read_work_no(fields: Mapping[str, Any], faults: list[str]) -> int | None:
     held = fields.get("workNo")
-    number = _read_number(held)
+    number = read_number(held)
     if number is not None and number > 0:
         return number
     if "workNo" not in fields:

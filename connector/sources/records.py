@@ -109,7 +109,7 @@ def decode_tenant(
     MalformedError if the body as a whole is no answer of the agent query, or is an error in
     disguise.
     """
-    text = _check_encoding(body, where)
+    text = check_encoding(body, where)
     answer = _parse_answer(text, where)
     _refuse_error(answer, where, hide, text)
     agents, invalid = _read_records(answer, passwords=passwords)
@@ -190,7 +190,7 @@ def _may_hold_unwelcome(text: bytes) -> bool:
 # ---------------------------------------------------------------- the body as a whole
 
 
-def _check_encoding(body: bytes, where: str) -> bytes:
+def check_encoding(body: bytes, where: str) -> bytes:
     """Return the body without a byte order mark and without lone surrogates.
 
     A stand-in takes the place of a surrogate that lacks its partner: that is well-formed JSON

@@ -12,7 +12,7 @@ from connector.cli.advice import Exit
 from connector.cli.main import cli
 from connector.model.limits import LIMITS
 from connector.model.problem_kinds import KINDS
-from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, TRANSFORMS
+from connector.model.templates import ACCOUNT_FIELDS, AGENT_FIELDS, TENANT_FIELDS, TRANSFORMS
 from scripts.reference import write_tables
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
 
@@ -205,7 +205,7 @@ def test_the_page_of_the_mapping_file_names_every_field_and_transform() -> None:
     transforms = [word.partition(":")[0] for word in first_column("mapping-file.md", "| transform | result |")]
     assert transforms == list(TRANSFORMS)
     assert set(first_column("mapping-file.md", "| field | meaning |")) == {
-        f"{{{name}}}" for name in (*AGENT_FIELDS, *TENANT_FIELDS)
+        f"{{{name}}}" for name in (*AGENT_FIELDS, *ACCOUNT_FIELDS, *TENANT_FIELDS)
     }
 
 

@@ -1,0 +1,310 @@
+"""The tenant's account list: mail address, phone, name and type of each account, joined to the agents by account.
+
+The list is that of the vendor's page of `agentAccount/query` (cec_07_0023). Every field of it is
+optional, page sizes have no documented maximum, and samples and table of the page disagree: so it
+is read whole or not at all, and what it masks or lacks is unknown, never absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
+
+from connector.errors import NOT_JSON, IncompleteRead, MalformedError
+from connector.model import Account, AccountList, Agent, Tenant
+from connector.net.quoting import looks_like
+from connector.sources.envelopes import ErrorEnvelope
+from connector.sources.record_faults import (
+    MAX_CHARACTERS,
+    find_character_fault,
+    read_number,
+    without_blanks,
+)
+from connector.sources.records import check_encoding
+
+MASK: Final = "*"
+"""A text that holds it is masked, such as `t**@*****.com` of the vendor's samples."""
+_MEMBERS: Final = {
+    "email": "email",
+    "phone": "phone",
+    "userName": "user_name",
+    "agentType": "agent_type",
+    "role": "role",
+    "skill": "skills",
+}
+"""Fields of templates and selections, with the members of a record."""
+
+
+class AccountRecord(Struct, gc=False, rename="camel"):
+    """A record of the list, as it is there."""
+
+    user_account: Any = UNSET
+    user_name: Any = UNSET
+    email: Any = UNSET
+    phone: Any = UNSET
+    agent_type: Any = UNSET
+    cc_role_id: Any = UNSET
+    skills: Any = UNSET
+    work_no: Any = UNSET
+
+
+class AccountPage(Struct, frozen=True):
+    """One page of the list."""
+
+    records: list[AccountRecord]
+    total: int | None
+    """Records of the whole list; None: the page does not say."""
+    shape: str
+    """How the list stands in the answer, for `check`."""
+    digest: bytes
+    """Digest of the answer, by which a page that comes again is known."""
+
+
+class _AccountAnswer(ErrorEnvelope):
+    data: list[AccountRecord] | UnsetType | None = UNSET
+    total: Any = None
+
+
+# ---------------------------------------------------------------- pages
+
+
+def decode_page(body: bytes, where: str, hide: Collection[str] = ()) -> AccountPage:
+    """Read one page, flat or wrapped in one member.
+
+    `hide`: secrets that no error text repeats. Raises MalformedError.
+    """
+    text = check_encoding(body, where)
+    try:
+        answer, shape = _find_answer(text)
+    except NOT_JSON:
+        hint = looks_like(text) or "something else"
+        why = f"the account list is not the JSON that its page says, but {hint}"
+        raise MalformedError(why, where=where) from None
+    if not answer.is_success:
+        said = answer.describe_error(hide, body)
+        raise MalformedError(f"the account list was refused: {said}", where=where)
+    if shape == "no list":
+        raise MalformedError("no `data` in the account list", where=where)
+    total = None if answer.total is None else read_number(answer.total)
+    if answer.total is not None and (total is None or total < 0):
+        raise MalformedError("`total` of the account list is no number", where=where)
+    records = list(answer.data or ())
+    _refuse_repeated_members(text, records, where)
+    digest = hashlib.blake2b(text, digest_size=16).digest()
+    return AccountPage(records, total, shape, digest)
+
+
+def _find_answer(text: bytes) -> tuple[_AccountAnswer, str]:
+    answer = msgspec.json.decode(text, type=_AccountAnswer)
+    if answer.data is not UNSET:
+        return answer, "flat"
+    for name, member in msgspec.json.decode(text, type=dict[str, Raw]).items():
+        if bytes(member).startswith(b"{"):
+            inner = msgspec.json.decode(member, type=_AccountAnswer)
+            if inner.data is not UNSET and answer.is_success:
+                return inner, f"wrapped in `{name}`"
+    return answer, "flat" if answer.has_code else "no list"
+
+
+def _refuse_repeated_members(
+    text: bytes, records: list[AccountRecord], where: str
+) -> None:
+    """JSON readers differ in which of two members they take (RFC 8259 §4)."""
+    for member in ("userAccount", "email", "phone", "userName", "workNo"):
+        if text.count(f'"{member}"'.encode()) > len(records):
+            why = f"a record of the account list has {member} twice"
+            raise MalformedError(why, where=where)
+
+
+class _FileAccounts(Struct):
+    accounts: Raw = Raw()
+
+
+def split_accounts(body: bytes, where: str) -> tuple[bytes, list[AccountRecord]]:
+    """Take the member `accounts` out of a file of agents. Raises MalformedError, IncompleteRead."""
+    text = check_encoding(body, where)
+    try:
+        raw = msgspec.json.decode(text, type=_FileAccounts).accounts
+        page = decode_page(b'{"data": %b}' % bytes(raw or b"null"), where)
+    except NOT_JSON:
+        return body, []  # what is wrong with the file is told of its agents
+    if not raw:
+        why = "no `accounts` in it: with `source.accounts` a file has a list of that name beside `agents`"
+        raise MalformedError(why, where=where)
+    records: list[AccountRecord] = []
+    add_records(records, set(), page.records, where)
+    return text.replace(bytes(raw), b"null", 1), records
+
+
+def collect_records(
+    ask: Callable[[int], AccountPage], where: str
+) -> tuple[list[AccountRecord], str]:
+    """Read all pages, from 0 on, and tell the shape of the first.
+
+    An empty page, or a total that is reached, ends the list: servers may cap a page below what was
+    asked. Behind the total one more page is asked for, since a total may be short. Raises
+    IncompleteRead where a page repeats, an account is there twice, or the total is another.
+    """
+    records: list[AccountRecord] = []
+    accounts: set[str] = set()
+    digests: set[bytes] = set()
+    total: int | None = None
+    shape = ""
+    for number in count():
+        page = ask(number)
+        shape = shape or page.shape
+        if total is not None and page.total not in (None, total):
+            why = f"the account list says {total} records, then {page.total}"
+            raise IncompleteRead(why, where=where)
+        total = total if page.total is None else page.total
+        if not page.records:
+            break
+        if page.digest in digests:
+            why = f"page {number} of the account list is an earlier one again"
+            raise IncompleteRead(why, where=where)
+        digests.add(page.digest)
+        add_records(records, accounts, page.records, where)
+        if total is not None and len(records) >= total:
+            _refuse_more(ask, number + 1, accounts, where)
+            break
+    if total is not None and len(records) != total:
+        why = f"the account list says {total} records, and shows {len(records)}"
+        raise IncompleteRead(why, where=where)
+    return records, shape
+
+
+def _refuse_more(
+    ask: Callable[[int], AccountPage], number: int, accounts: set[str], where: str
+) -> None:
+    """Raises IncompleteRead if a page behind the total has an account that no earlier one had."""
+    try:
+        page = ask(number)
+    except IncompleteRead:
+        return  # a page that is not there: the total has been reached
+    for record in page.records:
+        account = _read_text(record.user_account)
+        if account is not None and account not in accounts:
+            why = f"the account list says {page.total} records, and shows more"
+            raise IncompleteRead(why, where=where)
+
+
+def add_records(
+    records: list[AccountRecord],
+    accounts: set[str],
+    more: Iterable[AccountRecord],
+    where: str,
+) -> None:
+    """Add records. Raises IncompleteRead for an account that is there already."""
+    for record in more:
+        account = _read_text(record.user_account)
+        if account is not None and account in accounts:
+            why = f"record {len(records) + 1} of the account list has an account that is there already"
+            raise IncompleteRead(why, where=where)
+        if account is not None:
+            accounts.add(account)
+        records.append(record)
+
+
+# ---------------------------------------------------------------- the join
+
+
+def join_accounts(
+    tenant: Tenant,
+    records: Iterable[AccountRecord],
+    fields: Collection[str],
+    shape: str,
+) -> Tenant:
+    """Give each agent what the list says of its account, of these fields alone."""
+    by_account: dict[str, AccountRecord] = {}
+    listed = 0
+    for record in records:
+        listed += 1
+        name = _read_text(record.user_account)
+        if name is not None:
+            by_account[name] = record
+    untold = _find_untold(by_account.values(), fields)
+    agents: list[Agent] = []
+    unlisted = 0
+    unknown: Counter[str] = Counter()
+    contradictions: dict[int, str] = {}
+    accounts = {agent.account_code for agent in tenant.agents}
+    for number, agent in enumerate(tenant.agents):
+        if agent.account_code is None:
+            agents.append(agent)
+            continue
+        found = by_account.get(agent.account_code)
+        if found is None:
+            unlisted += 1
+            account = Account(unknown=frozenset(fields))
+        else:
+            account = _make_account(found, fields, untold)
+            seat = read_number(found.work_no)
+            if seat is not None and seat != agent.work_no:
+                contradictions[number] = f"the account list has it at the seat {seat}"
+        unknown.update(account.unknown)
+        agents.append(replace(agent, account=account))
+    alone = frozenset(by_account.keys() - accounts)
+    summary = AccountList(listed, unlisted, alone, dict(unknown), contradictions, shape)
+    return replace(tenant, agents=agents, accounts=summary)
+
+
+def _find_untold(
+    records: Collection[AccountRecord], fields: Collection[str]
+) -> frozenset[str]:
+    """Fields that no record shows: the tenant does not tell them, so they are not absent."""
+    told: set[str] = set()
+    for record in records:
+        for field in fields:
+            if field not in told and _read_field(record, field) not in (None, ()):
+                told.add(field)
+        if len(told) == len(fields):
+            break
+    return frozenset(fields) - told
+
+
+def _make_account(
+    record: AccountRecord, fields: Collection[str], untold: frozenset[str]
+) -> Account:
+    values: dict[str, Any] = {}
+    unknown = set(untold)
+    for field in fields:
+        value = _read_field(record, field)
+        if value is UNSET:
+            unknown.add(field)
+        elif value is not None:
+            values[_MEMBERS[field]] = value
+    return Account(**values, unknown=frozenset(unknown))
+
+
+def _read_field(record: AccountRecord, field: str) -> Any:
+    """What a record says: a text, or the texts of its skills; None: absent, UNSET: masked or faulty."""
+    if field == "skill":
+        return tuple(_list_skills(record.skills))
+    if field in ("role", "agentType"):
+        held = record.cc_role_id if field == "role" else record.agent_type
+        return str(held) if type(held) is int else _read_text(held)
+    held = getattr(record, _MEMBERS[field])
+    if held is UNSET or held is None or held == "":
+        return None
+    text = _read_text(held)
+    return UNSET if text is None or MASK in text else text
+
+
+def _list_skills(held: Any) -> Iterator[str]:
+    """The names and ids of skills; samples show texts and objects."""
+    for each in held if isinstance(held, list) else ():
+        parts = each.values() if isinstance(each, dict) else (each,)
+        yield from (str(part) for part in parts if type(part) in (str, int))
+
+
+def _read_text(held: Any) -> str | None:
+    if not isinstance(held, str) or len(held) > MAX_CHARACTERS:
+        return None
+    return None if find_character_fault(held) else without_blanks(held)
