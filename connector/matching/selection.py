@@ -1,19 +1,26 @@
-"""The agents and users that a command line names: `account:1001`, `seat:1001`, `user:…`, or a bare name."""
+"""Some agents of a tenant: those that a command line names, and those that are a job's.
+
+A command line names agents and users: `account:1001`, `seat:1001`, `user:…`, or a bare name. A job's are told by
+`source.only` and `source.except`, patterns of accounts and ranges of seats. The rest are read and matched like all
+others. So they still contest, and their users are nobody's to clear; but they are not written, not listed and not
+counted.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UsageError
 from connector.matching.lookup import Lookup
-from connector.matching.near_misses import list_spellings
 from connector.matching.user_names import NameRules
-from connector.model import AgentRef, User, UserRef
+from connector.model import Agent, AgentRef, InvalidRecord, Tenant, User, UserRef
+from connector.model.patterns import is_owned
 
 NAMED: Final = 5
 """How many agents of nearly that name are suggested."""
@@ -66,26 +73,19 @@ def select_names(
     `others`: agents that are not this job's, by number. Raises UsageError for a name that is theirs, nobody's, or two
     things.
     """
-    accounts, seats, users, bare = set[str](), set[int](), list[str](), dict[str, str]()
     names = tuple(dict.fromkeys(names))
+    texts: dict[str, list[str]] = {ACCOUNT: [], SEAT: [], USER: []}
+    bare: dict[str, str] = {}
     for name in names:
-        kind, text, unknown = _read_name(
-            name,
-            agents,
-            where,
-        )
-        if kind == ACCOUNT:
-            accounts.add(text)
-        elif kind == SEAT:
-            seats.add(int(text))
-        else:
-            users.append(text)
-            bare |= {text: unknown} if unknown else {}
+        kind, text, unknown = _read_name(name, agents, where)
+        texts[kind].append(text)
+        if unknown:
+            bare[text] = unknown
     found = Selection(
         names,
-        frozenset(accounts),
-        frozenset(seats),
-        tuple(users),
+        frozenset(texts[ACCOUNT]),
+        frozenset(map(int, texts[SEAT])),
+        tuple(texts[USER]),
         bare=bare,
     )
     for number in sorted(others):
@@ -111,15 +111,8 @@ def look_up_users(
     """
     ids = set[str]()
     for name in selection.users:
-        found = {
-            user.id
-            for user in find_named_users(
-                directory,
-                name,
-                naming,
-                searched,
-            )
-        }
+        users = find_named_users(directory, name, naming, searched)
+        found = {user.id for user in users}
         if not found:
             raise UsageError(describe_nobody(selection, name), where=where)
         if len(found) > 1:
@@ -145,19 +138,8 @@ def find_named_users(
     found = [user for user in directory.find(naming.list_keys(name)) if named(user.ref)]
     if found or not searched:
         return found
-    holders = list(directory.find([(attribute, name) for attribute in searched]))
-    return [
-        user
-        for user in holders
-        if any(
-            naming.shows_value(
-                user,
-                attribute,
-                name,
-            )
-            for attribute in searched
-        )
-    ]
+    holders = directory.find([(attribute, name) for attribute in searched])
+    return [user for user in holders if naming.shows_value(user, searched, name)]
 
 
 def describe_nobody(
@@ -177,58 +159,163 @@ def _read_name(
 ) -> tuple[str, str, str]:
     """What a name names: a kind, and the name without it; of a bare one that is no agent's, what to say of that."""
     kind, colon, text = name.partition(":")
-    if colon and kind == USER and text:
+    if kind == USER and text:
         return USER, text, ""
-    bare = not (colon and kind in (ACCOUNT, SEAT))
-    text = name if bare else text
-    found = {
-        ACCOUNT: [each for each in agents if each.account_code == text]
-        if bare or kind == ACCOUNT
-        else [],
-        SEAT: [each for each in agents if str(each.work_no) == text]
-        if bare or kind == SEAT
-        else [],
-    }
-    match [kind for kind, some in found.items() if some]:
-        case []:
-            what = {ACCOUNT: "accountCode", SEAT: "workNo"}.get(
-                "" if bare else kind, "accountCode or workNo"
-            )
-            maybe = bare and text and kind != USER
-            neither = ", and base and filter have no user of that name" if maybe else ""
-            unknown = f"the source has no agent with {what} {text!r}{neither}{_suggest_names(agents, text)}"
-            if not maybe:
-                raise UsageError(unknown, where=where)
-            return USER, text, unknown
-        case [only]:
-            return only, text, ""
-    theirs, others = found.values()
-    if theirs != others:
-        why = f"{text!r} is the account of {theirs[0]}, and the seat of {others[0]}"
+    if not (colon and kind in (ACCOUNT, SEAT)):
+        kind, text = "", name
+    theirs = [each for each in agents if kind != SEAT and each.account_code == text]
+    seated = [each for each in agents if kind != ACCOUNT and str(each.work_no) == text]
+    if theirs and seated and theirs != seated:
+        why = f"{text!r} is the account of {theirs[0]}, and the seat of {seated[0]}"
         raise UsageError(f"{why}: say account:{text} or seat:{text}", where=where)
-    return ACCOUNT, text, ""
+    if theirs or seated:
+        return ACCOUNT if theirs else SEAT, text, ""
+    sought = {ACCOUNT: "accountCode", SEAT: "workNo"}.get(kind, "accountCode or workNo")
+    unknown = f"the source has no agent with {sought} {text!r}"
+    suggested = _suggest_names(agents, text)
+    if kind or not text or text == f"{USER}:":
+        raise UsageError(unknown + suggested, where=where)
+    neither = ", and base and filter have no user of that name"
+    return USER, text, unknown + neither + suggested
 
 
 def _suggest_names(
     agents: Iterable[AgentRef],
     name: str,
 ) -> str:
-    """Agents of nearly that name, the nearest first, as the end of a sentence."""
+    """Agents of nearly that name, as the end of a sentence: in another domain or with other zeros, or spelt alike."""
     known = {
         word.lower(): word
         for agent in agents
         for word in (agent.account_code, str(agent.work_no))
         if word
     }
-    domains = sorted({word.rpartition("@")[2] for word in known if "@" in word})[:NAMED]
-    spelt_otherwise = {text.lower() for _, text in list_spellings(name, domains)}
-    alike = difflib.get_close_matches(
-        name.lower(),
-        known,
-        n=NAMED,
-        cutoff=ALIKE,
-    )
-    close = sorted(spelt_otherwise & known.keys()) or alike
+    stem = _stem_of(name)
+    close = sorted(word for word in known if _stem_of(word) == stem)
+    close = close or difflib.get_close_matches(name.lower(), known, NAMED, ALIKE)
     if not close:
         return ""
     return f"; did you mean {' or '.join(repr(known[word]) for word in close[:NAMED])}?"
+
+
+def _stem_of(name: str) -> str:
+    """What names have in common that only case, spaces, leading zeros or a domain tell apart."""
+    return name.partition("@")[0].replace(" ", "").lstrip("0").lower()
+
+
+# ---------------------------------------------------------------- a job's agents
+
+_SEATS: Final = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+
+
+_KINDS: Final = ("account", "seat", "agent_type", "role", "skill")
+_LISTED: Final = {"agent_type": "agentType", "role": "role", "skill": "skill"}
+"""Kinds that the tenant's account list tells, with its fields."""
+
+
+class AgentPattern(Struct, frozen=True):
+    """Accounts, types, roles or skills that fit a glob (`*` is any text, case does not count), or a range of seats."""
+
+    text: str
+    kind: str
+    glob: str = ""
+    seats: range = range(0)
+
+    @classmethod
+    def parse_text(cls, text: str) -> Self:
+        """`p*`, `account:p*`, `seat:1000` or `seat:1000-1999`. Raises ValueError for anything else."""
+        kind, colon, rest = text.partition(":")
+        if not colon:
+            kind, rest = "account", text
+        if not rest or not text.isprintable() or kind not in _KINDS:
+            raise ValueError(
+                "must be a pattern of accounts (p* or account:p*), seats (seat:1000-1999), "
+                "agent_type:…, role:… or skill:…"
+            )
+        if kind != "seat":
+            return cls(text, kind, rest)
+        found = _SEATS.fullmatch(rest)
+        if found is None:
+            raise ValueError("seats are numbers: seat:1000 or seat:1000-1999")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise ValueError(f"the range ends before it begins: {first}-{last}")
+        return cls(text, kind, seats=range(first, last + 1))
+
+    @property
+    def field(self) -> str | None:
+        """The field of the account list that it looks at; None: it needs no list."""
+        return _LISTED.get(self.kind)
+
+    def fits_record(self, record: Agent | InvalidRecord) -> bool:
+        if self.kind == "seat":
+            return record.work_no is not None and record.work_no in self.seats
+        return any(map(is_owned(self.glob), self._list_texts(record)))
+
+    def _list_texts(self, record: Agent | InvalidRecord) -> tuple[str, ...]:
+        if self.kind == "account":
+            return (record.account_code,) if record.account_code else ()
+        if isinstance(record, InvalidRecord) or record.account is None:
+            return ()
+        account = record.account
+        if self.kind == "skill":
+            return account.skills
+        text = account.role if self.kind == "role" else account.agent_type
+        return (text,) if text else ()
+
+
+class JobAgents(Struct, frozen=True):
+    """Whoever fits one of `only` (none: everybody), and none of `besides`."""
+
+    only: Sequence[AgentPattern] = ()
+    besides: Sequence[AgentPattern] = ()
+
+    @property
+    def account_fields(self) -> frozenset[str]:
+        """The fields of the account list that the patterns look at."""
+        fields = {pattern.field for pattern in (*self.only, *self.besides)}
+        return frozenset(field for field in fields if field)
+
+    def takes_record(self, record: Agent | InvalidRecord) -> bool:
+        """Whether it is the job's. An agent of whom the account list does not tell enough is not."""
+        if isinstance(record, Agent) and record.has_unknown(self.account_fields):
+            return False
+        if self.only and not _fits_any(self.only, record):
+            return False
+        return not _fits_any(self.besides, record)
+
+    def mark_others(self, tenant: Tenant) -> Tenant:
+        """The tenant, with whoever is not this job's marked. A record is this job's, too, where nobody can tell."""
+        agents = enumerate(tenant.agents)
+        others = [number for number, agent in agents if not self.takes_record(agent)]
+        invalid, apart = list[InvalidRecord](), list[InvalidRecord]()
+        for record in tenant.invalid:
+            is_others = self._is_known(record) and not self.takes_record(record)
+            (apart if is_others else invalid).append(record)
+        return replace(
+            tenant,
+            invalid=invalid,
+            others=frozenset(others),
+            others_invalid=apart,
+            notes=[*tenant.notes, *self._describe_unused(tenant)],
+        )
+
+    def _is_known(self, record: InvalidRecord) -> bool:
+        """Whether what the patterns look at could be read."""
+        known = {"account": record.account_code, "seat": record.work_no}
+        patterns = [*self.only, *self.besides]
+        return all(known.get(pattern.kind) is not None for pattern in patterns)
+
+    def _describe_unused(self, tenant: Tenant) -> Iterator[str]:
+        records: list[Agent | InvalidRecord] = [*tenant.agents, *tenant.invalid]
+        for key, patterns in (("only", self.only), ("except", self.besides)):
+            for pattern in patterns:
+                if not any(map(pattern.fits_record, records)):
+                    yield f"no agent fits {pattern.text!r} of source.{key}"
+
+
+def _fits_any(
+    patterns: Iterable[AgentPattern],
+    record: Agent | InvalidRecord,
+) -> bool:
+    return any(pattern.fits_record(record) for pattern in patterns)

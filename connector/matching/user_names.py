@@ -12,6 +12,7 @@ from connector.model import (
     NAME,
     Description,
     Equality,
+    Holds,
     Key,
     User,
     UserRef,
@@ -48,15 +49,16 @@ class NameRules:
     def shows_value(
         self,
         user: User,
-        attribute: str,
+        attributes: Iterable[str],
         value: str,
     ) -> bool:
-        """Whether the user shows this value there."""
-        key = equality.keys_of(self._rule_of(attribute))
-        return any(
-            key(equality.reveal_value(each)) == key(value)
-            for each in user.values.get(attribute, ())
-        )
+        """Whether the user shows this value in one of these attributes."""
+        for attribute in attributes:
+            held = user.values.get(attribute, ())
+            rule = self._rule_of(attribute)
+            if equality.whether_held(rule, held, value) is Holds.SAME:
+                return True
+        return False
 
     def id_key(self, value: Value) -> Hashable:
         """What equal ids have in common."""

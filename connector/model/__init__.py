@@ -8,6 +8,7 @@ from connector.model.change import (
     Change as Change,
     ChangeKind as ChangeKind,
     Fingerprint as Fingerprint,
+    Form as Form,
     Look as Look,
     WritePart as WritePart,
 )
@@ -16,6 +17,7 @@ from connector.model.directory import (
     NAME as NAME,
     OBJECT_CLASS as OBJECT_CLASS,
     UNIDENTIFIED as UNIDENTIFIED,
+    UNKNOWN_SECRET as UNKNOWN_SECRET,
     AttributeDefinition as AttributeDefinition,
     AttributeInfo as AttributeInfo,
     ClassInfo as ClassInfo,
@@ -23,27 +25,26 @@ from connector.model.directory import (
     Description as Description,
     DirectorySchema as DirectorySchema,
     Equality as Equality,
+    Held as Held,
     Holds as Holds,
     Key as Key,
     Objection as Objection,
     Question as Question,
     ReadRules as ReadRules,
     Scope as Scope,
+    Secret as Secret,
     Syntax as Syntax,
     Unit as Unit,
     User as User,
     UserNaming as UserNaming,
     UserRef as UserRef,
+    Value as Value,
     ValueBounds as ValueBounds,
     View as View,
     WriteRules as WriteRules,
+    hide_value as hide_value,
+    text_of as text_of,
 )
-from connector.model.ending import (
-    AGAIN as AGAIN,
-    NOT_SENT as NOT_SENT,
-    RunEnding as RunEnding,
-)
-from connector.model.form import Form as Form
 from connector.model.memory import (
     Cleared as Cleared,
     JobIdentity as JobIdentity,
@@ -56,8 +57,11 @@ from connector.model.memory import (
     Unsettled as Unsettled,
 )
 from connector.model.outcome import (
+    AGAIN as AGAIN,
+    NOT_SENT as NOT_SENT,
     Outcome as Outcome,
     Result as Result,
+    RunEnding as RunEnding,
     StoredValues as StoredValues,
 )
 from connector.model.plan import (
@@ -78,14 +82,6 @@ from connector.model.plan import (
     Problem as Problem,
     Refusal as Refusal,
     Summary as Summary,
-)
-from connector.model.secret import (
-    UNKNOWN_SECRET as UNKNOWN_SECRET,
-    Held as Held,
-    Secret as Secret,
-    Value as Value,
-    hide_value as hide_value,
-    text_of as text_of,
 )
 from connector.model.source import (
     Account as Account,

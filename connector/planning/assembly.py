@@ -22,11 +22,11 @@ from connector.model import (
     Summary,
     equality,
     patterns,
-    problem_kinds,
 )
 from connector.model.digests import digest_of, digest_of_plan
 from connector.model.draft import Draft
 from connector.model.limits import sets_value, takes_value
+from connector.model.plan import kind_rank
 from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues, add_forms
 from connector.planning.kinds import add_overview
@@ -200,7 +200,7 @@ def _sort_key(problem: Problem) -> tuple[int, int, int, str, str]:
     """What a reviewer has to act on comes first; within a kind by record and agent, so that two runs agree."""
     agent = problem.agent or AgentRef()
     return (
-        problem_kinds.kind_rank(problem.kind),
+        kind_rank(problem.kind),
         problem.record or 0,
         agent.work_no or 0,
         agent.account_code or "",

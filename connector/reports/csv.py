@@ -14,7 +14,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from connector.model import AgentRef, Change, Outcome, Plan, Problem, problem_kinds
+from connector.model import AgentRef, Change, Outcome, Plan, Problem
+from connector.model.plan import group_problems
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     NewsMarks,
@@ -122,7 +123,7 @@ def _list_rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
     for outcome in results.values():
         about = {"user": outcome.user.name, "id": outcome.user.id}
         yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
-    for name, problems in problem_kinds.group_problems(plan.problems).items():
+    for name, problems in group_problems(plan.problems).items():
         for problem in problems:
             yield (
                 {"kind": f"problem: {name}"}

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from connector.model import Outcome, Plan, Problem, problem_kinds
+from connector.model import Outcome, Plan, Problem
+from connector.model.plan import explain_kind, group_alike, group_problems
 from connector.planning.kinds import NAMED, find_concerned
 from connector.reports import wording as say
 
@@ -99,16 +100,16 @@ def list_outcomes(
 def list_problems(plan: Plan, marker: Marker) -> Iterator[Section]:
     """Problems by kind, each kind explained. Those that are alike are one row."""
     marks = say.NewsMarks(plan)
-    for kind, problems in problem_kinds.group_problems(plan.problems).items():
+    for kind, problems in group_problems(plan.problems).items():
         rows = [
             _problem_row(alike, marker, marks.mark_problem(alike[0]))
-            for alike in problem_kinds.group_alike(problems, marks.mark_problem)
+            for alike in group_alike(problems, marks.mark_problem)
         ]
         yield Section(
             f"{marker.mark_prose(kind)} ({len(problems):,})",
             ("About", "Users", "Why"),
             rows,
-            problem_kinds.explain_kind(kind),
+            explain_kind(kind),
         )
 
 

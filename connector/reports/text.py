@@ -18,8 +18,8 @@ from connector.model import (
     Problem,
     Result,
     RunEnding,
-    problem_kinds,
 )
+from connector.model.plan import explain_kind, group_alike, group_problems
 from connector.planning.kinds import NAMED, find_concerned
 from connector.planning.review import LEFT_OUT
 from connector.reports import wording as say
@@ -253,10 +253,10 @@ def show_sides(change: say.ChangeSides) -> str:
 
 def _problem_sections(plan: Plan, *, whole: bool | None) -> Iterator[str]:
     marks = say.NewsMarks(plan)
-    for kind, problems in problem_kinds.group_problems(plan.problems).items():
+    for kind, problems in group_problems(plan.problems).items():
         yield f"Problems: {make_visible(kind)} ({len(problems):,})\n"
-        yield f"  {problem_kinds.explain_kind(kind)}\n"
-        groups = problem_kinds.group_alike(problems, marks.mark_problem)
+        yield f"  {explain_kind(kind)}\n"
+        groups = group_alike(problems, marks.mark_problem)
         listed = groups
         if not whole and len(groups) > LISTED:
             # those that are new come first

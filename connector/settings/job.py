@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from connector.errors import FileError
-from connector.matching.job_agents import AgentPattern, JobAgents
+from connector.matching.selection import AgentPattern, JobAgents
 from connector.model.limits import Limit
 from connector.settings.approvers import Approvers
 from connector.settings.fields import (

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from connector.matching.job_agents import JobAgents
+from connector.matching.selection import JobAgents
 from connector.model import UNKNOWN_SECRET, Agent, Tenant, text_of
 
 SHARED_BY: Final = 10

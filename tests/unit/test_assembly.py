@@ -16,10 +16,10 @@ from connector.model import (
     Secret,
     Summary,
     UserRef,
-    problem_kinds,
 )
 from connector.model.digests import make_fingerprinter
 from connector.model.mapping import Mapping
+from connector.model.plan import KINDS, explain_kind, group_problems, kind_rank
 from connector.planning.assembly import PlanContents, assemble_plan, count_changes
 from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues
@@ -85,12 +85,12 @@ def test_problems_come_by_kind_and_then_by_record_seat_account_and_words() -> No
 
 def test_problems_are_told_by_kind_and_a_kind_that_nobody_knows_comes_last() -> None:
     problems = [Problem("odd", "d"), Problem("unmatched", "c"), Problem("invalid", "a"), Problem("unmatched", "b")]
-    found = problem_kinds.group_problems(problems)
+    found = group_problems(problems)
     assert {kind: [each.why for each in some] for kind, some in found.items()} == {
         "invalid": ["a"], "unmatched": ["c", "b"], "odd": ["d"],
     }  # fmt: skip
     assert list(found) == ["invalid", "unmatched", "odd"]
-    places = [problem_kinds.kind_rank(kind) for kind in (*problem_kinds.KINDS, "odd")]
+    places = [kind_rank(kind) for kind in (*KINDS, "odd")]
     assert places == list(range(len(places)))
-    assert problem_kinds.explain_kind("odd") == "Each line gives the reason."
-    assert problem_kinds.explain_kind("pin") == "A line of the pins file cannot be followed. Correct it."
+    assert explain_kind("odd") == "Each line gives the reason."
+    assert explain_kind("pin") == "A line of the pins file cannot be followed. Correct it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from connector.matching.job_agents import AgentPattern, JobAgents
+from connector.matching.selection import AgentPattern, JobAgents
 from connector.model import Agent, InvalidRecord, Tenant
 
 

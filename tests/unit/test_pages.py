@@ -11,7 +11,7 @@ import pytest
 from connector.cli.advice import Exit
 from connector.cli.main import cli
 from connector.model.limits import LIMITS
-from connector.model.problem_kinds import KINDS
+from connector.model.plan import KINDS
 from connector.model.templates import ACCOUNT_FIELDS, AGENT_FIELDS, TENANT_FIELDS, TRANSFORMS
 from scripts.reference import write_tables
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences

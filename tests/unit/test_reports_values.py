@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.errors import UsageError
-from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret, problem_kinds
+from connector.model import AgentRef, AttributeChange, Change, Outcome, Plan, Problem, Result, Secret
 from connector.model.digests import digest_of_change, digest_of_plan
+from connector.model.plan import group_problems
 from connector.reports import SUFFIXES, Renderer, find_renderer, text
 from connector.reports.visible import make_visible
 from connector.reports.wording import show_value
@@ -94,7 +95,7 @@ def test_a_kind_of_problem_that_is_not_known_is_shown_with_its_reason(suffix: st
 
 def test_kinds_come_in_the_order_of_the_table_and_the_unknown_last() -> None:
     problems = [Problem(kind, "") for kind in ("zzz", "unmatched", "invalid", "contested", "invalid")]
-    groups = problem_kinds.group_problems(problems)
+    groups = group_problems(problems)
     assert list(groups) == ["invalid", "contested", "unmatched", "zzz"]
     assert len(groups["invalid"]) == 2
 

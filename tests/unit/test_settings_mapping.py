@@ -136,7 +136,9 @@ BRACES = "put a text with braces in quotes"
 PROVES = "it holds the user's credentials for the directory itself"
 QUOTES = 'put the template in quotes: "{…}"'
 TEXT = 'must be a template in quotes, such as "{accountCode}"'
-FIELDS = "there are workNo, accountCode, sipAccount, sipPwd, email, phone, userName, agentType, sipServiceIp, sipServicePort"
+FIELDS = (
+    "there are workNo, accountCode, sipAccount, sipPwd, email, phone, userName, agentType, sipServiceIp, sipServicePort"
+)
 
 
 @pytest.mark.parametrize(

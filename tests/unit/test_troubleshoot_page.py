@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ldap3.core.results import RESULT_CODES
 
-from connector.model import problem_kinds
+from connector.model.plan import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
@@ -73,5 +73,5 @@ def test_the_head_and_the_refusal_of_a_lost_state_are_shown_as_printed() -> None
 
 
 def test_the_page_has_every_kind_of_problem() -> None:
-    missing = problem_kinds.KINDS.keys() - set(column({"Kind"}))
+    missing = KINDS.keys() - set(column({"Kind"}))
     assert missing <= {"several", "naming"}

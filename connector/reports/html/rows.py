@@ -15,8 +15,8 @@ from connector.model import (
     Outcome,
     Plan,
     Result,
-    problem_kinds,
 )
+from connector.model.plan import group_problems
 from connector.reports import wording as say
 from connector.reports.html.parts import (
     PageMarker,
@@ -78,7 +78,7 @@ class ChangeRows:
                 {-1 if change.rule is None else change.rule for change in plan.changes}
             )
         )
-        self._problems = _number_names(problem_kinds.group_problems(plan.problems))
+        self._problems = _number_names(group_problems(plan.problems))
         self._of: dict[str | AgentRef | None, set[int]] = {}
         for problem in plan.problems:
             for about in (*problem.users, problem.agent):
