@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from connector.directories.port import Directory, Reader
 from connector.errors import FileError
-from connector.model import Secret, View
+from connector.model import Secret, Tenant, View
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import fetch_secret
 from connector.settings import job as jobs
-from connector.sources.port import PartOfSource, Source, UnknownSecretsSource
+from connector.sources.port import AdjustedSource, Source, forget_hidden_secrets
 
 if TYPE_CHECKING:
     from connector.directories.scim.protocol import Transport
@@ -27,9 +28,13 @@ def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
         why = f"the mapping names {names}, so the account list is needed. Set `accounts: true`"
         raise FileError(why, where=job.where("source"))
     source = _whole_source_of(job, mapping)
+    steps: list[Callable[[Tenant], Tenant]] = []
     if mapping.passwords:
-        source = UnknownSecretsSource(source, shared=job.job.source.shared_secrets)
-    return PartOfSource(source, agents) if agents.only or agents.besides else source
+        shared = job.job.source.shared_secrets
+        steps.append(partial(forget_hidden_secrets, shared=shared))
+    if agents.only or agents.besides:
+        steps.append(agents.mark_others)
+    return AdjustedSource(source, *steps)
 
 
 def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:

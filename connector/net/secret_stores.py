@@ -10,10 +10,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from connector.errors import (
     NOT_JSON,
@@ -60,26 +59,6 @@ def fetch_secret(ref: SecretRef, what: str, where: str) -> Secret:
     return _VaultLookup(ref.vault, what, where).read_secret()
 
 
-class _SecretVersion(Struct):
-    data: dict[str, Any]
-    """The secret of the last version: texts by key, as far as they are texts."""
-
-
-class _SecretAnswer(Struct):
-    data: _SecretVersion
-
-
-class _LoginToken(Struct):
-    client_token: str
-
-
-class _LoginAnswer(Struct):
-    auth: _LoginToken
-
-
-A = TypeVar("A", _SecretAnswer, _LoginAnswer)
-
-
 class _VaultLookup:
     """One look into Vault: with a token one request, as a role two."""
 
@@ -105,7 +84,8 @@ class _VaultLookup:
         if answer.status == 404:
             why = f"Vault has no secret at {place}, or its last version is deleted"
             raise FileError(f"{self._what}: {why}", where=self._where)
-        value = self._read_answer(answer, _SecretAnswer).data.data.get(ref.key)
+        secret = self._read_member(answer, "data", "data")
+        value = secret.get(ref.key) if isinstance(secret, dict) else None
         if not isinstance(value, str) or not value:
             why = f"the secret {place} in Vault has no text under the key {ref.key}"
             raise FileError(f"{self._what}: {why}", where=self._where)
@@ -129,14 +109,14 @@ class _VaultLookup:
         if answer.status == 400:  # so it answers a role or secret id that is wrong
             why = f"{self._what}: Vault refused the log-in of the role"
             raise DeniedError(why, where=where)
-        return self._read_answer(answer, _LoginAnswer).auth.client_token
+        return str(self._read_member(answer, "auth", "client_token"))
 
-    def _read_answer(self, answer: HttpAnswer, shape: type[A]) -> A:
-        """Read an answer of 200; errors are in our words, for Vault's could repeat a value."""
+    def _read_member(self, answer: HttpAnswer, outer: str, inner: str) -> Any:
+        """Read a member of a member of a good answer; errors are in our words, for Vault's could repeat a value."""
         status = answer.status
         if status == 200:
-            with suppress(*NOT_JSON):
-                return msgspec.json.decode(answer.body, type=shape)
+            with suppress(*NOT_JSON, LookupError, TypeError):
+                return msgspec.json.decode(answer.body)[outer][inner]
             why = f"{self._what}: not an answer of Vault (KV version 2)"
             raise MalformedError(why, where=answer.where)
         said = name_status(status)

@@ -39,10 +39,8 @@ def open_tls_context(
     try:
         made = ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
-        raise FileError(
-            f"no CA certificates can be read: {_tell_reason(error) or 'not PEM'}",
-            where=str(ca_file),
-        ) from None
+        what = f"no CA certificates can be read: {_tell_reason(error) or 'not PEM'}"
+        raise FileError(what, where=str(ca_file)) from None
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if cert_file is not None:
         try:
@@ -50,22 +48,16 @@ def open_tls_context(
             # would wait for ever
             made.load_cert_chain(cert_file, key_file, password=lambda: "")
         except (OSError, ValueError) as error:
-            where = f"{cert_file}, {key_file}" if key_file else str(cert_file)
-            reason = (
-                error.reason if isinstance(error, ssl.SSLError) else _tell_reason(error)
-            )
-            raise FileError(
-                f"not usable for TLS: {reason or 'not PEM, or encrypted'}", where=where
-            ) from None
+            where = ", ".join(str(path) for path in (cert_file, key_file) if path)
+            reason = _tell_reason(error) or "not PEM, or encrypted"
+            raise FileError(f"not usable for TLS: {reason}", where=where) from None
     return made
 
 
 def _tell_reason(error: Exception) -> str | None:
-    return (
-        error.strerror
-        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
-        else None
-    )
+    if isinstance(error, ssl.SSLError):
+        return error.reason
+    return getattr(error, "strerror", None)
 
 
 def fault_of(error: BaseException, where: str) -> IncompleteRead | None:

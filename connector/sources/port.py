@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from connector.matching.selection import JobAgents
 from connector.model import UNKNOWN_SECRET, Agent, Tenant, text_of
 
 SHARED_BY: Final = 10
@@ -45,47 +45,39 @@ class OnceSource:
         return self._source.read()
 
 
-class PartOfSource:
-    """Reads all of another source, and marks who is not this job's."""
+class AdjustedSource:
+    """Reads all of another source, and adjusts what it read, one step after the other."""
 
-    def __init__(self, source: Source, agents: JobAgents) -> None:
+    def __init__(self, source: Source, *steps: Callable[[Tenant], Tenant]) -> None:
         self._source = source
-        self._agents = agents
+        self._steps = steps
 
     def read(self) -> Tenant:
-        return self._agents.mark_others(self._source.read())
+        tenant = self._source.read()
+        for step in self._steps:
+            tenant = step(tenant)
+        return tenant
 
 
-class UnknownSecretsSource:
-    """Reads another source, whose masked or shared SIP passwords are unknown.
+def forget_hidden_secrets(tenant: Tenant, *, shared: bool) -> Tenant:
+    """The tenant, whose masked or shared SIP passwords are unknown.
 
     A secret of `*` alone is unknown; so is one of ten agents or more, unless `shared`: an answer
     may hide all of them behind one text.
     """
-
-    def __init__(self, source: Source, *, shared: bool) -> None:
-        self._source = source
-        self._shared = shared
-
-    def read(self) -> Tenant:
-        tenant = self._source.read()
-        salt = os.urandom(16)
-        marks = [_mark_secret(agent, salt) for agent in tenant.agents]
-        unknown = {_MASK}
-        if not self._shared:
-            for mark, count in Counter(marks).items():
-                if mark is not None and count >= SHARED_BY:
-                    unknown.add(mark)
-        if unknown.isdisjoint(marks):
-            return tenant
-        agents = []
-        for agent, mark in zip(tenant.agents, marks, strict=True):
-            is_unknown = mark in unknown
-            agents.append(
-                replace(agent, sip_pwd=UNKNOWN_SECRET) if is_unknown else agent
-            )
-        unknown_count = sum(mark in unknown for mark in marks)
-        return replace(tenant, agents=agents, unknown_secrets=unknown_count)
+    salt = os.urandom(16)
+    marks = [_mark_secret(agent, salt) for agent in tenant.agents]
+    unknown = {_MASK}
+    if not shared:
+        for mark, count in Counter(marks).items():
+            if mark is not None and count >= SHARED_BY:
+                unknown.add(mark)
+    agents = [
+        replace(agent, sip_pwd=UNKNOWN_SECRET) if mark in unknown else agent
+        for agent, mark in zip(tenant.agents, marks, strict=True)
+    ]
+    unknown_count = sum(mark in unknown for mark in marks)
+    return replace(tenant, agents=agents, unknown_secrets=unknown_count)
 
 
 def _mark_secret(agent: Agent, salt: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
@@ -28,6 +29,11 @@ from connector.settings.scim import ClientCredentials, ScimDirectory
 Ask = Callable[[Request], HttpAnswer]
 """Sends a request whose `path` is a whole address; the answer, of any status that is left after
 some patience."""
+Credentials = Callable[[str | None], str]
+"""Who asks, as the value of an Authorization header; empty where none is needed.
+
+Given a value that was refused, it is another one; the same where there is no other. Raises a kind
+of IncompleteRead where it has to be asked for, in vain."""
 
 ASSUMED_SECONDS: Final = 300.0
 """What a token is taken to last if the answer does not say: `expires_in` is recommended only
@@ -40,64 +46,24 @@ ERRORS: Final = (
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
-class Credentials:
-    """Who asks, as the value of an Authorization header that stays the same; empty where none is needed."""
-
-    def __init__(self, header: str) -> None:
-        self._header = header
-
-    def read_header(self) -> str:
-        """The header's value. Raises a kind of IncompleteRead where it has to be asked for, in vain."""
-        return self._header
-
-    def renew_header(self, refused: str) -> str:
-        """Another value in place of one that was refused; the same where there is no other."""
-        return refused
-
-
-class OAuthClient(Credentials):
-    """Access tokens by client credentials (RFC 6749 §4.4), renewed before they run out."""
-
-    def __init__(
-        self,
-        settings: ClientCredentials,
-        secret: str,
-        clock: Callable[[], float],
-        ask: Ask,
-    ) -> None:
-        self._ask = ask
-        self._keeper = TokenKeeper(clock)
-        form = {"grant_type": "client_credentials"}
-        if settings.scope:
-            form["scope"] = settings.scope
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-        }
-        if settings.client_auth == "client_secret_post":
-            form |= {"client_id": settings.client_id, "client_secret": secret}
-        else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
-            user, password = quote_plus(settings.client_id), quote_plus(secret)
-            headers["Authorization"] = encode_basic(user, password)
-        self._request = Request(
-            "POST",
-            settings.token_url,
-            body=urlencode(form).encode(),
-            headers=headers,
-            repeatable=True,
-        )
-
-    def read_header(self) -> str:
-        return self._keeper.get_token(self._fetch_token)
-
-    def renew_header(self, refused: str) -> str:
-        return self._keeper.get_token(self._fetch_token, refused)
-
-    def _fetch_token(self) -> tuple[str, float]:
-        try:
-            return _read_token(self._ask(self._request))
-        except MalformedError as fault:
-            raise NoTokenError(fault.what, where=fault.where) from None
+def _make_token_request(settings: ClientCredentials, secret: str) -> Request:
+    """The request for an access token by client credentials (RFC 6749 §4.4)."""
+    form = {"grant_type": "client_credentials"}
+    if settings.scope:
+        form["scope"] = settings.scope
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Accept": "application/json",
+    }
+    if settings.client_auth == "client_secret_post":
+        form |= {"client_id": settings.client_id, "client_secret": secret}
+    else:  # each of the two is encoded as in a form first (RFC 6749 §2.3.1)
+        user, password = quote_plus(settings.client_id), quote_plus(secret)
+        headers["Authorization"] = encode_basic(user, password)
+    body = urlencode(form).encode()
+    return Request(
+        "POST", settings.token_url, body=body, headers=headers, repeatable=True
+    )
 
 
 class _TokenAnswer(Struct):
@@ -107,8 +73,12 @@ class _TokenAnswer(Struct):
     error: str | None = None
 
 
-def _read_token(answer: HttpAnswer) -> tuple[str, float]:
+def _fetch_token(ask: Ask, request: Request) -> tuple[str, float]:
     """A header's value and its seconds. Of the answer only the name of an error is told: it may be a token."""
+    try:
+        answer = ask(request)
+    except MalformedError as fault:
+        raise NoTokenError(fault.what, where=fault.where) from None
     try:
         read = msgspec.json.decode(answer.body, type=_TokenAnswer, strict=False)
     except NOT_JSON:
@@ -116,14 +86,14 @@ def _read_token(answer: HttpAnswer) -> tuple[str, float]:
     hint = looks_like(answer.body)
     if answer.status != 200:
         named = read.error if read.error in ERRORS else hint
-        error = DeniedError if answer.status in (400, 401, 403) else MalformedError
+        error = DeniedError if answer.status in (400, 401, 403) else NoTokenError
         why = f"no access token: {name_status(answer.status)}"
         raise error(f"{why} ({named})" if named else why, where=answer.where)
     token = read.access_token or ""
     if read.token_type.lower() != "bearer" or not _TOKEN.fullmatch(token):
         seen = hint or "its answer is not as in RFC 6749 §5.1"
         what = f"no usable access_token of the type Bearer ({seen})"
-        raise MalformedError(what, where=answer.where)
+        raise NoTokenError(what, where=answer.where)
     return f"Bearer {token}", _read_seconds(read.expires_in)
 
 
@@ -149,15 +119,14 @@ def make_credentials(
     """Those of a job; `secret` is what its settings name. Raises FileError for a token that no header can carry."""
     text = text_of(secret) if secret is not None else ""
     if settings.oauth is not None:
-        return OAuthClient(
-            settings.oauth,
-            text,
-            clock,
-            ask,
-        )
+        request = _make_token_request(settings.oauth, text)
+        fetch = partial(_fetch_token, ask, request)
+        return partial(TokenKeeper(clock).get_token, fetch)
     if settings.basic is not None:
-        return Credentials(encode_basic(settings.basic.user, text))
+        basic = encode_basic(settings.basic.user, text)
+        return lambda _refused: basic
     if text and not _TOKEN.fullmatch(text):
         what = "holds a character that no header can carry"
         raise FileError(what, where="directory.token")
-    return Credentials(f"Bearer {text}" if text else "")
+    bearer = f"Bearer {text}" if text else ""
+    return lambda _refused: bearer

@@ -231,8 +231,6 @@ class UserWrite(Struct, frozen=True):
     change: Change
     before: UserBeforeWrite
     edits: list[AttributeEdit]
-    busy_before: int = 0
-    """How often the server has been too busy for it."""
 
     @property
     def clears_attribute(self) -> bool:
@@ -286,7 +284,6 @@ class WriteSender:
             self._resources.build_path(writing.change.user.id),
             body=body,
             headers=headers,
-            busy_before=writing.busy_before,
         )
         return self._resources.transport.send(request)
 

@@ -65,8 +65,6 @@ class Request(Struct, frozen=True):
     """Those of SCIM alone, such as If-Match; what proves who asks is the transport's."""
     repeatable: bool = False
     """Sent twice, it does no more than once, even though another may have written in between."""
-    busy_before: int = 0
-    """How often the server has been too busy for it: the next pause is the longer."""
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"

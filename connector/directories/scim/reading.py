@@ -275,7 +275,12 @@ class KeyFinder:
     def _look_up(
         self, located: LocatedAttribute, values: list[str]
     ) -> list[Resource] | None:
-        """Whom the server finds, by all values at once or one by one; None where it does not look as asked."""
+        """Whom the server finds, by all values at once or one by one; None where it does not look as asked.
+
+        Some servers look for escaped characters as they are escaped (measured), so none is asked for such a value.
+        """
+        if any(map(_is_escaped, values)):
+            return None
         found = self._search_values(located, values)
         if found is not None or len(values) == 1:
             return found
@@ -290,26 +295,18 @@ class KeyFinder:
     def _search_values(
         self, located: LocatedAttribute, values: list[str]
     ) -> list[Resource] | None:
-        """Whom the server finds by one filter; None where the answer cannot be believed.
+        """Whom the server finds by one filter; None where it refuses to look, or finds strangers.
 
-        A server may well know no case, but not find strangers; and some look for escaped
-        characters as they are escaped.
+        It may well know no case.
         """
         wanted = {value.lower() for value in values}
 
-        def list_held(user: Resource) -> set[str]:
-            return {value.lower() for value in located.path.find_values(user)}
+        def is_expected(user: Resource) -> bool:
+            held = located.path.find_values(user)
+            return any(value.lower() in wanted for value in held)
 
-        found = self._resources.search_users(
-            " or ".join(_build_term(located, value) for value in values),
-            lambda user: not wanted.isdisjoint(list_held(user)),
-        )
-        if found is not None:
-            held = set().union(*map(list_held, found))
-            for value in values:
-                if _is_escaped(value) and value.lower() not in held:
-                    return None
-        return found
+        text = " or ".join(_build_term(located, value) for value in values)
+        return self._resources.search_users(text, is_expected)
 
     # ------------------------------------------------------------ trying a filter
 

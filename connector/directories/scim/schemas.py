@@ -59,46 +59,41 @@ ASSUMED_DOCUMENT: Final[Json] = msgspec.json.decode(
 
 
 class Attribute(Struct, frozen=True, rename="camel"):
-    """An attribute's definition; what a server leaves out is RFC 7643 §7's default."""
+    """An attribute's definition, words in lower case; what a server leaves out is RFC 7643 §7's default."""
 
     name: str
     type: str = "string"
     multi_valued: bool = False
     case_exact: bool = False
-    mutability: str = "readWrite"
+    mutability: str = "readwrite"
     returned: str = "default"
     uniqueness: str = "none"
     sub_attributes: tuple[Attribute, ...] = ()
 
     @property
-    def kind(self) -> str:
-        """The type, whatever its case."""
-        return self.type.lower()
-
-    @property
     def is_complex(self) -> bool:
         """Whether its values are objects."""
-        return self.kind == "complex"
+        return self.type == "complex"
 
     @property
     def is_read_only(self) -> bool:
         """Whether only the server sets it."""
-        return self.mutability.lower() == "readonly"
+        return self.mutability == "readonly"
 
     @property
     def is_write_only(self) -> bool:
         """Whether it is a secret."""
-        return self.mutability.lower() == "writeonly"
+        return self.mutability == "writeonly"
 
     @property
     def is_writable(self) -> bool:
         """Whether a client may set it again and again."""
-        return self.is_write_only or self.mutability.lower() in ("", "readwrite")
+        return self.mutability in ("", "readwrite", "writeonly")
 
     @property
     def is_shown(self) -> bool:
         """Whether every answer has it; not so if never, or only to who asks for it by name."""
-        return self.returned.lower() in ("", "default", "always")
+        return self.returned in ("", "default", "always")
 
     def find_part(self, name: str) -> Attribute | None:
         """The sub-attribute of this name, whatever the case."""
@@ -144,16 +139,16 @@ class LocatedAttribute(Struct, frozen=True, dict=True):
     @property
     def is_searchable_text(self) -> bool:
         """Whether it is a text that answers and filters may have."""
-        is_text = self.meant.kind == "string" and not self.meant.is_write_only
+        is_text = self.meant.type == "string" and not self.meant.is_write_only
         return is_text and self.is_shown
 
     @cached_property
     def info(self) -> AttributeInfo:
         """What the rest of the program is told of it."""
         path, meant = self.path, self.meant
-        is_exact = meant.case_exact or meant.kind in _CASE_EXACT_TYPES
+        is_exact = meant.case_exact or meant.type in _CASE_EXACT_TYPES
         text = (Syntax.TEXT, Equality.OCTETS if is_exact else Equality.CASE_ALONE)
-        syntax, equality = _SYNTAXES.get(meant.kind, text)
+        syntax, equality = _SYNTAXES.get(meant.type, text)
         full = replace(path, schema=path.schema or CORE)
         is_readable = self.is_shown and (self.is_known or not self.is_secret)
         return AttributeInfo(
@@ -163,7 +158,7 @@ class LocatedAttribute(Struct, frozen=True, dict=True):
             single=not (self.attribute.multi_valued or meant.multi_valued),
             writable=self.is_writable,
             readable=is_readable or None,
-            unique=meant.uniqueness.lower() in ("server", "global"),
+            unique=meant.uniqueness in ("server", "global"),
             definition=AttributeDefinition(
                 known=self.is_known,
                 aliases=frozenset({str(path).lower(), str(full).lower()}),
@@ -172,9 +167,9 @@ class LocatedAttribute(Struct, frozen=True, dict=True):
 
     def to_json(self, text: str) -> Json:
         """The text as a value of the attribute's type (RFC 7643 §2.3). Raises ValueError where it is none."""
-        if self.meant.kind == "boolean":
+        if self.meant.type == "boolean":
             return text.strip().upper() == "TRUE"
-        return _NUMBERS.get(self.meant.kind, str)(text)
+        return _NUMBERS.get(self.meant.type, str)(text)
 
 
 class Schemas:
@@ -196,7 +191,9 @@ class Schemas:
         attributes: dict[str, Attribute] = {}
         for each in definitions if isinstance(definitions, list) else ():
             try:
-                attribute = msgspec.convert(_drop_nulls(each), Attribute, strict=False)
+                attribute = msgspec.convert(
+                    _normalise_definition(each), Attribute, strict=False
+                )
             except msgspec.ValidationError:
                 self.unread += 1
             else:
@@ -236,17 +233,18 @@ class Schemas:
                     yield AttributePath(each.name, schema, sub=sub)
 
 
-def _drop_nulls(held: Json) -> Json:
-    """A definition without members that are null: they say as little as those that are not there."""
+def _normalise_definition(held: Json) -> Json:
+    """A definition with its words in lower case, without members that are null: they say as little as absent ones."""
     if isinstance(held, list):
-        return [_drop_nulls(each) for each in held]
-    if isinstance(held, dict):
-        return {
-            name: _drop_nulls(value)
-            for name, value in held.items()
-            if value is not None
-        }
-    return held
+        return [_normalise_definition(each) for each in held]
+    if not isinstance(held, dict):
+        return held.lower() if isinstance(held, str) else held
+    found = {
+        key: _normalise_definition(value)
+        for key, value in held.items()
+        if value is not None
+    }
+    return found | {"name": held.get("name")}
 
 
 _ASSUMED: Final = Schemas(ASSUMED_DOCUMENT["schemas"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http import HTTPStatus
@@ -73,7 +73,7 @@ class HttpTransport:
         self._tls = tls.open_tls_context(
             settings.ca_file, settings.cert_file, settings.key_file
         )
-        self._credentials = make_credentials(
+        self._find_header = make_credentials(
             settings, secret, clock, self._send_patiently
         )
         self._proof = text_of(secret) if secret else ""
@@ -81,17 +81,19 @@ class HttpTransport:
             rate=settings.rate, budget=settings.budget, clock=clock, sleep=sleep
         )
         self._was_answered = False
+        self._pauses = Counter[str]()
+        """How often there was a pause since the last good answer, by the request's method."""
         self._idle: deque[http.HttpChannel] = deque()
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="scim")
 
     def send(self, request: Request) -> Answer:
         where = self._base + request.path
         asked = replace(request, path=where)
-        authorization = self._credentials.read_header()
+        authorization = self._find_header(None)
         answer = self._send_patiently(_add_authorization(asked, authorization))
         if answer.status == HTTPStatus.UNAUTHORIZED:
             refused = authorization
-            authorization = self._credentials.renew_header(refused)
+            authorization = self._find_header(refused)
             if authorization != refused:
                 log.warning("access token refused, trying a new one")
                 answer = self._send_patiently(_add_authorization(asked, authorization))
@@ -159,7 +161,7 @@ class HttpTransport:
             outcome = self._exchange_once(request)
             if attempt >= _count_tries(request, outcome):
                 break
-            can_wait = self._pause_before(outcome, request.busy_before + attempt)
+            can_wait = self._pause_before(request.method, outcome)
             is_answer = isinstance(outcome, http.HttpAnswer)
             if not can_wait or (is_answer and not request.repeatable):
                 break
@@ -201,6 +203,8 @@ class HttpTransport:
         finally:
             self._idle.append(channel)
         self._was_answered = True
+        if answer.status < HTTPStatus.TOO_MANY_REQUESTS:
+            self._pauses[request.method] = 0
         return replace(answer, where=request.path)
 
     def _open_channel(self) -> http.HttpChannel:
@@ -223,7 +227,7 @@ class HttpTransport:
         return UnreachableError(what, where=fault.where, sent=fault.sent)
 
     def _pause_before(
-        self, outcome: http.HttpAnswer | IncompleteRead, attempt: int
+        self, method: str, outcome: http.HttpAnswer | IncompleteRead
     ) -> bool:
         """Put the next attempt off; False where there is no patience left."""
         reason, asked = str(outcome), None
@@ -231,10 +235,11 @@ class HttpTransport:
             reason = f"status {outcome.status}"
             asked = retry_after(outcome.headers)
         # none at all is no answer to how long, and would never use the patience up
-        wait = asked or seconds_to_wait(attempt)
+        self._pauses[method] += 1
+        wait = asked or seconds_to_wait(self._pauses[method])
         log.warning(
             "request to be repeated",
-            attempt=attempt,
+            attempt=self._pauses[method],
             reason=reason,
             wait=round(wait, 3),
         )

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from itertools import chain
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.common.entries import ConflictError, ForbiddenError
@@ -61,27 +60,6 @@ STALE: Final = (
 _NOBODY_ANSWERS: Final = (
     UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, NoTokenError, TruncatedError,
 )  # fmt: skip
-
-
-class EarlierAttempts(Struct, frozen=True):
-    """What came of the earlier attempts to write one change."""
-
-    races: int = 0
-    """How often somebody else came in between."""
-    busy: int = 0
-    """How often the server was too busy."""
-    refused: str = ""
-    """The version that was refused at last."""
-    in_doubt: bool = False
-    """One may have been carried out: 503 is also what proxies say when the server behind them has
-    gone in the middle of it."""
-
-    def add_answer(self, answer: Answer, version: str | None) -> EarlierAttempts:
-        """With one more that is to be tried again."""
-        if answer.status in BUSY:
-            in_doubt = self.in_doubt or answer.status == HTTPStatus.SERVICE_UNAVAILABLE
-            return replace(self, busy=self.busy + 1, in_doubt=in_doubt)
-        return replace(self, races=self.races + 1, refused=version or "")
 
 
 class ChangeWriter:
@@ -134,44 +112,39 @@ class ChangeWriter:
             return Outcome(change.user, Result.FAILED, why)
 
     def _write_user(self, change: Change) -> Outcome:
-        """Read, compare, write and read again, until nobody comes in between."""
-        earlier = EarlierAttempts()
-        while earlier.races < RACES:
+        """Read, compare, write and read again, until nobody comes in between.
+
+        Whoever was too busy for a write may have done it: 503 is also what proxies say when the
+        server behind them has gone in the middle of it.
+        """
+        races, was_busy, refused = 0, False, ""
+        while races < RACES:
             try:
-                answered = self._try_to_write(change, earlier)
+                before = self._read_user(change)
+                if before.version and before.version == refused:
+                    before = self._await_version(change, refused, in_doubt=was_busy)
+                if was_busy and self._has_values(before.user, change):
+                    # it was our own write that came in between
+                    return self._show_written(change, before.user)
+                edits = plan_edits(before.user, change, self._attributes)
+                if not edits:
+                    why = "the user already has all values"
+                    return Outcome(change.user, Result.UNCHANGED, why)
+                writing = UserWrite(change, before, edits)
+                answer = self._wire.send_write(writing)
             except IncompleteRead as fault:
-                if not earlier.in_doubt:
-                    raise
-                raise LostAnswerError(fault.what, where=fault.where) from None
-            if isinstance(answered, Outcome):
-                return answered
-            earlier = answered
+                if was_busy:
+                    raise LostAnswerError(fault.what, where=fault.where) from None
+                raise
+            outcome = self._judge_answer(writing, answer)
+            if outcome is not None:
+                return outcome
+            if answer.status in BUSY:
+                was_busy = True
+            else:
+                races, refused = races + 1, before.version or ""
         why = f"another program wrote to the user {RACES} times meanwhile"
         return Outcome(change.user, Result.CONFLICT, why)
-
-    def _try_to_write(
-        self, change: Change, earlier: EarlierAttempts
-    ) -> Outcome | EarlierAttempts:
-        """One round. No outcome where it is to be tried again."""
-        before = self._read_user(change)
-        if before.version and before.version == earlier.refused:
-            before = self._await_version(change, earlier)
-        if earlier.busy and self._has_values(before.user, change):
-            # it was our own write that came in between
-            return self._show_written(change, before.user)
-        edits = plan_edits(before.user, change, self._attributes)
-        if not edits:
-            why = "the user already has all values"
-            return Outcome(change.user, Result.UNCHANGED, why)
-        writing = UserWrite(
-            change,
-            before,
-            edits,
-            earlier.busy,
-        )
-        answer = self._wire.send_write(writing)
-        outcome = self._judge_answer(writing, answer)
-        return outcome or earlier.add_answer(answer, before.version)
 
     def _judge_answer(self, writing: UserWrite, answer: Answer) -> Outcome | None:
         """What becomes of a write by its answer. None: read, compare and write again.
@@ -227,7 +200,7 @@ class ChangeWriter:
             return None
 
     def _await_version(
-        self, change: Change, earlier: EarlierAttempts
+        self, change: Change, refused: str, *, in_doubt: bool
     ) -> UserBeforeWrite:
         """The user once reading shows another version than the one that was refused: reading may lag.
 
@@ -237,9 +210,9 @@ class ChangeWriter:
         """
         for _ in SettleTime(self._settle_time).wait_for_looks():
             before = self._read_user(change)
-            if before.version != earlier.refused:
+            if before.version != refused:
                 return before
-        raise LostAnswerError(STALE) if earlier.in_doubt else ConflictError(STALE)
+        raise LostAnswerError(STALE) if in_doubt else ConflictError(STALE)
 
     def _has_values(self, now: Resource, change: Change) -> bool:
         """Whether the user shows all that the change sets, as far as it would be shown."""
