@@ -47,13 +47,11 @@ from connector.settings.shape import (
     Strict,
     check_document,
     describe_choice,
-    join_keys,
     match_pattern,
 )
 from connector.settings.textfile import (
     Document,
     Fault,
-    Loc,
     join_faults,
     read_yaml,
     why_no_file,
@@ -354,9 +352,9 @@ def load_mapping(named: str, relative_to: Path) -> Mapping:
 
 def make_mapping(document: Document) -> Mapping:
     """Make a mapping from what its file says. Raises FileError."""
-    shape = check_document(MappingShape, document, _check_spellings(document))
+    shape = check_document(MappingShape, document)
     mapping = _make_mapping(shape, document)
-    faults = list(_check_rules(mapping, document))
+    faults = [*_check_spellings(mapping), *_check_rules(mapping, document)]
     if faults:
         raise join_faults(document.path, faults)
     return mapping
@@ -407,28 +405,16 @@ def _check_rules(mapping: Mapping, document: Document) -> Iterator[Fault]:
             yield Fault(line, 0, f"attributes.{rule.name}.together: {what}")
 
 
-def _check_spellings(document: Document) -> Iterator[Fault]:
+def _check_spellings(mapping: Mapping) -> Iterator[Fault]:
     """Check that an attribute has one spelling in a file, and is written once.
 
     Case does not tell attributes apart (RFC 4512 §2.5, RFC 7643 §2.1).
     """
+    named = [(rule.name, rule.line) for rule in mapping.attributes]
+    named += [(rule.directory, rule.line) for rule in mapping.match]
     first_names: dict[str, tuple[str, int]] = {}
-    for loc, name in _list_names(document):
-        line = document.find_line(*loc)
+    for name, line in named:
         first, first_line = first_names.setdefault(name.lower(), (name, line))
         if first != name:
-            what = f"line {first_line} spells it {first}. Keep one spelling"
-            yield Fault(line, 0, f"{join_keys(loc)}: {what}")
-
-
-def _list_names(document: Document) -> Iterator[tuple[Loc, str]]:
-    """List the attributes that are written, then those that are searched, with their places."""
-    attributes = document.data.get("attributes")
-    if isinstance(attributes, dict):
-        for name in attributes:
-            yield ("attributes", name), name
-    rules = document.data.get("match")
-    for number, rule in enumerate(rules if isinstance(rules, list) else []):
-        name = rule.get("directory") if isinstance(rule, dict) else None
-        if isinstance(name, str):
-            yield ("match", number, "directory"), name
+            what = f"{name}: line {first_line} spells it {first}. Keep one spelling"
+            yield Fault(line, 0, what)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, get_args
 
 from pydantic import (
@@ -161,15 +161,13 @@ def list_keys(shape: type[Strict]) -> dict[str, FieldInfo]:
 S = TypeVar("S", bound=Strict)
 
 
-def check_document(
-    shape: type[S], document: Document, others: Iterable[Fault] = ()
-) -> S:
+def check_document(shape: type[S], document: Document) -> S:
     """Return the document as an instance of `shape`.
 
     Validators find the file's path in `info.context`. Raises FileError with every fault of
-    the file; `others` are those that have been found already.
+    the file.
     """
-    faults = [*document.faults, *others]
+    faults = list(document.faults)
     try:
         checked = shape.model_validate(document.data, context=document.path)
     except ValidationError as error:
@@ -198,11 +196,11 @@ def _describe_error(
         named = loc = (*loc[:-1], misfit.at)
     else:
         what = _describe_value(error)
-    name = join_keys(named)
+    name = _join_keys(named)
     return Fault(document.find_line(*loc), 0, f"{name}: {what}" if name else what)
 
 
-def join_keys(loc: Loc) -> str:
+def _join_keys(loc: Loc) -> str:
     """Write a place as messages have it: `match[1].directory`."""
     text = ""
     for part in loc:

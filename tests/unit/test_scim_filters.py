@@ -102,8 +102,8 @@ def test_these_are_no_filters(text: str) -> None:
 
 
 def test_case_counts_where_the_schema_says_so() -> None:
-    filter_ = UserFilter('userName eq "anna.sample" and userType eq "EMPLOYEE"')
-    filter_.judge_by(lambda path: path.attribute == "userName")
+    text = 'userName eq "anna.sample" and userType eq "EMPLOYEE"'
+    filter_ = UserFilter(text, lambda path: path.attribute == "userName")
     assert not filter_.matches_user(ANNA)
     assert filter_.matches_user(ANNA | {"userName": "anna.sample"})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from connector.model import (
     Change,
     Description,
     DirectorySchema,
+    Equality,
     Holds,
     Key,
     Objection,
@@ -42,7 +42,6 @@ from connector.model.equality import whether_held
 from connector.reports.wording import count_noun
 from connector.settings.scim import ScimDirectory as Settings
 
-QUESTIONS_AT_ONCE: Final = 500
 _UNCHECKED: Final = "not checked (the server does not tell): schema, write rights"
 _CHECKED: Final = "schema, uniqueness; not checked (no server tells): write rights"
 NO_VERSIONS: Final = (
@@ -80,7 +79,7 @@ class ScimReader:
         self._transport = transport
         self._view = view
         try:
-            self._filter = UserFilter(settings.filter or "")
+            self._filter = UserFilter(settings.filter or "", self._is_case_exact)
         except FileError as fault:
             raise FileError(fault.what, where="directory.filter") from None
         for name in view.attributes:
@@ -105,12 +104,13 @@ class ScimReader:
             self._view, self._discovery.schemas, self._settings.urn
         )
         attributes.check_paths(self._filter.paths, "directory.filter")
-        self._filter.judge_by(attributes.is_case_exact)
         return attributes
+
+    def _is_case_exact(self, path: AttributePath) -> bool:
+        return self._attributes.locate_path(path).info.equality is Equality.OCTETS
 
     @cached_property
     def _resources(self) -> UserResources:
-        _ = self._attributes  # the filter has to know them
         return UserResources(
             self._transport,
             self._discovery.users_path,
@@ -211,19 +211,18 @@ class ScimReader:
 
     def holds(self, questions: Iterable[Question]) -> Iterator[Holds]:
         """By reading; of what is never shown nobody can say."""
-        asked = iter(questions)
+        asked = list(questions)
         locate = self._attributes.locate_name
-        while some := list(islice(asked, QUESTIONS_AT_ONCE)):
-            shown = [each for each in some if locate(each.attribute).is_shown]
-            ids = dict.fromkeys(each.user.id for each in shown)
-            users = {read_id(user): user for user in self._resources.read_users(ids)}
-            for each in some:
-                located, user = locate(each.attribute), users.get(each.user.id)
-                if user is None or not located.is_shown:
-                    yield Holds.UNKNOWN
-                else:
-                    held = located.path.find_values(user)
-                    yield whether_held(located.info.equality, held, each.value)
+        shown = [each for each in asked if locate(each.attribute).is_shown]
+        ids = dict.fromkeys(each.user.id for each in shown)
+        users = {read_id(user): user for user in self._resources.read_users(ids)}
+        for each in asked:
+            located, user = locate(each.attribute), users.get(each.user.id)
+            if user is None or not located.is_shown:
+                yield Holds.UNKNOWN
+            else:
+                held = located.path.find_values(user)
+                yield whether_held(located.info.equality, held, each.value)
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; SCIM has no request that asks without writing
         """None: what schemas say of uniqueness is in `describe`, and nothing tells of our rights."""

@@ -22,7 +22,6 @@ from msgspec import Struct, field
 from connector.directories.scim.paths import CORE, Json, find_member, list_elements
 from connector.directories.scim.protocol import (
     MEDIA_TYPE,
-    Answer,
     ImpatientError,
     Request,
     Transport,
@@ -150,7 +149,7 @@ class ServerDiscovery:
         whys = []
         for path in paths:
             try:
-                answer = self._ask_page(path)
+                answer = self._transport.send(Request.get(path))
             except (MalformedError, TruncatedError) as fault:
                 # patience that is used up, or a token endpoint that gives no token, is no
                 # matter of this page
@@ -171,16 +170,6 @@ class ServerDiscovery:
         )
         return None
 
-    def _ask_page(self, path: str, *params: tuple[str, str]) -> Answer:
-        return self._transport.send(
-            Request(
-                "GET",
-                path,
-                params,
-                repeatable=True,
-            )
-        )
-
     def _read_all(self, path: str) -> list[Json]:
         """All that a list holds, on however many pages (RFC 7644 §3.4.2.4, RFC 9865 §2).
 
@@ -190,7 +179,7 @@ class ServerDiscovery:
         page = self._read_first(path)
         found = _index_resources(page)
         while next_page := _next_page(page, len(found)):
-            answer = self._ask_page(path, next_page)
+            answer = self._transport.send(Request.get(path, (next_page,)))
             if not answer.is_success:
                 right = f"read it (GET {path})"
                 raise refusal_error(answer, f"a further page of {path}", right)

@@ -9,7 +9,6 @@ that are ours.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -244,7 +243,6 @@ class WriteSender:
     def __init__(self, resources: UserResources, dialect: Dialect) -> None:
         self._resources = resources
         self._dialect = dialect
-        self._lock = threading.Lock()
         self.names_versions = dialect.versions
         """The server says that it heeds versions, or has demanded one (428)."""
 
@@ -252,9 +250,9 @@ class WriteSender:
         """The answer; 412 where the user is no longer of its version. Raises IncompleteRead.
 
         One request, and another one in each other form that a refusal asks for, which is kept if
-        it is understood.
+        it is understood. Several threads may learn one at a time; what one forgets is learnt again.
         """
-        spoken = self._dialect  # others may learn meanwhile
+        spoken = self._dialect
         answer = self._send_as(writing, spoken)
         while not answer.is_success and (other := _find_form(writing, spoken, answer)):
             again = self._send_as(writing, other)
@@ -262,12 +260,8 @@ class WriteSender:
                 # the first one changed the version: it did a part before its refusal
                 return answer
             spoken, answer = other, again
-        if answer.is_success:
-            with self._lock:
-                clearing = self._dialect.clearing
-                if writing.clears_attribute:
-                    clearing = spoken.clearing or "remove"
-                self._dialect = replace(spoken, clearing=clearing)
+            if answer.is_success:
+                self._dialect = spoken
         return answer
 
     def _send_as(self, writing: UserWrite, dialect: Dialect) -> Answer:

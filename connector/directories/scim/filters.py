@@ -102,9 +102,14 @@ class FilterComparison(Struct, frozen=True):
 class UserFilter:
     """A filter as a test of resources. Raises FileError for what is none."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(
+        self,
+        text: str,
+        is_exact: Callable[[AttributePath], bool] = lambda _: False,
+    ) -> None:
+        """`is_exact`: whether case tells texts of an attribute apart."""
         self._comparisons: list[FilterComparison] = []
-        self._is_exact: Callable[[AttributePath], bool] = lambda _: False
+        self._is_exact = is_exact
         self._negated = False
         self.matches_user: Test = lambda _: True
         if not text.strip():
@@ -130,10 +135,6 @@ class UserFilter:
                 if each.is_changed_by(path):
                     found[name] = found.get(name, False) or each.negated
         return found
-
-    def judge_by(self, is_exact: Callable[[AttributePath], bool]) -> None:
-        """From now on compare texts as the schema says; until then case is ignored."""
-        self._is_exact = is_exact
 
     # ------------------------------------------------------------ reading; tokens are in reverse
 

@@ -11,7 +11,6 @@ no `count`, that say a wrong total.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -103,16 +102,16 @@ class UserPager:
 
     def read_by_index(self) -> Iterator[Resource]:
         """Until as many were shown as the server says there are, in one pass in which nothing moved."""
-        earlier: array[int] = array("q")
+        earlier: set[int] = set()
         for _ in range(PASSES):
             one = _IndexPass(self.read_page)
             for id_, user in one.read_users():
-                if not _contains_mark(earlier, hash(id_)):
+                if hash(id_) not in earlier:
                     yield user
             # if one was shown twice, another may have been hidden by that
             if one.is_settled and one.shown.count_users() == len(one.shown.marks):
                 return
-            earlier = array("q", sorted((*earlier, *one.shown.marks)))
+            earlier.update(one.shown.marks)
         raise TruncatedError(
             f"users were added, removed or reordered during each of {PASSES} reads, so some may be missing. Rerun "
             "when the directory is quiet",
@@ -221,9 +220,3 @@ def _shows_less(
 ) -> TruncatedError:
     what = f"the server reports {total} users and shows {shown}"
     return TruncatedError(what, where=where)
-
-
-def _contains_mark(marks: array[int], mark: int) -> bool:
-    """Whether a mark is among sorted ones."""
-    place = bisect_left(marks, mark)
-    return place < len(marks) and marks[place] == mark

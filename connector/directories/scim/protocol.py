@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -65,6 +65,11 @@ class Request(Struct, frozen=True):
     """Those of SCIM alone, such as If-Match; what proves who asks is the transport's."""
     repeatable: bool = False
     """Sent twice, it does no more than once, even though another may have written in between."""
+
+    @classmethod
+    def get(cls, path: str, params: Params = ()) -> Self:
+        """A request that reads."""
+        return cls("GET", path, params, repeatable=True)
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.path}>"

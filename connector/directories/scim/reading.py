@@ -104,14 +104,7 @@ class UserResources:
         return self.is_matching({**found, spell_member(found, ACTIVE): True})
 
     def _ask_server(self, path: str, params: Params = ()) -> Answer:
-        return self.transport.send(
-            Request(
-                "GET",
-                path,
-                params,
-                repeatable=True,
-            )
-        )
+        return self.transport.send(Request.get(path, params))
 
     def read_all(self) -> Iterator[Resource]:
         """Every user, once."""

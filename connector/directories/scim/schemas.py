@@ -331,10 +331,6 @@ class ViewAttributes:
         missing = (each for each in schemas if not self._schemas.is_published(each))
         return sorted(schema or CORE for schema in missing)
 
-    def is_case_exact(self, path: AttributePath) -> bool:
-        """Whether values at a path are told apart by case."""
-        return self.locate_path(path).info.equality is Equality.OCTETS
-
     def is_read_only(self, path: AttributePath) -> bool:
         """Whether only the server sets what is there."""
         located = self.locate_path(path)
