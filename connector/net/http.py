@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -26,15 +27,13 @@ from connector.errors import (
     FileError,
     IncompleteRead,
     MalformedError,
+    ProxyRefusedError,
     SourceTruncatedError,
     TruncatedError,
+    UnreachableError,
 )
 from connector.net import counters, tls
-from connector.net.http_errors import (
-    describe_fault,
-    describe_proxy_fault,
-    describe_proxy_status,
-)
+from connector.net.quoting import name_status
 from connector.net.time_limit import TIMEOUTS, TimeLimit
 
 ERROR_OCTETS: Final = 1 << 16
@@ -42,6 +41,13 @@ ERROR_OCTETS: Final = 1 << 16
 IDLE_SECONDS: Final = 1.0
 """How long a connection is kept unused: less than servers keep it, so that it is not cut
 under a request."""
+_CUT: Final = re.compile(r"received (\d+) bytes, expected (\d+)")
+_GONE: Final = (
+    "peer closed connection",
+    "disconnected without sending",
+    "event type ConnectionClosed",
+)
+"""How h11 and httpcore say that a connection ended."""
 _PROXY_PLACE: Final = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY of the environment"
 
 
@@ -82,71 +88,8 @@ class ExchangeLimits(Struct, frozen=True):
         return kind(what if self.in_all else f"{what} ({setting})", where=where)
 
 
-class _ServerRoute:
-    """The way to one server, and what was seen of the last exchange on it."""
-
-    def __init__(
-        self, origin: str, trusted: ssl.SSLContext, limits: ExchangeLimits
-    ) -> None:
-        self.proxy = proxy_for(origin)
-        self.limit = TimeLimit(limits.whole_seconds)
-        self._timeout = limits.timeout
-        self._request_was_sent = False
-        self._in_tunnel = False
-        self._client = httpx.Client(
-            auth=lambda request: request,
-            verify=trusted,
-            proxy=_configure_proxy(self.proxy) if self.proxy else None,
-            timeout=limits.timeout,
-            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
-            trust_env=False,
-        )
-        # httpx has no setting for this, and under a policy that allows none it still looks
-        # for some in every answer
-        self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]  # to keep no cookies
-
-    def build_request(
-        self, method: str, where: str, headers: httpx.Headers, content: bytes
-    ) -> httpx.Request:
-        """Make a request. Raises httpx.InvalidURL or ValueError where the address or a header is none."""
-        has_body = content or method in ("POST", "PUT", "PATCH")
-        return self._client.build_request(
-            method,
-            where,
-            headers=headers,
-            content=content if has_body else None,
-            extensions={"trace": self._note_event},
-        )
-
-    def send_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, and return its answer, whose body is still to be read."""
-        self._request_was_sent = False
-        return self._client.send(request, stream=True)
-
-    def _note_event(self, event: str, info: Mapping[str, Any]) -> None:
-        """What httpcore tells of an exchange (https://www.encode.io/httpcore/extensions/#trace)."""
-        if event == "connection.connect_tcp.complete":
-            self._in_tunnel = False
-            self.limit.watch_connection(info["return_value"].get_extra_info("socket"))
-        elif event == "proxy.start_tls.started":
-            self._in_tunnel = True
-        elif event == "http11.send_request_headers.started":
-            self._request_was_sent = info["request"].method != b"CONNECT"
-
-    def describe_error(self, fault: Exception, where: str) -> IncompleteRead:
-        """The error in our words: the proxy's, where it came before the server was reached."""
-        was_sent = self._request_was_sent
-        if self.proxy and not (was_sent or self._in_tunnel):
-            return describe_proxy_fault(fault, where, self._timeout)
-        return describe_fault(fault, where, self._timeout, sent=was_sent)
-
-    def close(self) -> None:
-        self._client.close()
-        self.limit.close()
-
-
 class HttpChannel:
-    """Requests to one server, one after the other; a context manager.
+    """Requests to one server at a time, one after the other; a context manager.
 
     Raises UnreachableError, UntrustedError, ProxyRefusedError, DeniedError, MalformedError,
     TruncatedError.
@@ -163,17 +106,21 @@ class HttpChannel:
         """Send `headers` with every request. Without `keeps_connections` each request has a connection of its own."""
         self._trusted = trusted
         self._limits = limits
-        self._routes: dict[str, _ServerRoute] = {}
-        self._headers = _encode_headers(
-            {
-                "User-Agent": f"cec-connector/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-            }
-        )
-        self._headers.update(_encode_headers(headers))
+        self._limit = TimeLimit(limits.whole_seconds)
+        self._client: httpx.Client | None = None
+        self._origin = ""
+        self._proxy: str | None = None
+        self._request_was_sent = False
+        self._in_tunnel = False
+        common = {
+            "User-Agent": f"cec-connector/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+        }
         if not keeps_connections:
-            self._headers["Connection"] = "close"
+            common["Connection"] = "close"
+        self._headers = _encode_headers(common)
+        self._headers.update(_encode_headers(headers))
 
     def __enter__(self) -> Self:
         return self
@@ -182,9 +129,11 @@ class HttpChannel:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        for route in self._routes.values():
-            route.close()
+        """Close the connection, if there is one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._limit.close()
 
     def exchange_once(
         self,
@@ -197,20 +146,16 @@ class HttpChannel:
     ) -> HttpAnswer:
         """The answer to one request, of any status. `bound`: octets that a token may have, in place of `max_bytes`."""
         counters.count_request(self._limits.place)
-        route = self._find_route(where)
         outcome: HttpAnswer | IncompleteRead
-        with route.limit:
+        with self._limit:
             try:
-                merged = self._headers.copy()
-                merged.update(_encode_headers(headers))
-                request = route.build_request(method, where, merged, content)
-                outcome = self._read_answer(route, request, where, bound)
+                outcome = self._exchange(method, where, headers, content, bound)
             except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-                outcome = route.describe_error(error, where)
+                outcome = self._describe_error(error, where)
             except IncompleteRead as fault:
                 outcome = fault
             # a body without a length would end with the connection, as if whole
-            if route.limit.has_passed:
+            if self._limit.has_passed:
                 what = f"the answer did not end within {self._limits.whole_seconds:g} s"
                 setting = f"{TIMEOUTS} times {self._limits.place}.timeout"
                 outcome = self._limits.make_error(what, setting, where)
@@ -222,30 +167,69 @@ class HttpChannel:
         # outside, for httpx's error holds the request, and with it the token
         raise outcome
 
-    def _find_route(self, where: str) -> _ServerRoute:
-        origin = "/".join(where.split("/", 3)[:3])
-        route = self._routes.get(origin)
-        if route is None:
-            host = None
-            with suppress(ValueError):
-                host = urlsplit(origin).hostname
-            if not host:
-                raise MalformedError("this address is invalid for HTTP", where=where)
-            route = self._routes[origin] = _ServerRoute(
-                origin, self._trusted, self._limits
-            )
-        return route
-
-    def _read_answer(
-        self, route: _ServerRoute, request: httpx.Request, where: str, bound: int | None
+    def _exchange(
+        self,
+        method: str,
+        where: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        bound: int | None,
     ) -> HttpAnswer:
-        with closing(route.send_request(request)) as response:
+        self._request_was_sent = False
+        client = self._open_client(where)
+        merged = self._headers.copy()
+        merged.update(_encode_headers(headers))
+        has_body = content or method in ("POST", "PUT", "PATCH")
+        request = client.build_request(
+            method,
+            where,
+            headers=merged,
+            content=content if has_body else None,
+            extensions={"trace": self._note_event},
+        )
+        with closing(client.send(request, stream=True)) as response:
             body = self._read_body(response, where, bound)
         status = response.status_code
-        if status == 407 and route.proxy and where.lower().startswith("http:"):
-            raise describe_proxy_status(status, where)  # its own (RFC 9110 §15.5.8)
+        if status == 407 and self._proxy and where.lower().startswith("http:"):
+            raise _describe_proxy_status(status, where)  # its own (RFC 9110 §15.5.8)
         response.headers.encoding = "latin-1"  # as an ETag is sent back
         return HttpAnswer(status, dict(response.headers), body, where)
+
+    def _open_client(self, where: str) -> httpx.Client:
+        """The client of the server at this address; another one's connection is closed."""
+        origin = "/".join(where.split("/", 3)[:3])
+        if self._client is None or origin != self._origin:
+            self.close()
+            self._origin, self._proxy = origin, proxy_for(origin)
+            self._client = httpx.Client(
+                auth=lambda request: request,
+                verify=self._trusted,
+                proxy=_configure_proxy(self._proxy) if self._proxy else None,
+                timeout=self._limits.timeout,
+                limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+                trust_env=False,
+            )
+            # httpx has no setting for this, and under a policy that allows none it still looks
+            # for some in every answer
+            self._client.cookies.extract_cookies = lambda response: None  # type: ignore[method-assign]  # to keep no cookies
+        return self._client
+
+    def _note_event(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells of an exchange (https://www.encode.io/httpcore/extensions/#trace)."""
+        if event == "connection.connect_tcp.complete":
+            self._in_tunnel = False
+            self._limit.watch_connection(info["return_value"].get_extra_info("socket"))
+        elif event == "proxy.start_tls.started":
+            self._in_tunnel = True
+        elif event == "http11.send_request_headers.started":
+            self._request_was_sent = info["request"].method != b"CONNECT"
+
+    def _describe_error(self, fault: Exception, where: str) -> IncompleteRead:
+        """The error in our words: the proxy's, where it came before the server was reached."""
+        was_sent = self._request_was_sent
+        if self._proxy and not (was_sent or self._in_tunnel):
+            return _describe_proxy_fault(fault, where, self._limits.timeout)
+        return _describe_fault(fault, where, self._limits.timeout, sent=was_sent)
 
     def _read_body(
         self, response: httpx.Response, where: str, bound: int | None
@@ -296,6 +280,86 @@ def _configure_proxy(address: str) -> httpx.Proxy:
 
 def _encode_headers(headers: Mapping[str, str]) -> httpx.Headers:
     return httpx.Headers(headers, encoding="latin-1")
+
+
+# ---------------------------------------------------------------- errors
+# in our words: a text of httpx's may quote an answer
+
+
+def _describe_fault(
+    error: Exception, where: str, timeout: float, *, sent: bool
+) -> IncompleteRead:
+    """Tell what a failed exchange was: whom we cannot trust, cannot reach, or cannot understand.
+
+    `sent`: the request may have been sent. `timeout`: seconds of a single wait.
+    """
+    cause = _find_cause(error)
+    fault = tls.fault_of(cause, where)
+    if fault:
+        return fault
+    if isinstance(error, httpx.DecodingError):
+        what = "the answer is not the compressed body that Content-Encoding promises"
+        return MalformedError(what, where=where)
+    if isinstance(error, httpx.RemoteProtocolError):
+        return _describe_broken(str(error), where, sent=sent)
+    if isinstance(error, httpx.TimeoutException):
+        what = "nothing came for" if sent else "no connection within"
+        return UnreachableError(f"{what} {timeout:g} s", where=where, sent=sent)
+    if isinstance(error, httpx.NetworkError):
+        what = "the connection was cut" if sent else "no connection"
+        reason = _tell_reason(cause)
+        return UnreachableError(f"{what}: {reason}", where=where, sent=sent)
+    what = "this address or these headers are invalid for HTTP"
+    return MalformedError(what, where=where)
+
+
+def _describe_proxy_fault(
+    error: Exception, where: str, timeout: float
+) -> IncompleteRead:
+    """Tell what an exchange was that did not reach the server, for the proxy refused or failed."""
+    status = re.match("[1-5][0-9][0-9]", str(error))
+    if isinstance(error, httpx.ProxyError) and status:
+        return _describe_proxy_status(int(status[0]), where)
+    fault = _describe_fault(error, where, timeout, sent=False)
+    # nonsense of the server's would say that it may have done what was asked, which it has
+    # not heard
+    kind = type(fault) if isinstance(fault, UnreachableError) else ProxyRefusedError
+    return kind(_blame_proxy(where, fault.what), where=where)
+
+
+def _describe_proxy_status(status: int, where: str) -> IncompleteRead:
+    """Tell what a proxy answered in place of the server."""
+    needs_login = status == 407
+    kind = ProxyRefusedError if needs_login else UnreachableError
+    return kind(_blame_proxy(where, name_status(status)), where=where)
+
+
+def _blame_proxy(where: str, what: str) -> str:
+    scheme = where.partition(":")[0].upper()
+    return f"the proxy of the environment ({scheme}_PROXY or ALL_PROXY) refused or failed: {what}"
+
+
+def _describe_broken(text: str, where: str, *, sent: bool) -> IncompleteRead:
+    if not any(words in text for words in _GONE):
+        return MalformedError("the answer is not HTTP", where=where)
+    found = _CUT.search(text)
+    amount = f" after {found[1]} of {found[2]} octets" if found else ""
+    said = f"the connection was cut before the answer was complete{amount}"
+    return UnreachableError(said, where=where, sent=sent)
+
+
+def _find_cause(error: BaseException) -> BaseException:
+    """Find the error at the bottom of the chain: the operating system's or OpenSSL's."""
+    below = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLError) or below is None:
+        return error
+    return _find_cause(below)
+
+
+def _tell_reason(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS: {cause.reason or 'no reason given'}"
+    return getattr(cause, "strerror", None) or "no reason given"
 
 
 # ---------------------------------------------------------------- proxies

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -270,36 +271,28 @@ class CecExchange(HttpChannel):
         MalformedError, TruncatedError.
         """
         where = f"{self._base}{path}"
-        attempt = 0
-        while True:
-            attempt += 1
-            is_last = attempt > self._retries
+        for attempt in count(1):
+            said: Mapping[str, str] = {}
             try:
                 answer = self.exchange_once(
                     method, where, headers, content=content, bound=bound
                 )
+                may_pass = (
+                    answer.status == 429 or answer.status >= 500
+                )  # RFC 9110 §15.6
+                if attempt > self._retries or not may_pass:
+                    break
+                reason, said = f"status {answer.status}", answer.headers
             except UnreachableError as fault:
-                if is_last:
+                if attempt > self._retries:
                     raise
-                self._pause_before_retry(attempt, str(fault), None)
-                continue
-            may_pass = answer.status == 429 or answer.status >= 500  # RFC 9110 §15.6
-            if is_last or not may_pass:
-                return answer
-            reason = f"status {answer.status}"
-            self._pause_before_retry(attempt, reason, answer.headers)
-
-    def _pause_before_retry(
-        self,
-        attempt: int,
-        reason: str,
-        headers: Mapping[str, str] | None,
-    ) -> None:
-        wait = min(seconds_to_wait(attempt, headers), LONGEST_PAUSE)
-        log.warning(
-            "request repeated", attempt=attempt, reason=reason, wait=round(wait, 3)
-        )
-        self._sleep(wait)
+                reason = str(fault)
+            wait = min(seconds_to_wait(attempt, said), LONGEST_PAUSE)
+            log.warning(
+                "request repeated", attempt=attempt, reason=reason, wait=round(wait, 3)
+            )
+            self._sleep(wait)
+        return answer
 
     def summarize_answer(self, answer: HttpAnswer) -> str:
         """Tell the status, and what the body says in an envelope or looks like."""

@@ -37,22 +37,21 @@ class FileSource:
     def read(self) -> Tenant:
         """The tenant, whole. Raises FileError, SourceTruncatedError or MalformedFileError."""
         where = str(self._path)
+        body = b""
         try:
             with open_regular(self._path) as file:
-                # a read reserves all that it asks for, so the bound alone would cost a
+                # a read reserves all that it asks for, so that a bound would cost a
                 # gigabyte for every small file
-                size = os.fstat(file.fileno()).st_size
-                body = file.read(min(size, self._max_bytes) + 1)
-                if len(body) > size and len(body) <= self._max_bytes:  # it grows
-                    body += file.read(self._max_bytes + 1 - len(body))
+                is_longer = os.fstat(file.fileno()).st_size > self._max_bytes
+                if not is_longer:
+                    body = file.read()
         except OSError as error:
             raise FileError(
                 f"cannot be read: {error.strerror or type(error).__name__}", where=where
             ) from None
-        if len(body) > self._max_bytes:
-            raise SourceTruncatedError(
-                f"longer than source.max_bytes ({self._max_bytes})", where=where
-            )
+        if is_longer:
+            what = f"longer than source.max_bytes ({self._max_bytes})"
+            raise SourceTruncatedError(what, where=where)
         try:
             if self._fields is None:
                 return decode_tenant(body, where, passwords=self._passwords)

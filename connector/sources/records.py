@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Annotated, Final, Generic, TypeVar
 
@@ -31,6 +31,7 @@ from connector.net.quoting import looks_like
 from connector.sources.envelopes import ErrorEnvelope, read_member
 from connector.sources.record_faults import (
     DIGITS,
+    FIELDS,
     MAX_CHARACTERS,
     STAND_IN,
     examine_record,
@@ -155,23 +156,15 @@ def _make_agent(record: _FittingRecord, *, passwords: bool) -> Agent:
     )
 
 
-def _count_members(records: Sequence[_FittingRecord]) -> Mapping[str, int]:
-    """Count how many of these records have each member."""
-    return {
-        "workNo": len(records),
-        "accountCode": sum(record.account_code is not UNSET for record in records),
-        "sipAccount": sum(record.sip_account is not UNSET for record in records),
-        "sipPwd": sum(record.sip_pwd is not UNSET for record in records),
-    }
-
-
-def _names_each_once(text: bytes, counts: Mapping[str, int]) -> bool:
+def _names_each_once(text: bytes, records: Sequence[_FittingRecord]) -> bool:
     """Tell whether names occur no more often than members, so that no record has one twice."""
     if ESCAPED_LETTER.search(text):
         return False
-    return all(
-        text.count(f'"{name}"'.encode()) <= count for name, count in counts.items()
-    )
+    for name, key in zip(FIELDS, _FittingRecord.__struct_fields__, strict=True):
+        count = sum(getattr(record, key) is not UNSET for record in records)
+        if text.count(f'"{name}"'.encode()) > count:
+            return False
+    return True
 
 
 def _may_hold_unwelcome(text: bytes) -> bool:
@@ -241,7 +234,7 @@ def _parse_members(text: bytes) -> AnyAnswer:
         # a record that does not fit is looked at by itself
         with suppress(msgspec.ValidationError):
             answer = msgspec.json.decode(text, type=_AgentAnswer[_FittingRecord])
-            if _names_each_once(text, _count_members(answer.agents or [])):
+            if _names_each_once(text, answer.agents or ()):
                 return answer
     return msgspec.json.decode(text, type=_AgentAnswer[Raw])
 

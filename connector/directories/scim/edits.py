@@ -10,7 +10,6 @@ that are ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final
 
 from msgspec import Struct
@@ -211,7 +210,7 @@ def _build_patch(
 # ---------------------------------------------------------------- sending
 
 _NO_SUCH_OPERATION: Final = (
-    HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED,
+    400, 405, 501,
 )  # fmt: skip
 """How servers refuse `remove`."""
 
@@ -256,7 +255,7 @@ class WriteSender:
         answer = self._send_as(writing, spoken)
         while not answer.is_success and (other := _find_form(writing, spoken, answer)):
             again = self._send_as(writing, other)
-            if again.status == HTTPStatus.PRECONDITION_FAILED:
+            if again.status == 412:
                 # the first one changed the version: it did a part before its refusal
                 return answer
             spoken, answer = other, again
@@ -288,7 +287,7 @@ def _find_form(
     answer: Answer,
 ) -> Dialect | None:
     """The form that the refusal can only mean; or the other way of emptying, if it is not known yet."""
-    is_unsupported = answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    is_unsupported = answer.status == 415
     if is_unsupported and spoken.media != PLAIN_JSON:
         return replace(spoken, media=PLAIN_JSON)
     is_unknown = (

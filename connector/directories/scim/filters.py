@@ -35,7 +35,7 @@ SCHEMAS: Final = "schemas"
 MAX_DEPTH: Final = 64
 """So many parentheses: far beyond any filter that is written by hand, far below any stack."""
 
-_TOKEN: Final = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|[()\[\]]|[^\s()\[\]"]+)""")
+_TOKEN: Final = re.compile(r""""(?:[^"\\]|\\.)*"|[()\[\]"]|[^\s()\[\]"]+""")
 _END: Final = ""
 _EQUAL: Final[dict[str, Rule]] = {"eq": eq, "ne": ne}
 _ORDERED: Final[dict[str, Rule]] = {"gt": gt, "ge": ge, "lt": lt, "le": le}
@@ -116,7 +116,7 @@ class UserFilter:
             return
         if text.count("(") > MAX_DEPTH:
             raise FileError(f"the filter has more than {MAX_DEPTH} parentheses")
-        self._tokens = _split_tokens(text)
+        self._tokens: list[str] = [_END, *reversed(_TOKEN.findall(text))]
         self.matches_user = self._read_tests("")
         if self._tokens[-1] != _END:
             raise FileError(f"the filter should end before: {self._tokens[-1]}")
@@ -222,19 +222,6 @@ def _can_compare(operator: str, wanted: Json) -> bool:
     if operator in _ORDERED:
         return not isinstance(wanted, bool | None)
     return operator in _EQUAL
-
-
-def _split_tokens(text: str) -> list[str]:
-    """All words and marks, the last one first, and the end before it."""
-    tokens = []
-    rest = text.strip()
-    while rest:
-        found = _TOKEN.match(rest)
-        if found is None:
-            raise FileError(f"the filter is invalid from here on: {rest}")
-        tokens.append(found[1])
-        rest = rest[found.end() :].strip()
-    return [_END, *reversed(tokens)]
 
 
 def _parse_literal(word: str) -> Json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from http import HTTPStatus
 from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import msgspec
@@ -44,9 +43,9 @@ MEDIA_TYPE: Final = "application/scim+json"
 """Of what is sent and of what is accepted (RFC 7644 §3.1)."""
 PLAIN_JSON: Final = "application/json"
 """Accepted as well."""
-BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+BUSY: Final = (429, 503)
 """Asked again while there is patience."""
-GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+GONE: Final = (404, 410)
 READING: Final = "read users (GET /Users, GET /Users/{id})"
 """The right that reading takes."""
 
@@ -252,10 +251,10 @@ def refusal_error(
     right: str = READING,
 ) -> IncompleteRead:
     """The error that a refusal is; `what` was asked for, and `right` is what that takes."""
-    unauthorized = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    unauthorized = answer.status in (401, 403)
     error = DeniedError if unauthorized else IncompleteRead
     why = f"{what} was answered with {describe_refusal(answer, right)}"
-    if answer.status == HTTPStatus.NOT_FOUND:
+    if answer.status == 404:
         why += (
             "; not found. Check `url`: the base address, such as https://host/scim/v2"
         )
@@ -286,7 +285,7 @@ def advise_right(answer: Answer, right: str) -> str:
 
     Some servers answer 403 to a value that they do not want, and name that kind of error.
     """
-    if answer.status != HTTPStatus.FORBIDDEN or _find_scim_type(answer):
+    if answer.status != 403 or _find_scim_type(answer):
         return ""
     scope = _find_scope(answer)
     asks = f". The server asks for the scope {scope}" if scope else ""

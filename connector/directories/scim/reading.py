@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cached_property, partial
-from http import HTTPStatus
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -59,7 +58,7 @@ NEVER: Final = 0
 OCTETS: Final = 1_800
 """So much of an address a filter may be: servers and what stands before them bear some 2,000 octets
 at least."""
-_ODD: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
+_ODD: Final = (400, 500)
 """How some servers answer to an id that is none of theirs."""
 
 
@@ -187,7 +186,7 @@ class UserResources:
         while True:
             answer = self._ask_server(self._endpoint, (("filter", text), *start))
             if not answer.is_success:
-                if found or answer.status == HTTPStatus.UNAUTHORIZED:
+                if found or answer.status == 401:
                     raise refusal_error(answer, "a search for users", SEARCHING)
                 # also 403: some let an account read, and not search (measured)
                 self.search_refusal = describe_refusal(answer, SEARCHING)

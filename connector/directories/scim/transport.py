@@ -8,7 +8,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from http import HTTPStatus
 from itertools import count, islice
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -46,7 +45,7 @@ from connector.settings.scim import ScimDirectory
 TRIES: Final = 5
 """How often a request is sent at most where there is no answer, or one of a gateway in the server's
 place."""
-GATEWAY: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
+GATEWAY: Final = (502, 504)
 """Answers in the server's place, which may have done what was asked."""
 
 
@@ -91,7 +90,7 @@ class HttpTransport:
         asked = replace(request, path=where)
         authorization = self._find_header(None)
         answer = self._send_patiently(_add_authorization(asked, authorization))
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == 401:
             refused = authorization
             authorization = self._find_header(refused)
             if authorization != refused:
@@ -139,7 +138,7 @@ class HttpTransport:
     def _refuse_no_answer(self, method: str, answer: http.HttpAnswer) -> None:
         """Raise an error of a status that is no answer: 401, and redirects (RFC 9110 §15.4)."""
         where = answer.where
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        if answer.status == 401:
             kind = RefusedBindError if self._settings.basic else DeniedError
             why = "the credentials are wrong or have expired"
             raise kind(
@@ -203,7 +202,7 @@ class HttpTransport:
         finally:
             self._idle.append(channel)
         self._was_answered = True
-        if answer.status < HTTPStatus.TOO_MANY_REQUESTS:
+        if answer.status < 429:
             self._pauses[request.method] = 0
         return replace(answer, where=request.path)
 
@@ -254,7 +253,7 @@ class HttpTransport:
         if asked:
             what += f", to be asked again after {asked:.0f} s"
         what += f": {self._patience.why}"
-        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if answer.status == 429:
             what += "; lower directory.rate to keep within the server's limit"
         return ImpatientError(what, where=answer.where)
 
@@ -275,7 +274,7 @@ def _may_be_done(outcome: http.HttpAnswer | IncompleteRead) -> bool:
     """Whether what was asked may have been carried out, though there is no proper answer."""
     if isinstance(outcome, http.HttpAnswer):
         # proxies say 503 too when the server behind them has gone in the middle of it
-        return outcome.status in (HTTPStatus.SERVICE_UNAVAILABLE, *GATEWAY)
+        return outcome.status in (503, *GATEWAY)
     if isinstance(outcome, UnreachableError):
         return outcome.sent
     return isinstance(outcome, MalformedError | TruncatedError)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from http import HTTPStatus
 from itertools import chain
 from typing import Final
 
@@ -114,15 +113,16 @@ class ChangeWriter:
     def _write_user(self, change: Change) -> Outcome:
         """Read, compare, write and read again, until nobody comes in between.
 
-        Whoever was too busy for a write may have done it: 503 is also what proxies say when the
+        A server that was too busy (503) may have done it: that is also what proxies say when the
         server behind them has gone in the middle of it.
         """
-        races, was_busy, refused = 0, False, ""
+        races, refused = 0, ""
+        was_busy = in_doubt = False
         while races < RACES:
             try:
                 before = self._read_user(change)
                 if before.version and before.version == refused:
-                    before = self._await_version(change, refused, in_doubt=was_busy)
+                    before = self._await_version(change, refused, in_doubt=in_doubt)
                 if was_busy and self._has_values(before.user, change):
                     # it was our own write that came in between
                     return self._show_written(change, before.user)
@@ -133,14 +133,14 @@ class ChangeWriter:
                 writing = UserWrite(change, before, edits)
                 answer = self._wire.send_write(writing)
             except IncompleteRead as fault:
-                if was_busy:
+                if in_doubt:
                     raise LostAnswerError(fault.what, where=fault.where) from None
                 raise
             outcome = self._judge_answer(writing, answer)
             if outcome is not None:
                 return outcome
             if answer.status in BUSY:
-                was_busy = True
+                was_busy, in_doubt = True, in_doubt or answer.status == 503
             else:
                 races, refused = races + 1, before.version or ""
         why = f"another program wrote to the user {RACES} times meanwhile"
@@ -164,9 +164,9 @@ class ChangeWriter:
             return self._confirm_write(writing, answer)
         if status in GONE:
             return Outcome(writing.change.user, Result.CONFLICT, "the user is gone")
-        if status in (HTTPStatus.PRECONDITION_FAILED, *BUSY):
+        if status in (412, *BUSY):
             return None
-        if status == HTTPStatus.PRECONDITION_REQUIRED:
+        if status == 428:
             self._wire.names_versions = True  # for each write from now on
             if writing.before.version is None:
                 return None
@@ -270,7 +270,7 @@ class ChangeWriter:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
         change, edits = writing.change, writing.edits
         why = self._describe_refusal(edits, answer)
-        is_broken = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        is_broken = answer.status >= 500
         if len(edits) == 1 and not is_broken:
             return Outcome(change.user, Result.FAILED, why)
         try:
@@ -305,7 +305,7 @@ class ChangeWriter:
         names = dict.fromkeys(str(replace(edit.path, schema="")) for edit in edits)
         right = f"write {', '.join(names)} ({self._method} /Users/{{id}})"
         why = f"refused: {describe_refusal(answer, right)}"
-        if answer.status == HTTPStatus.PRECONDITION_REQUIRED:
+        if answer.status == 428:
             why += "; it demands a version (If-Match), and shows none that it takes"
         return why
 
