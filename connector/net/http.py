@@ -235,9 +235,8 @@ class HttpChannel:
         self, response: httpx.Response, where: str, bound: int | None
     ) -> bytes:
         """The body, decompressed. Of an answer that is an error, no more than tells why."""
-        most = bound or self._limits.max_bytes
-        if not response.is_success:
-            most = ERROR_OCTETS
+        is_good = response.is_success
+        most = (bound or self._limits.max_bytes) if is_good else ERROR_OCTETS
         body = bytearray()
         try:
             for piece in response.iter_bytes():
@@ -245,17 +244,14 @@ class HttpChannel:
                 if len(body) > most:
                     break
         except httpx.DecodingError:
-            if response.is_success:
+            if is_good:
                 raise
             return b""
-        if len(body) <= most:
-            return bytes(body)
-        if not response.is_success:
+        if not is_good or len(body) <= most:
             return bytes(body[:most])
-        if bound:  # no setting allows more
-            what = f"the answer is longer than {most} octets, so it is no token"
-            raise MalformedError(what, where=where)
         what = f"the answer is longer than {most} octets"
+        if bound:  # no setting allows more
+            raise MalformedError(f"{what}, so it is no token", where=where)
         raise self._limits.make_error(what, f"{self._limits.place}.max_bytes", where)
 
 

@@ -27,6 +27,7 @@ from connector.directories.scim.paths import (
     Json,
     Resource,
     list_elements,
+    read_id,
     spell_member,
 )
 from connector.directories.scim.protocol import PLAIN_JSON, Answer, Method, Request
@@ -215,19 +216,13 @@ _NO_SUCH_OPERATION: Final = (
 """How servers refuse `remove`."""
 
 
-class UserBeforeWrite(Struct, frozen=True):
-    """A user as it was read to be compared."""
-
-    user: Resource
-    version: str | None
-    """None where versions are not asked for; empty where the server shows none."""
-
-
 class UserWrite(Struct, frozen=True):
     """One write of one user."""
 
-    change: Change
-    before: UserBeforeWrite
+    before: Resource
+    """The user as it was read to be compared."""
+    version: str | None
+    """None where versions are not asked for; empty where the server shows none."""
     edits: list[AttributeEdit]
 
     @property
@@ -264,17 +259,16 @@ class WriteSender:
         return answer
 
     def _send_as(self, writing: UserWrite, dialect: Dialect) -> Answer:
-        before = writing.before
-        headers: dict[str, str] = {"Content-Type": dialect.media}
-        if before.version:
-            headers["If-Match"] = before.version
+        headers = {"Content-Type": str(dialect.media)}
+        if writing.version:
+            headers["If-Match"] = writing.version
         method: Method = "PATCH"
-        body = _build_patch(writing.edits, dialect, before.user)
+        body = _build_patch(writing.edits, dialect, writing.before)
         if dialect.writes == "put":
-            method, body = "PUT", build_put(before.user, writing.edits)
+            method, body = "PUT", build_put(writing.before, writing.edits)
         request = Request(
             method,
-            self._resources.build_path(writing.change.user.id),
+            self._resources.build_path(read_id(writing.before)),
             body=body,
             headers=headers,
         )

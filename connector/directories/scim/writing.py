@@ -19,7 +19,6 @@ from connector.directories.common.entries import ConflictError, ForbiddenError
 from connector.directories.scim.discovery import Dialect
 from connector.directories.scim.edits import (
     AttributeEdit,
-    UserBeforeWrite,
     UserWrite,
     WriteSender,
     build_put,
@@ -120,33 +119,37 @@ class ChangeWriter:
         was_busy = in_doubt = False
         while races < RACES:
             try:
-                before = self._read_user(change)
-                if before.version and before.version == refused:
-                    before = self._await_version(change, refused, in_doubt=in_doubt)
-                if was_busy and self._has_values(before.user, change):
+                before, version = self._read_user(change)
+                if version and version == refused:
+                    before, version = self._await_version(
+                        change, refused, in_doubt=in_doubt
+                    )
+                if was_busy and self._has_values(before, change):
                     # it was our own write that came in between
-                    return self._show_written(change, before.user)
-                edits = plan_edits(before.user, change, self._attributes)
+                    return self._show_written(change, before)
+                edits = plan_edits(before, change, self._attributes)
                 if not edits:
                     why = "the user already has all values"
                     return Outcome(change.user, Result.UNCHANGED, why)
-                writing = UserWrite(change, before, edits)
+                writing = UserWrite(before, version, edits)
                 answer = self._wire.send_write(writing)
             except IncompleteRead as fault:
                 if in_doubt:
                     raise LostAnswerError(fault.what, where=fault.where) from None
                 raise
-            outcome = self._judge_answer(writing, answer)
+            outcome = self._judge_answer(change, writing, answer)
             if outcome is not None:
                 return outcome
             if answer.status in BUSY:
                 was_busy, in_doubt = True, in_doubt or answer.status == 503
             else:
-                races, refused = races + 1, before.version or ""
+                races, refused = races + 1, version or ""
         why = f"another program wrote to the user {RACES} times meanwhile"
         return Outcome(change.user, Result.CONFLICT, why)
 
-    def _judge_answer(self, writing: UserWrite, answer: Answer) -> Outcome | None:
+    def _judge_answer(
+        self, change: Change, writing: UserWrite, answer: Answer
+    ) -> Outcome | None:
         """What becomes of a write by its answer. None: read, compare and write again.
 
         ==================  ==================================================================
@@ -161,20 +164,20 @@ class ChangeWriter:
         """
         status = answer.status
         if answer.is_success:
-            return self._confirm_write(writing, answer)
+            return self._confirm_write(change, writing, answer)
         if status in GONE:
-            return Outcome(writing.change.user, Result.CONFLICT, "the user is gone")
+            return Outcome(change.user, Result.CONFLICT, "the user is gone")
         if status in (412, *BUSY):
             return None
         if status == 428:
             self._wire.names_versions = True  # for each write from now on
-            if writing.before.version is None:
+            if writing.version is None:
                 return None
-        return self._settle_refusal(writing, answer)
+        return self._settle_refusal(change, writing, answer)
 
     # ------------------------------------------------------------ reading around a write
 
-    def _read_user(self, change: Change) -> UserBeforeWrite:
+    def _read_user(self, change: Change) -> tuple[Resource, str | None]:
         """The user as it is now, and its version where the server heeds it.
 
         It is still within the filter, or still disabled, as planned. Raises ConflictError.
@@ -189,19 +192,19 @@ class ChangeWriter:
             raise ConflictError("the user is gone, or outside the filter")
         now, answer = found
         if not names_versions:
-            return UserBeforeWrite(now, None)
+            return now, None
         stated = to_text(find_member(now, "meta", "version"))
-        return UserBeforeWrite(now, answer.headers.get("etag", stated))
+        return now, answer.headers.get("etag", stated)
 
     def _try_to_read(self, change: Change) -> Resource | None:
         try:
-            return self._read_user(change).user
+            return self._read_user(change)[0]
         except (ConflictError, IncompleteRead):
             return None
 
     def _await_version(
         self, change: Change, refused: str, *, in_doubt: bool
-    ) -> UserBeforeWrite:
+    ) -> tuple[Resource, str | None]:
         """The user once reading shows another version than the one that was refused: reading may lag.
 
         Raises ConflictError where it never does, and LostAnswerError where an earlier attempt may
@@ -209,9 +212,9 @@ class ChangeWriter:
         has just written.
         """
         for _ in SettleTime(self._settle_time).wait_for_looks():
-            before = self._read_user(change)
-            if before.version != refused:
-                return before
+            found = self._read_user(change)
+            if found[1] != refused:
+                return found
         raise LostAnswerError(STALE) if in_doubt else ConflictError(STALE)
 
     def _has_values(self, now: Resource, change: Change) -> bool:
@@ -231,19 +234,15 @@ class ChangeWriter:
 
     # ------------------------------------------------------------ what a write came to
 
-    def _confirm_write(self, writing: UserWrite, answer: Answer) -> Outcome:
+    def _confirm_write(
+        self, change: Change, writing: UserWrite, answer: Answer
+    ) -> Outcome:
         """What a yes has come to. Whether the values are there is for the reader of `shown` to see."""
-        change, before = writing.change, writing.before
         now = self._try_to_read(change)
         if now is None:
             # it will be read back, and then it is said why it cannot be
             return Outcome(change.user, Result.WRITTEN)
-        effects = find_effects(
-            before.user,
-            now,
-            writing.edits,
-            self._attributes,
-        )
+        effects = find_effects(writing.before, now, writing.edits, self._attributes)
         if effects.lost:
             why = f"{LOST}: {', '.join(effects.lost)}"
             return Outcome(
@@ -256,7 +255,7 @@ class ChangeWriter:
         return replace(
             written,
             why=self.notes.add_user(effects.changed),
-            answered=bool(before.version) and self._shows_user(answer, written.shown),
+            answered=bool(writing.version) and self._shows_user(answer, written.shown),
         )
 
     def _shows_user(self, answer: Answer, user: User | None) -> bool:
@@ -266,15 +265,17 @@ class ChangeWriter:
         except IncompleteRead:
             return False
 
-    def _settle_refusal(self, writing: UserWrite, answer: Answer) -> Outcome:
+    def _settle_refusal(
+        self, change: Change, writing: UserWrite, answer: Answer
+    ) -> Outcome:
         """What a no has come to: some servers do the operations before the one that they refuse (measured)."""
-        change, edits = writing.change, writing.edits
+        edits = writing.edits
         why = self._describe_refusal(edits, answer)
         is_broken = answer.status >= 500
         if len(edits) == 1 and not is_broken:
             return Outcome(change.user, Result.FAILED, why)
         try:
-            now = self._read_user(change).user
+            now, _ = self._read_user(change)
         except (ConflictError, IncompleteRead) as fault:
             why += f"; perhaps written in part ({fault})"
             return Outcome(
@@ -286,9 +287,9 @@ class ChangeWriter:
             )
         if is_broken and self._has_values(now, change):
             return self._show_written(change, now)
-        left = done = self._list_done(edits, writing.before.user, now)
+        left = done = self._list_done(edits, writing.before, now)
         if not is_broken:
-            left = self._take_back(writing, now, done)
+            left = self._take_back(change, writing.before, now, done)
         if left:
             names = ", ".join(str(edit.path.whole_attribute) for edit in left)
             why += f", but {names} changed"
@@ -311,7 +312,8 @@ class ChangeWriter:
 
     def _take_back(
         self,
-        writing: UserWrite,
+        change: Change,
+        before: Resource,
         now: Resource,
         done: list[AttributeEdit],
     ) -> list[AttributeEdit]:
@@ -319,7 +321,6 @@ class ChangeWriter:
 
         What is neither as it was nor as it was to become is somebody else's doing, and stays.
         """
-        change, before = writing.change, writing.before.user
         others = self._list_done(done, build_put(before, done), now)
         targets = [edit.path.whole_attribute for edit in done if edit not in others]
         if not targets:
@@ -328,8 +329,8 @@ class ChangeWriter:
             AttributeEdit(target, target.read_attribute(before)) for target in targets
         ]
         with suppress(ConflictError, IncompleteRead):
-            self._wire.send_write(UserWrite(change, self._read_user(change), back))
-            now = self._read_user(change).user
+            self._wire.send_write(UserWrite(*self._read_user(change), back))
+            now, _ = self._read_user(change)
         return self._list_done(done, before, now)
 
     def _list_done(
