@@ -267,7 +267,6 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         ["4", "attributes.cn"],
         ["4", "attributes.cn"],
         ["5", "attributes.A.value"],
-        ["6", "attributes.a"],
         ["7", "stale"],
     ]
 

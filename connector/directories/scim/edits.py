@@ -254,8 +254,10 @@ class WriteSender:
                 # the first one changed the version: it did a part before its refusal
                 return answer
             spoken, answer = other, again
-            if answer.is_success:
-                self._dialect = spoken
+        if answer.is_success and writing.clears_attribute:
+            spoken = replace(spoken, clearing=spoken.clearing or "remove")
+        if answer.is_success:
+            self._dialect = spoken
         return answer
 
     def _send_as(self, writing: UserWrite, dialect: Dialect) -> Answer:
