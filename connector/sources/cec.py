@@ -277,9 +277,8 @@ class CecExchange(HttpChannel):
                 answer = self.exchange_once(
                     method, where, headers, content=content, bound=bound
                 )
-                may_pass = (
-                    answer.status == 429 or answer.status >= 500
-                )  # RFC 9110 §15.6
+                # RFC 9110 §15.6
+                may_pass = answer.status == 429 or answer.status >= 500
                 if attempt > self._retries or not may_pass:
                     break
                 reason, said = f"status {answer.status}", answer.headers
