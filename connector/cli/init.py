@@ -207,22 +207,22 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
     yield f"base       {' or '.join(answers.base) or '(all of it)'}"
     yield f"filter     {answers.filter or '(none)'}"
     yield f"mapping    {chosen.name}"
-    for misfit in fitted.misfits:
+    for misfit in chosen.misfits:
         yield f"           not {misfit}"
     yield from _describe_fields(chosen)
-    yield f"agents     {fitted.agents:,}; tried: {chosen.agents:,} of those with an account"
-    for record in fitted.invalid[:_MOST]:
+    yield f"agents     {fitted.tenant.size:,}; tried: {chosen.found.agents:,} of those with an account"
+    for record in fitted.tenant.invalid[:_MOST]:
         yield f"           record {record.record} is invalid: {record.why}"
-    if len(fitted.invalid) > _MOST:
-        yield f"           … and {len(fitted.invalid) - _MOST:,} more invalid records"
+    if len(fitted.tenant.invalid) > _MOST:
+        yield f"           … and {len(fitted.tenant.invalid) - _MOST:,} more invalid records"
     yield ""
     yield "Match rules, and how many of these agents each matches alone"
     yield from _describe_rules(chosen)
-    yield from _describe_unmatched(fitted.found)
-    if answers.is_ldap and fitted.found.others.indexed is None:
+    yield from _describe_unmatched(chosen.found)
+    if answers.is_ldap and chosen.found.others.indexed is None:
         yield "The server does not show this account which attributes have an index."
-    if chosen.rules:
-        yield f"With the rules of the mapping, {fitted.found.together:,} of {chosen.agents:,} agents match."
+    if chosen.found.rules:
+        yield f"With the rules of the mapping, {chosen.found.together:,} of {chosen.found.agents:,} agents match."
     else:
         yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
 
@@ -252,9 +252,9 @@ def _describe_rules(chosen: ChosenMapping) -> Iterator[str]:
     """The rules that match anybody, the best first."""
     places = {
         (rule.agent.text, rule.directory): place
-        for place, rule in enumerate(chosen.rules, start=1)
+        for place, rule in enumerate(chosen.found.rules, start=1)
     }
-    for each in sorted(chosen.tried, key=lambda each: -each.matched):
+    for each in sorted(chosen.found.tried, key=lambda each: -each.matched):
         agent, name = each.rule.agent.text, each.rule.directory
         line = f"  {each.matched:>5,}  {agent} in {name}"
         if each.several:

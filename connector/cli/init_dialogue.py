@@ -196,9 +196,7 @@ class InitDialogue:
 
     def _ask_place(self, option: str) -> SecretReference:
         kind, _, place = self.ask_option(option).partition(":")
-        return SecretReference(
-            kind, place if kind == "env" else self._relative_path(place)
-        )
+        return {kind: place if kind == "env" else self._relative_path(place)}
 
     def _find_file(self, option: str) -> str | None:
         said = self._said.get(option)

@@ -15,23 +15,19 @@ from connector.model import (
 from connector.planning.schema_checks import classes_of
 
 
-def list_attributes(schema: DirectorySchema, users: Iterable[User]) -> list[str]:
-    """List the attributes that these users' classes allow, by the schema's own names.
-
-    There are none where no schema is shown.
-    """
-    names: set[str] = set()
-    for user in users:
-        for class_name in classes_of(user):
-            item = schema.classes.get(class_name)
-            if item:
-                names |= item.must | item.may
-    own_names = set()
-    for name in names:
-        info = schema.types.get(name)
-        if info and not info.definition.operational:
-            own_names.add(info.name)
-    return sorted(own_names, key=str.lower)
+def list_allowed(
+    schema: DirectorySchema, class_names: Iterable[str]
+) -> dict[str, AttributeInfo]:
+    """List the attributes that these classes allow, by the schema's own names in lower case."""
+    allowed = {}
+    for class_name in class_names:
+        item = schema.classes.get(class_name)
+        names = item.must | item.may if item else ()
+        for name in names:
+            info = schema.types.get(name)
+            if info:
+                allowed[info.name.lower()] = info
+    return allowed
 
 
 def list_siblings(names: AbstractSet[str], schema: DirectorySchema) -> frozenset[str]:
@@ -69,24 +65,23 @@ def list_auxiliary(schema: DirectorySchema) -> list[ClassInfo]:
     return auxiliary
 
 
-def list_allowed(schema: DirectorySchema, item: ClassInfo) -> frozenset[str]:
-    """List the attributes that a class allows, by the schema's own names in lower case."""
-    names = set()
-    for name in item.must | item.may:
-        info = schema.types.get(name)
-        if info:
-            names.add(info.name.lower())
-    return frozenset(names)
+def spell_classes(
+    classes: Iterable[ClassInfo], names: AbstractSet[str], schema: DirectorySchema
+) -> list[str]:
+    """Spell those of the classes that allow one of these attributes, which are in lower case."""
+    spellings = []
+    for item in classes:
+        if not names.isdisjoint(list_allowed(schema, [item.name])):
+            spellings.append(item.spelling)
+    return spellings
 
 
 def list_everywhere(users: Iterable[User], schema: DirectorySchema) -> set[str]:
     """List the attributes that the classes of every user allow, by own names in lower case."""
-    examples = {classes_of(user): user for user in users}
     shares = []
-    for classes, user in examples.items():
+    for classes in set(map(classes_of, users)):
         if classes:
-            names = list_attributes(schema, [user])
-            shares.append({name.lower() for name in names})
+            shares.append(set(list_allowed(schema, classes)))
     return set.intersection(*shares) if shares else set()
 
 
@@ -105,10 +100,10 @@ def choose_classes(
     for user in users:
         had.update(classes_of(user))
     auxiliary = list_auxiliary(schema)
-    allowed_by = {item.name: list_allowed(schema, item) for item in auxiliary}
+    allowed_by = {item.name: list_allowed(schema, [item.name]) for item in auxiliary}
 
     def order(item: ClassInfo) -> tuple[object, ...]:
-        count = len(left & allowed_by[item.name])
+        count = len(left & allowed_by[item.name].keys())
         return -count, -had[item.name], len(item.must), item.name
 
     chosen: list[ClassInfo] = []
@@ -116,7 +111,7 @@ def choose_classes(
         best = min(auxiliary, key=order)
         if left.isdisjoint(allowed_by[best.name]):
             break
-        left -= allowed_by[best.name]
+        left -= allowed_by[best.name].keys()
         chosen.append(best)
     return chosen
 
@@ -128,21 +123,20 @@ def list_common_classes(attributes: Iterable[str], users: Sequence[User]) -> lis
     """
     names = set(attributes)
     spelling: dict[str, str] = {}
-    with_them: set[frozenset[str]] = set()
-    without: set[frozenset[str]] = set()
+    having: set[frozenset[str]] = set()
+    lacking: set[frozenset[str]] = set()
     for user in users:
         for value in user.values.get(OBJECT_CLASS, ()):
             spelling[str(value).lower()] = str(value)
-        shapes = without if names.isdisjoint(user.values) else with_them
+        shapes = lacking if names.isdisjoint(user.values) else having
         shapes.add(classes_of(user))
-    if not with_them:
+    common = frozenset[str]().union(*having).intersection(*having)
+    if common not in having:
         return []
-    common = frozenset[str].intersection(*with_them)
-    if common not in with_them:
-        return []
-    added = []
-    for shape in without:
-        if shape < common:
-            added.append(sorted(common - shape))
-    smallest = min(added, key=lambda some: (len(some), some), default=[])
+    added = [sorted(common - shape) for shape in lacking if shape < common]
+    smallest = min(
+        added,
+        key=lambda some: (len(some), some),
+        default=[],
+    )
     return sorted(spelling[name] for name in smallest)

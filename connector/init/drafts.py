@@ -11,13 +11,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.init.rules import TriedRule
+from connector.init.match_search import FoundRules
 from connector.model import patterns
-from connector.model.mapping import AttributeRule, Mapping, MatchRule
+from connector.model.mapping import AttributeRule, Mapping
 from connector.settings import job as jobs
 from connector.settings.textfile import parse_yaml
 
-_PLAIN: Final = re.compile(r"[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*")
+_PLAIN: Final = re.compile(
+    r"(?!(?i:true|false|null)$)(?!.*(:[ ]|[: ]$))[A-Za-z(/.][A-Za-z0-9(&|!)=*~<>:.,;@/%+_ -]*"
+)
 """Texts that YAML takes for themselves (1.2.2, §7.3.3), at the end of a line; others are
 put in quotes."""
 _OWNS: Final = re.compile(r'owns: ("[^"]*"|\[[^\]]*\])')
@@ -25,14 +27,8 @@ FULLEST: Final = "openldap-h350"
 """The ready mapping that writes every field."""
 
 
-class SecretReference(Struct, frozen=True):
-    """Where a secret is kept: `env` and the name of a variable, or `file` and a path."""
-
-    kind: str
-    place: str
-
-    def __str__(self) -> str:
-        return f"{{{self.kind}: {_write_scalar(self.place)}}}"
+SecretReference = AbstractMapping[str, str]
+"""Where a secret is kept: `env` with the name of a variable, or `file` with a path."""
 
 
 class SourceAnswers(Struct, frozen=True, kw_only=True):
@@ -81,25 +77,28 @@ class JobAnswers(SourceAnswers, frozen=True, kw_only=True):
         filter_: str,
     ) -> jobs.LoadedJob:
         """Make the job that this would be, with this base and filter. Raises FileError."""
-        answered = replace(self, base=base, filter=filter_)
+        answered = replace(
+            self,
+            base=base,
+            filter=filter_,
+        )
         return jobs.make_job(parse_yaml(job_text(answered, FULLEST), path))
 
 
 def job_text(answers: JobAnswers, mapping: str) -> str:
     """Write the job file."""
-    return "\n".join(
-        [
-            "# Written by `cec-connector init`. All keys: docs/job-file.md, or `cec-connector schema job`.",
-            "source:",
-            *_write_keys(_choose_source(answers)),
-            "directory:",
-            *_write_keys(_choose_directory(answers)),
-            f"mapping: {_write_scalar(mapping)}",
-            "# The first run changes all users. Then lower `update` (default: 20%).",
-            "limits: {update: 100%}",
-            "",
-        ]
-    )
+    lines = [
+        "# Written by `cec-connector init`. All keys: docs/job-file.md, or `cec-connector schema job`.",
+        "source:",
+        *_write_keys(_choose_source(answers)),
+        "directory:",
+        *_write_keys(_choose_directory(answers)),
+        f"mapping: {_write_value(mapping)}",
+        "# The first run changes all users. Then lower `update` (default: 20%).",
+        "limits: {update: 100%}",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _choose_source(answers: JobAnswers) -> dict[str, object]:
@@ -116,66 +115,49 @@ def _choose_source(answers: JobAnswers) -> dict[str, object]:
 
 
 def _choose_directory(answers: JobAnswers) -> dict[str, object]:
-    """Choose the keys of the directory; those of None are not written."""
+    """Choose the keys of the directory; those without a value are not written."""
     first = answers.directories[0]
-    needs_plaintext = _needs_plaintext(answers, *answers.directories)
-    within: dict[str, object] = {
-        "base": answers.base or None,
-        "filter": answers.filter or None,
-    }
-    if len(answers.base) == 1:
-        within["base"] = answers.base[0]
-    if answers.is_scim:
-        return {
-            "type": "scim",
-            "url": first,
-            "allow_plaintext": needs_plaintext,
-            "token": answers.token,
-            "ca_file": answers.ca_file,
-            **within,
-        }
-    if not answers.is_ldap:
+    base = answers.base[0] if len(answers.base) == 1 else answers.base
+    within = {"base": base, "filter": answers.filter}
+    if not (answers.is_scim or answers.is_ldap):
         return {"type": "ldif", "path": first, **within}
+    server: dict[str, object] = {"type": "scim", "url": first}
+    if answers.is_ldap:
+        server = {"type": "ldap", "urls": answers.directories}
+        server["start_tls"] = answers.start_tls
+    is_clear = _needs_plaintext(answers, *answers.directories)
     return {
-        "type": "ldap",
-        "urls": answers.directories,
-        "start_tls": answers.start_tls or None,
-        "allow_plaintext": None if answers.start_tls else needs_plaintext,
+        **server,
+        "allow_plaintext": is_clear and not server.get("start_tls"),
         "sasl": "external" if answers.is_local else None,
         "bind_dn": answers.bind_dn,
         "password": answers.password,
+        "token": answers.token,
         "ca_file": answers.ca_file,
         **within,
     }
 
 
-def _needs_plaintext(answers: JobAnswers, *urls: str) -> bool | None:
-    """Tell whether a job has to allow these addresses; None where it need not."""
+def _needs_plaintext(answers: JobAnswers, *urls: str) -> bool:
+    """Tell whether a job has to allow these addresses, and may."""
     is_clear = any(url.lower().startswith(("http:", "ldap:")) for url in urls)
-    return (is_clear and answers.allow_plaintext) or None
+    return is_clear and answers.allow_plaintext
 
 
 def _write_keys(values: AbstractMapping[str, object]) -> Iterable[str]:
     for key, value in values.items():
-        if value is None:
-            continue
-        if isinstance(value, tuple):
-            text = f"[{', '.join(map(json.dumps, value))}]"
-        elif isinstance(value, bool):
-            text = str(value).lower()
-        elif isinstance(value, SecretReference):
-            text = str(value)
-        else:
-            text = _write_scalar(str(value))
-        yield f"  {key}: {text}"
+        if value:
+            yield f"  {key}: {_write_value(value)}"
 
 
-def _write_scalar(text: str) -> str:
-    is_key = ": " in text or text.endswith(":")
-    is_word = text.lower() in {"true", "false", "null"}
-    if _PLAIN.fullmatch(text) and text == text.strip() and not is_key and not is_word:
-        return text
-    return json.dumps(text, ensure_ascii=False)
+def _write_value(value: object) -> str:
+    """Write a value as YAML: texts for themselves where that is clear, all else as JSON."""
+    if isinstance(value, dict):
+        ((kind, place),) = value.items()
+        return f"{{{kind}: {_write_value(place)}}}"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 OWN: Final = "own schema"
@@ -186,12 +168,11 @@ class ChosenMapping(Struct, frozen=True):
     """A mapping by its name, and what is to be changed in it."""
 
     name: str
+    text: str
+    """Of the mapping, before anything is changed."""
     ready: Mapping
-    agents: int
-    """How many agents the rules were tried on."""
-    tried: Sequence[TriedRule]
-    rules: Sequence[MatchRule]
-    """They stand in place of the mapping's own, if there are any."""
+    found: FoundRules
+    """Its rules stand in place of the mapping's own, if there are any."""
     taken: AbstractMapping[str, str] = {}
     """Attributes that are left out, each with the reason."""
     stays: AbstractMapping[str, str] = {}
@@ -202,27 +183,25 @@ class ChosenMapping(Struct, frozen=True):
     """Fields of an agent for which the schema has no place, each with the reason."""
     besides: Sequence[str] = ()
     """Lines for `attributes`."""
+    misfits: Sequence[str] = ()
+    """The ready mappings that were not chosen, each with why."""
 
     @property
     def mapping(self) -> Mapping:
-        return replace(self.ready, match=tuple(self.rules) or self.ready.match)
+        return replace(self.ready, match=tuple(self.found.rules) or self.ready.match)
 
     @property
     def written_attributes(self) -> list[AttributeRule]:
         """The attributes that are not left out."""
-        written = []
-        for rule in self.ready.attributes:
-            if rule.name not in self.taken:
-                written.append(rule)
-        return written
+        return [rule for rule in self.ready.attributes if rule.name not in self.taken]
 
 
-def mapping_text(ready: str, chosen: ChosenMapping) -> str:
-    """Change a ready mapping's text.
+def mapping_text(chosen: ChosenMapping) -> str:
+    """Change a mapping's text.
 
     Its `match` ends with an empty line, and an attribute is one line.
     """
-    head, _, rest = ready.partition("\nmatch:\n")
+    head, _, rest = chosen.text.partition("\nmatch:\n")
     _, _, tail = rest.partition("\n\n")
     origin = f"the ready mapping {chosen.name}"
     if chosen.name == OWN:
@@ -232,7 +211,7 @@ def mapping_text(ready: str, chosen: ChosenMapping) -> str:
         "#",
         head,
         "match:",
-        f"  # tried on {chosen.agents} agents; the numbers: agents that the rule matches alone",
+        f"  # tried on {chosen.found.agents} agents; the numbers: agents that the rule matches alone",
         *_write_rules(chosen),
         "",
     ]
@@ -246,7 +225,7 @@ def mapping_text(ready: str, chosen: ChosenMapping) -> str:
 def _write_rules(chosen: ChosenMapping) -> Iterable[str]:
     counts = {
         (each.rule.agent.text, each.rule.directory): each.matched
-        for each in chosen.tried
+        for each in chosen.found.tried
     }
     for rule in chosen.mapping.match:
         agent = rule.agent.text
@@ -260,18 +239,12 @@ def _change_attribute(line: str, chosen: ChosenMapping) -> str:
 
     It becomes a comment where the attribute is left out, or gets its narrower `owns`.
     """
-    for name, why in chosen.taken.items():
-        if line.startswith(f"  {name}:"):
-            return f"  # left out, since {why}:\n  # {line.strip()}"
-    for name, pattern in chosen.owns.items():
-        if line.startswith(f"  {name}:"):
-            return f"  # {chosen.stays[name]}:\n{_write_owns(line, pattern)}"
+    name = line.strip().partition(": ")[0]
+    if name in chosen.taken:
+        return f"  # left out, since {chosen.taken[name]}:\n  # {line.strip()}"
+    if name in chosen.owns:
+        globs = patterns.split_pattern(chosen.owns[name])
+        owns = json.dumps(globs if len(globs) > 1 else globs[0])
+        changed = _OWNS.sub(lambda _: f"owns: {owns}", line)
+        return f"  # {chosen.stays[name]}:\n{changed}"
     return line
-
-
-def _write_owns(line: str, pattern: str) -> str:
-    globs = patterns.split_pattern(pattern)
-    owns = json.dumps(globs)
-    if len(globs) == 1:
-        owns = json.dumps(globs[0])
-    return _OWNS.sub(lambda _: f"owns: {owns}", line)

@@ -9,7 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model import AttributeInfo, ClassInfo, Description, Syntax
+from connector.init.classes import list_allowed, list_classes
+from connector.model import AttributeInfo, Description, DirectorySchema, Syntax
 from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.settings.attribute_names import fault_of_name, why_not_written
@@ -72,7 +73,11 @@ class AgentField(Struct, frozen=True):
             if about is None:
                 return None
             name = f"{about[0]}-{name}"
-        rest = self.about.sub("", name, count=1)
+        rest = self.about.sub(
+            "",
+            name,
+            count=1,
+        )
         words = split_words(rest)
         for rank, word in enumerate(self.named.split()):
             if word in words or rest.lower().endswith(word):
@@ -94,14 +99,23 @@ class AgentField(Struct, frozen=True):
 
 _SECRETS: Final = frozenset({Syntax.OCTETS, *_TEXTS})
 FIELDS: Final = (
-    AgentField("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRETS),
+    AgentField(
+        "{sipPwd}",
+        _SIP,
+        "secret password passwd pwd credential",
+        _SECRETS,
+    ),
     AgentField(
         "{sipServicePort}",
         _SIP,
         "port",
         _TEXTS | _NUMBERS,
     ),
-    AgentField("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
+    AgentField(
+        "{sipServiceIp}",
+        _SIP,
+        "registrar server host proxy domain realm",
+    ),
     AgentField(
         "sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"
     ),
@@ -120,7 +134,11 @@ FIELDS: Final = (
         unique=True,
         alone=("workno", "seat", "desk", "workplace", "workstation"),
     ),
-    AgentField("{accountCode}", _AGENT, "account login code user"),
+    AgentField(
+        "{accountCode}",
+        _AGENT,
+        "account login code user",
+    ),
 )
 """In the order in which they claim an attribute: a name that says several things is of the
 first."""
@@ -135,11 +153,7 @@ def named_for(
 
     Those that users are matched by are left out.
     """
-    for info in {
-        info.name: info for info in description.schema.types.values()
-    }.values():
-        if not _is_mappable(info, rules):
-            continue
+    for info in _list_mappable(description.schema.types.values(), rules):
         for field in FIELDS:
             rank = field.rank_name(info.name)
             if rank is None:
@@ -155,59 +169,54 @@ def unused_beside(
     rules: Iterable[MatchRule],
 ) -> list[AttributeInfo]:
     """List the other attributes of the classes of these places, for whoever finds them unused."""
-    rules = list(rules)
     placed = {info.name: info for info in places}
-    found: dict[str, AttributeInfo] = {}
+    siblings: list[AttributeInfo] = []
     for info in placed.values():
-        for other in _list_siblings(info, description):
-            is_free = other.name not in placed and not is_secret(other.name)
-            if is_free and _is_mappable(other, rules):
-                found[other.name] = other
-    return sorted(found.values(), key=lambda info: info.name.lower())
+        siblings += _list_siblings(info, description.schema)
+    found = []
+    for other in _list_mappable(siblings, rules):
+        if other.name not in placed and not is_secret(other.name):
+            found.append(other)
+    return sorted(found, key=lambda info: info.name.lower())
 
 
-def _list_siblings(
-    info: AttributeInfo, description: Description
-) -> list[AttributeInfo]:
+def _list_siblings(info: AttributeInfo, schema: DirectorySchema) -> list[AttributeInfo]:
     """List the attributes of the smallest class that allows this one.
 
     Of a class with many attributes, as users' own may be, only those whose name begins with
     the same word.
     """
-    allowing: list[tuple[int, str, ClassInfo]] = []
-    for class_name in info.definition.classes:
-        item = description.schema.classes.get(class_name)
-        if item and not item.anything:
-            allowing.append((len(_list_names(item)), item.name, item))
-    if not allowing:
-        return []
-    *_, smallest = min(allowing)
-    infos = [
-        description.schema.types.get(name) for name in sorted(_list_names(smallest))
-    ]
-    siblings = [other for other in infos if other]
+    names = sorted(list_classes(info, schema))
+    allowed = [list_allowed(schema, [name]) for name in names]
+    smallest = min(
+        allowed,
+        key=len,
+        default={},
+    )
+    siblings = list(smallest.values())
     if len(siblings) <= _MANY:
         return siblings
     first = split_words(info.name)[:1]
     return [other for other in siblings if split_words(other.name)[:1] == first]
 
 
-def _list_names(item: ClassInfo) -> frozenset[str]:
-    return item.must | item.may
-
-
-def _is_mappable(info: AttributeInfo, rules: Iterable[MatchRule]) -> bool:
-    """Tell whether a mapping may write it; users are not matched by what it writes."""
-    if (
-        info.definition.operational
-        or info.definition.obsolete
-        or info.definition.constructed
-        or not info.writable
-    ):
-        return False
-    if _VENDOR.match(info.name) or why_not_written(info.name):
-        return False
+def _list_mappable(
+    infos: Iterable[AttributeInfo], rules: Iterable[MatchRule]
+) -> list[AttributeInfo]:
+    """List those that a mapping may write, each once; users are not matched by what it writes."""
     matching = {rule.directory.lower() for rule in rules}
-    names = {info.name.lower(), *info.definition.aliases}
-    is_matching = not matching.isdisjoint(names)
-    return not is_matching and not fault_of_name(info.name)
+    found = {}
+    for info in infos:
+        definition = info.definition
+        is_fixed = definition.operational or definition.constructed
+        if is_fixed or definition.obsolete or not info.writable:
+            continue
+        names = {info.name.lower(), *definition.aliases}
+        is_reserved = _VENDOR.match(info.name) or why_not_written(info.name)
+        if (
+            matching.isdisjoint(names)
+            and not is_reserved
+            and not fault_of_name(info.name)
+        ):
+            found[info.name] = info
+    return list(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping as AbstractMapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from connector.errors import FileError, UsageError
 from connector.init.classes import list_siblings
 from connector.init.drafts import FULLEST, OWN, ChosenMapping, JobAnswers, mapping_text
 from connector.init.foreign_values import keep_foreign_values
-from connector.init.match_search import FoundRules, search_rules
+from connector.init.match_search import search_rules
 from connector.init.place import (
     FieldPlace,
     FieldPlaces,
@@ -32,7 +32,7 @@ from connector.init.place import (
 )
 from connector.init.places import find_places
 from connector.init.rules import sample_agents
-from connector.model import InvalidRecord, Tenant, View
+from connector.model import ClassInfo, Tenant, View
 from connector.model.mapping import Mapping
 from connector.planning.compare_user import UserComparer
 from connector.planning.schema_checks import classes_of
@@ -43,22 +43,23 @@ AGENTS: Final = 200
 """So many agents are tried."""
 
 _PEOPLE: Final = "(objectClass=inetOrgPerson)"
-_FILTERS: Final = {
-    "Active Directory": (
-        "(&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))",
-    )
-}
+_MICROSOFT: Final = "Active Directory"
+_MICROSOFT_PEOPLE: Final = (
+    "(&(objectCategory=person)(objectClass=user)"
+    "(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
+)
 _NOBODY: Final = re.compile(
     r"group|organization|domain|container|country|locality|role|device|alias|subentry|view"
 )
 """Classes of entries that are no users have such a word in their names."""
 _MAPPINGS: Final = {
-    "Active Directory": ("active-directory",),
+    _MICROSOFT: ("active-directory",),
     "389-DS": ("389ds", "inetorgperson"),
     "LDIF file": ("ldif",),
     "SCIM 2.0 server": ("scim-extension", "scim-enterprise"),
+    "": (FULLEST, "inetorgperson"),
 }
-"""Ready mappings by the kind of directory, the fullest first."""
+"""Ready mappings by words of the directory's kind, the fullest first."""
 _REPLACED: Final = frozenset(
     {"active-directory", "inetorgperson", "ldif", "scim-enterprise"}
 )
@@ -80,14 +81,7 @@ class FittingJob(Struct, frozen=True):
     text: str
     """Of the mapping file."""
     chosen: ChosenMapping
-    misfits: tuple[str, ...]
-    """The ready mappings that were not chosen, each with why."""
-    agents: int
-    """How many the tenant has."""
-    found: FoundRules
-    """By what users were looked for."""
-    invalid: Sequence[InvalidRecord] = ()
-    """Records of the tenant that cannot be read."""
+    tenant: Tenant
 
 
 def meet_directory(answers: JobAnswers, path: Path) -> MetServer:
@@ -95,18 +89,19 @@ def meet_directory(answers: JobAnswers, path: Path) -> MetServer:
     if not answers.is_ldap:
         return MetServer("SCIM 2.0 server" if answers.is_scim else "LDIF file")
     base = answers.base or ("dc=unknown",)
-    job = answers.make_job(path, base, answers.filter or _PEOPLE)
+    job = answers.make_job(
+        path,
+        base,
+        answers.filter or _PEOPLE,
+    )
     settings = job.job.directory
     assert settings.type == "ldap"
     with closing(connect_server(settings, password_of(job))) as wire:
         inspection = Inspection(wire, settings.base)
         root = inspection.root_dse
         contexts = root.get("defaultnamingcontext") or root.get("namingcontexts") or []
-        bases = []
-        for each in contexts:
-            if each and not each.lower().startswith("cn="):
-                bases.append(each)
-        return MetServer(inspection.dialect.kind, tuple(bases))
+        bases = [each for each in contexts if not each.lower().startswith("cn=")]
+        return MetServer(inspection.dialect.kind, tuple(filter(None, bases)))
 
 
 def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
@@ -114,7 +109,11 @@ def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
 
     Raises FileError, or one of the kinds of IncompleteRead.
     """
-    job = answers.make_job(path, answers.base, answers.filter or _PEOPLE)
+    job = answers.make_job(
+        path,
+        answers.base,
+        answers.filter or _PEOPLE,
+    )
     mapping = Mapping((), ())
     if job.job.directory.type != "ldif":
         mapping = mappings.load_mapping(FULLEST, path)
@@ -129,103 +128,100 @@ def fit_job(
     tenant: Tenant,
 ) -> FittingJob:
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
-    answers = replace(answers, filter=_find_filter(answers, path, server))
-    job = answers.make_job(path, answers.base, answers.filter)
-    name, ready, misfits = _choose_ready(job, server)
-    sampled = replace(tenant, agents=sample_agents(tenant.agents, AGENTS))
-    found = search_rules(job, sampled)
-    stock = FittingJob(
-        answers=answers,
-        text=read_text(Path(ready.where)),
-        chosen=ChosenMapping(
-            name,
-            ready,
-            len(sampled.agents),
-            found.tried,
-            found.rules,
+    answers = replace(
+        answers,
+        filter=_find_filter(
+            answers,
+            path,
+            server,
         ),
-        misfits=misfits,
-        agents=tenant.size,
-        found=found,
-        invalid=tenant.invalid,
     )
-    fitted = _fit_own_schema(
+    job = answers.make_job(
+        path,
+        answers.base,
+        answers.filter,
+    )
+    sampled = replace(tenant, agents=sample_agents(tenant.agents, AGENTS))
+    name, ready, misfits = _choose_ready(job, server)
+    found = search_rules(job, sampled)
+    stock = ChosenMapping(
+        name,
+        read_text(Path(ready.where)),
+        ready,
+        found,
+        misfits=misfits,
+    )
+    chosen = _fit_own_schema(
         job,
         tenant,
-        sampled,
         stock,
     )
-    chosen = fitted.chosen
     if chosen.name != OWN:
-        chosen = keep_foreign_values(job, tenant, chosen)
+        chosen = keep_foreign_values(
+            job,
+            tenant,
+            chosen,
+        )
     if not chosen.written_attributes:
         why = f"every attribute that {name} writes holds values of others: {_join_reasons(chosen)}"
         raise UsageError(f"{why}. Write a mapping by hand", where="--directory")
-    text = mapping_text(fitted.text, chosen)
+    text = mapping_text(chosen)
     mappings.make_mapping(parse_yaml(text, mapping_path))
-    return replace(fitted, chosen=chosen, text=text)
+    return FittingJob(
+        answers,
+        text,
+        chosen,
+        tenant,
+    )
 
 
 def _join_reasons(chosen: ChosenMapping) -> str:
-    reasons = []
-    for name, why in chosen.taken.items():
-        reasons.append(f"{name}: {why}")
-    return "; ".join(reasons)
+    return "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
 
 
 def _fit_own_schema(
     job: jobs.LoadedJob,
     tenant: Tenant,
-    sampled: Tenant,
-    stock: FittingJob,
-) -> FittingJob:
+    stock: ChosenMapping,
+) -> ChosenMapping:
     """Make a mapping from the directory's own schema.
 
     Where that has no place for a softphone, the stock mapping is kept, and told why. A mapping
     onto attributes that are there for nothing else gives way only to those that hold agents'
     values already.
     """
-    description, ready = stock.found.description, stock.chosen.name
-    if not description.schema.types:
+    found = stock.found
+    schema = found.sample.description.schema
+    if not schema.types:
         return stock
-    is_replaced = ready in _REPLACED
-    mapped = frozenset(rule.name for rule in stock.chosen.ready.attributes)
-    yielding = frozenset[str]()
-    if not is_replaced:
-        yielding = list_siblings(mapped, description.schema)
+    is_replaced = stock.name in _REPLACED
+    mapped = frozenset(rule.name for rule in stock.ready.attributes)
+    yielding = frozenset() if is_replaced else list_siblings(mapped, schema)
     own = find_places(
         job,
         tenant,
-        sampled,
-        description,
-        stock.found.rules,
-        ready=yielding,
+        found,
+        yielding,
     )
     others, in_use = own.list_others(yielding | mapped)
-    fault = own.describe_fault(microsoft=description.reading.hides)
+    fault = own.describe_fault()
     if not is_replaced and not in_use:
         fault = ""
         if others:
             fault = f"{_join_names(others)} hold no agents' values, or few"
-    elif own.are_enough(microsoft=description.reading.hides):
+    elif own.are_enough():
         why = "this schema has attributes for it"
         if in_use:
             why = f"agents' values are in {_join_names(in_use)}"
-        misfits = (*stock.misfits, f"{ready}: {why}")
-        chosen, text = _map_onto(
+        misfits = [*stock.misfits, f"{stock.name}: {why}"]
+        chosen = _map_onto(
             own,
             job,
             tenant,
-            stock.chosen,
-            misfits,
+            replace(stock, misfits=misfits),
         )
         if chosen.written_attributes:
-            return replace(
-                stock,
-                text=text,
-                chosen=chosen,
-                misfits=misfits,
-            )
+            return chosen
         fault = _join_reasons(chosen)
     if not fault:
         return stock
@@ -233,10 +229,11 @@ def _fit_own_schema(
         f"  # not mapped onto this directory's own schema, since {fault}",
         *write_unused(own, yielding | mapped),
     ]
+    misfits = [*stock.misfits, f"{OWN}: {fault}"]
     return replace(
         stock,
-        chosen=replace(stock.chosen, besides=besides),
-        misfits=(*stock.misfits, f"{OWN}: {fault}"),
+        besides=besides,
+        misfits=misfits,
     )
 
 
@@ -245,10 +242,13 @@ def _map_onto(
     job: jobs.LoadedJob,
     tenant: Tenant,
     stock: ChosenMapping,
-    misfits: Sequence[str],
-) -> tuple[ChosenMapping, str]:
-    """Map onto the best of these places; the text is that before others' values are kept."""
-    text = write_skeleton(own, misfits, stock.mapping.match[0].directory)
+) -> ChosenMapping:
+    """Map onto the best of these places, and let others keep their values."""
+    text = write_skeleton(
+        own,
+        stock.misfits,
+        stock.mapping.match[0].directory,
+    )
     kept, barred = {}, {}
     for place in own.best_places:
         if not place.is_free:
@@ -258,36 +258,36 @@ def _map_onto(
     chosen = replace(
         stock,
         name=OWN,
+        text=text,
         ready=mappings.make_mapping(parse_yaml(text, job.path)),
         stays=kept,
         unplaced=list_unplaced(own),
     )
-    chosen = keep_foreign_values(job, tenant, chosen)
-    return replace(chosen, taken={**chosen.taken, **barred}), text
+    chosen = keep_foreign_values(
+        job,
+        tenant,
+        chosen,
+    )
+    return replace(chosen, taken={**chosen.taken, **barred})
 
 
 def _join_names(several: Sequence[FieldPlace]) -> str:
     return ", ".join(sorted({place.name for place in several}))
 
 
-def _choose_by_kind(
-    table: AbstractMapping[str, Sequence[str]], kind: str
-) -> Sequence[str]:
-    """Choose the line whose words the kind of server has, as "Samba Active Directory" has."""
-    for words, line in table.items():
-        if words in kind:
-            return line
-    return ()
-
-
 def _find_filter(answers: JobAnswers, path: Path, server: MetServer) -> str:
     """Find the first filter that somebody is found by, or use the one that was asked for."""
     tries = [answers.filter]
     if not answers.filter and not answers.is_scim:
-        likely = _choose_by_kind(_FILTERS, server.kind)
-        tries = [*likely, _PEOPLE, "(objectClass=person)"]
+        tries = [_PEOPLE, "(objectClass=person)"]
+        if _MICROSOFT in server.kind:
+            tries.insert(0, _MICROSOFT_PEOPLE)
     for filter_ in tries:
-        job = answers.make_job(path, answers.base, filter_)
+        job = answers.make_job(
+            path,
+            answers.base,
+            filter_,
+        )
         with closing(reader_of(job, View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
@@ -304,27 +304,27 @@ def _find_filter(answers: JobAnswers, path: Path, server: MetServer) -> str:
 def _find_commonest_class(answers: JobAnswers, path: Path) -> str:
     """Find the structural class that most of the first entries have; empty if there is none.
 
-    Containers and groups do not count. Of a class and those that it inherits from, only itself
-    counts. 389-DS does not tell structural classes apart: there it is any class.
+    Containers and groups do not count. Of a class and those that it inherits from, it is the
+    class itself where as many have it. 389-DS does not tell structural classes apart: there it
+    is any class.
     """
-    job = answers.make_job(path, answers.base, "(objectClass=*)")
+    job = answers.make_job(
+        path,
+        answers.base,
+        "(objectClass=*)",
+    )
     counts: Counter[str] = Counter()
     with closing(reader_of(job, View(()))) as reader:
         known = reader.describe().schema.classes
         for entry in islice(reader.scan(), AGENTS):
-            names = classes_of(entry) & known.keys()
-            inherited: set[str] = set()
-            for name in names:
-                inherited |= known[name].above - {name}
-            counts.update(names - inherited - {"top"})
+            counts.update(classes_of(entry) & known.keys() - {"top"})
 
-    def order(name: str) -> tuple[bool, int, str]:
-        return known[name].kind != "structural", -counts[name], name
+    def order(item: ClassInfo) -> tuple[object, ...]:
+        is_other = item.kind != "structural"
+        return is_other, -counts[item.name], -len(item.above), item.name
 
-    people = [name for name in counts if not _NOBODY.search(name)]
-    if not people:
-        return ""
-    return known[min(people, key=order)].spelling
+    people = [known[name] for name in counts if not _NOBODY.search(name)]
+    return min(people, key=order).spelling if people else ""
 
 
 def _choose_ready(
@@ -332,13 +332,17 @@ def _choose_ready(
 ) -> tuple[str, Mapping, tuple[str, ...]]:
     """Choose the fullest ready mapping that the schema has a place for; tell why not others."""
     misfits = []
-    names = _choose_by_kind(_MAPPINGS, server.kind) or (FULLEST, "inetorgperson")
+    names = next(_MAPPINGS[words] for words in _MAPPINGS if words in server.kind)
     for name in names:
         try:
             mapping = mappings.load_mapping(name, job.path)
             with closing(reader_of(job, mapping.view())) as reader:
                 description = reader.describe()
-                UserComparer(Tenant([]), mapping, description)
+                UserComparer(
+                    Tenant([]),
+                    mapping,
+                    description,
+                )
         except FileError as fault:
             misfits.append(f"{name}: {_tell_misfit(fault)}")
             continue
@@ -352,5 +356,13 @@ def _choose_ready(
 
 def _tell_misfit(fault: FileError) -> str:
     """Tell the first fault, without its place in a file that is ours, and without advice."""
-    why = re.sub(r"^.*?\.yaml(:\d+)?: ", "", fault.what.splitlines()[0])
-    return re.sub(r", or (use a mapping without|remove) this line$", "", why)
+    why = re.sub(
+        r"^.*?\.yaml(:\d+)?: ",
+        "",
+        fault.what.splitlines()[0],
+    )
+    return re.sub(
+        r", or (use a mapping without|remove) this line$",
+        "",
+        why,
+    )

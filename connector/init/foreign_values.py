@@ -135,32 +135,51 @@ def keep_foreign_values(
     Attributes of which some would still go are left out. Without an attribute that held a group
     back, other attributes of the group may be written: so it is counted again.
     """
-    if not chosen.rules:  # no agent matches a user, so nothing is written
+    if not chosen.found.rules:  # no agent matches a user, so nothing is written
         return chosen
     mapping = chosen.mapping
-    found = at_first = _count_foreign_values(job, tenant, mapping)
+    found = at_first = _count_foreign_values(
+        job,
+        tenant,
+        mapping,
+    )
     if found.users:
-        rules = [_narrow_owns(rule, found, tenant) for rule in mapping.attributes]
+        rules = [
+            _narrow_owns(
+                rule,
+                found,
+                tenant,
+            )
+            for rule in mapping.attributes
+        ]
         mapping = replace(mapping, attributes=tuple(rules))
-        found = _count_foreign_values(job, tenant, mapping)
+        found = _count_foreign_values(
+            job,
+            tenant,
+            mapping,
+        )
     taken: dict[str, str] = {}
     while found.users:
         taken |= {name: found.describe_attribute(name) for name in found.users}
         mapping = _leave_out(mapping, taken)
-        found = _count_foreign_values(job, tenant, mapping)
+        found = _count_foreign_values(
+            job,
+            tenant,
+            mapping,
+        )
     for name in _find_without_number(chosen.mapping, mapping):
         taken[name] = "no attribute takes the sipAccount"
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
     owns = {}
-    stays = {}
-    for rule in _leave_out(mapping, taken).attributes:
-        if rule.owns and rule.owns != before[rule.name]:
+    stays = {**chosen.stays}
+    for rule in mapping.attributes:
+        if rule.name not in taken and rule.owns and rule.owns != before[rule.name]:
             owns[rule.name] = rule.owns
             stays[rule.name] = f"{at_first.describe_attribute(rule.name)}, which stays"
     return replace(
         chosen,
         taken={**chosen.taken, **taken},
-        stays={**chosen.stays, **stays},
+        stays=stays,
         owns=owns,
     )
 
@@ -175,16 +194,12 @@ def _find_without_number(before: Mapping, mapping: Mapping) -> list[str]:
 
     Beside somebody else's number they are half an identity.
     """
-    lost = _list_number_groups(before) - _list_number_groups(mapping)
-    names = []
-    for rule in mapping.attributes:
-        if rule.group and rule.group in lost:
-            names.append(rule.name)
-    return names
-
-
-def _list_number_groups(mapping: Mapping) -> set[str | None]:
-    return {rule.group for rule in mapping.attributes if "sipAccount" in rule.fields}
+    had, has = (
+        {rule.group for rule in each.attributes if "sipAccount" in rule.fields}
+        for each in (before, mapping)
+    )
+    lost = had - has - {None, ""}
+    return [rule.name for rule in mapping.attributes if rule.group in lost]
 
 
 def _narrow_owns(
@@ -196,9 +211,10 @@ def _narrow_owns(
     users = found.users.get(rule.name, found.matched)
     if rule.owns is None or rule.secret or 2 * users > found.matched:
         return rule
-    narrow = []
-    for template in rule.templates:
-        narrow.append(next(narrow_patterns(template, tenant), patterns.ALL))
+    narrow = [
+        next(narrow_patterns(template, tenant), patterns.ALL)
+        for template in rule.templates
+    ]
     return replace(rule, owns=patterns.join_patterns(narrow))
 
 
@@ -218,13 +234,30 @@ def _count_foreign_values(
             mapping=mapping,
             limits=Limits(),
             description=description,
-            memory=state.memory(description.identity, job.name, description),
+            memory=state.memory(
+                description.identity,
+                job.name,
+                description,
+            ),
             fingerprint=make_fingerprinter(key),
             job=job.name,
             plan_id="",
             now=clock.read_clock(),
         )
-        given = PlanInput.prepare_input(brief, tenant, (), ExcludeList())
-        directory = DirectoryLookup(reader, job.job.directory.read, Observer())
+        given = PlanInput.prepare_input(
+            brief,
+            tenant,
+            (),
+            ExcludeList(),
+        )
+        directory = DirectoryLookup(
+            reader,
+            job.job.directory.read,
+            Observer(),
+        )
         planned = make_plan(directory, given)
-        return find_foreign_values(planned.plan, brief, planned.denied)
+        return find_foreign_values(
+            planned.plan,
+            brief,
+            planned.denied,
+        )

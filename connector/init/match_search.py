@@ -23,7 +23,7 @@ from connector.directories.ldif.adapter import LdifReader
 from connector.directories.port import Reader
 from connector.directories.scim.adapter import ScimReader
 from connector.errors import IncompleteRead, UnreachableError
-from connector.init.classes import list_attributes
+from connector.init.classes import list_allowed
 from connector.init.fields import is_secret, split_words
 from connector.init.rules import (
     ATTRIBUTES,
@@ -34,8 +34,17 @@ from connector.init.rules import (
     list_candidates,
     list_keys,
 )
-from connector.model import AttributeInfo, Description, Syntax, Tenant, User, View
+from connector.model import (
+    AttributeInfo,
+    Description,
+    Key,
+    Syntax,
+    Tenant,
+    User,
+    View,
+)
 from connector.model.mapping import MatchRule
+from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs
 from connector.settings.attribute_names import fault_of_name, why_not_matched
 
@@ -115,111 +124,169 @@ class FoundRules(Struct, frozen=True):
     """Those to take."""
     together: int
     """How many agents these find together."""
-    none: tuple[str, ...]
+    none: list[str]
     """The attributes in which no rule finds anybody."""
-    untried: tuple[str, ...]
+    untried: list[str]
     """Attributes that the server did not let us search, or for which no time was left."""
-    description: Description
+    sample: RuleSample
+    """What the rules were tried on."""
     others: FurtherAttributes
     """What was asked beyond the usual attributes."""
 
+    @property
+    def agents(self) -> int:
+        """How many agents the rules were tried on."""
+        return len(self.sample.tenant.agents)
 
-class LookedUp(Struct, frozen=True):
-    """Users that rules have found."""
 
-    users: dict[str, User] = {}
-    """By id."""
+class RuleSearch(Struct):
+    """Looks sampled agents up in a directory whose first users have been read."""
+
+    reader: Reader
+    description: Description
+    others: FurtherAttributes
     untried: dict[str, IncompleteRead | None] = {}
     """The attributes that were not searched, with the reason; None: no time was left."""
+
+    def find_users(
+        self,
+        rules: Sequence[MatchRule],
+        tenant: Tenant,
+        ends: float = math.inf,
+    ) -> RuleSample:
+        """Look users up by these rules, those of one attribute at a time, or all at once.
+
+        A server may refuse an attribute without an index, or have a fault with one alone. Once
+        somebody is shown who was not asked for, everybody may be, and nothing more has to be
+        asked.
+        """
+        users: dict[str, User] = {}
+        groups: dict[str, list[MatchRule]] = {}
+        for rule in rules:
+            name = "" if self.others.at_once else rule.directory
+            groups.setdefault(name, []).append(rule)
+        for group in groups.values():
+            names = [rule.directory for rule in group]
+            keys = list(list_keys(group, tenant))
+            wanted = {(name, value.lower()) for name, value in keys}
+            has_everybody = False
+            try:
+                for user in self.reader.find(keys) if monotonic() < ends else ():
+                    users[user.id] = user
+                    is_asked_for = _holds_one(user, wanted)
+                    has_everybody |= self.others.or_all and not is_asked_for
+                    if monotonic() >= ends:
+                        break
+            except UnreachableError:
+                raise
+            except IncompleteRead as fault:
+                self.untried.update(dict.fromkeys(names, fault))
+                continue
+            if monotonic() >= ends:
+                self.untried.update(dict.fromkeys(names))
+            elif has_everybody:
+                break
+        return RuleSample(
+            tenant,
+            list(users.values()),
+            self.description,
+        )
+
+    def probe_attributes(
+        self,
+        sampled: Tenant,
+        names: Sequence[str],
+        users: Sequence[User],
+    ) -> list[MatchRule]:
+        """Find the rules onto these attributes that find one of a few agents."""
+        step = max(1, math.ceil(len(sampled.agents) / _PROBES))
+        few = replace(sampled, agents=sampled.agents[::step])
+        tried = names[:MOST]
+        rules = list(
+            list_candidates(
+                tried,
+                few,
+                users,
+                self.description,
+            )
+        )
+        sample = self.find_users(
+            rules,
+            few,
+            monotonic() + _SECONDS,
+        )
+        self.untried.update(dict.fromkeys(names[MOST:]))
+        hits = []
+        for rule in rules:
+            if sample.users and any(sample.try_rules([rule])):
+                hits.append(rule)
+                self.untried.pop(rule.directory, None)
+        return hits
 
 
 def search_rules(job: jobs.LoadedJob, sampled: Tenant) -> FoundRules:
     """Look for the sampled agents. Raises one of the kinds of IncompleteRead."""
     usual = SCIM_ATTRIBUTES if job.job.directory.type == "scim" else ATTRIBUTES
     with closing(reader_of(job, View(usual))) as reader:
-        description = reader.describe()
-        known = []
-        for name in usual:
-            if description.attributes[name].definition.known:
-                known.append(name)
-        users = list(islice(reader.scan(), USERS))
-        others = list_further_attributes(
-            reader,
-            users,
-            description,
-            usual,
-        )
+        others = list_further_attributes(reader, frozenset(usual))
     view = View((*usual, *(info.name for info in others.infos)))
     with closing(reader_of(job, view)) as reader:
         description = reader.describe()
         if not description.schema.types:
             types = {info.name.lower(): info for info in others.schema}
-            description = replace(
-                description, schema=replace(description.schema, types=types)
-            )
-        if others.infos:
-            users = list(islice(reader.scan(), USERS))
+            schema = replace(description.schema, types=types)
+            description = replace(description, schema=schema)
+        known = [
+            name for name in usual if description.attributes[name].definition.known
+        ]
+        users = list(islice(reader.scan(), USERS))
         names = others.order_names(users, description)
-        hits, untried = _probe_attributes(
+        search = RuleSearch(
             reader,
-            sampled,
+            description,
             others,
+        )
+        hits = search.probe_attributes(
+            sampled,
             names,
             users,
         )
-        rules = [
-            *list_candidates(
-                known,
-                sampled.agents,
-                users,
-                description,
-            ),
-            *hits,
-        ]
-        groups = [rules]
-        if not others.at_once:
-            groups = _group_rules(rules, [*known, *names])
-        looked_up = _look_up(
-            reader,
-            groups,
+        candidates = list_candidates(
+            known,
             sampled,
-            or_all=others.or_all,
+            users,
+            description,
         )
-    failed = looked_up.untried
-    if groups and failed.keys() >= {rule.directory for rule in rules}:
-        raise next(filter(None, failed.values()))
-    sample = RuleSample(sampled, list(looked_up.users.values()), description)
+        rules = [*candidates, *hits]
+        sample = search.find_users(rules, sampled)
+    untried = search.untried
+    faults = [untried.get(rule.directory) for rule in rules]
+    if rules and all(faults):
+        raise next(filter(None, faults))
     tried = []
-    settled = {*failed, *untried}
     for rule in rules:
-        if rule.directory not in failed:
-            one = _try_rule(rule, sample, usual)
-            tried.append(one)
-            if one.matched or one.several:
-                settled.add(rule.directory)
+        if rule.directory not in untried:
+            tried.append(
+                _try_rule(
+                    rule,
+                    sample,
+                    usual,
+                )
+            )
     tried.sort(key=lambda each: others.is_slow(each.rule.directory))
     taken = choose_rules(tried, sample)
+    settled = {each.rule.directory for each in tried if each.matched or each.several}
+    settled |= untried.keys()
+    asked = [*known, *names]
     return FoundRules(
         tried,
         taken,
         sample.try_rules(taken)[0] if taken else 0,
-        tuple(name for name in (*known, *names) if name not in settled),
-        tuple(dict.fromkeys([*failed, *untried])),
-        description,
+        [name for name in asked if name not in settled],
+        [name for name in asked if name in untried],
+        sample,
         others,
     )
-
-
-def _group_rules(
-    rules: Sequence[MatchRule], names: Iterable[str]
-) -> list[list[MatchRule]]:
-    """Put the rules of one attribute together, in the order of these names."""
-    by_name: dict[str, list[MatchRule]] = {}
-    for name in names:
-        by_name[name] = []
-    for rule in rules:
-        by_name[rule.directory].append(rule)
-    return [group for group in by_name.values() if group]
 
 
 def _try_rule(rule: MatchRule, sample: RuleSample, usual: Sequence[str]) -> TriedRule:
@@ -228,11 +295,10 @@ def _try_rule(rule: MatchRule, sample: RuleSample, usual: Sequence[str]) -> Trie
     By chance a few codes are somebody's room or telephone, so that a few matches prove nothing.
     """
     matched, several = sample.try_rules([rule])
-    is_usual = rule.directory in usual
     barred = ""
     if "workNo" in rule.agent.fields:
         barred = "a seat can be reassigned"
-    elif not is_usual and matched < len(sample.tenant.agents) / _SHARE:
+    elif rule.directory not in usual and matched < len(sample.tenant.agents) / _SHARE:
         barred = "too few to be no chance"
     return TriedRule(
         rule,
@@ -242,137 +308,54 @@ def _try_rule(rule: MatchRule, sample: RuleSample, usual: Sequence[str]) -> Trie
     )
 
 
-def _probe_attributes(
-    reader: Reader,
-    sampled: Tenant,
-    others: FurtherAttributes,
-    names: Sequence[str],
-    users: Sequence[User],
-) -> tuple[list[MatchRule], list[str]]:
-    """Find the rules onto these attributes that find one of a few agents.
-
-    The second list: the attributes that were not tried.
-    """
-    step = max(1, math.ceil(len(sampled.agents) / _PROBES))
-    few = replace(sampled, agents=sampled.agents[::step])
-    description = reader.describe()
-    rules = list(
-        list_candidates(
-            names[:MOST],
-            few.agents,
-            users,
-            description,
-        )
-    )
-    groups = _group_rules(rules, names)
-    if others.at_once and rules:
-        groups = [rules]
-    ends = monotonic() + _SECONDS
-    looked_up = _look_up(
-        reader,
-        groups,
-        few,
-        ends,
-        or_all=others.or_all,
-    )
-    sample = RuleSample(few, list(looked_up.users.values()), description)
-    hits = []
-    for rule in rules:
-        if looked_up.users and any(sample.try_rules([rule])):
-            hits.append(rule)
-    untried = looked_up.untried.keys() | set(names[MOST:])
-    untried -= {rule.directory for rule in hits}
-    return hits, [name for name in names if name in untried]
-
-
-def _look_up(
-    reader: Reader,
-    groups: Iterable[Sequence[MatchRule]],
-    tenant: Tenant,
-    ends: float = math.inf,
-    *,
-    or_all: bool,
-) -> LookedUp:
-    """Look users up by these rules, a group at a time.
-
-    A server may refuse an attribute without an index, or have a fault with one alone.
-    `or_all`: once somebody is shown who was not asked for, everybody is, and nothing more has
-    to be asked.
-    """
-    looked_up = LookedUp({}, {})
-    for rules in groups:
-        names = dict.fromkeys(rule.directory for rule in rules)
-        has_everybody = False
-        wanted = set()
-        for name, value in list_keys(rules, tenant):
-            wanted.add((name, value.lower()))
-        try:
-            for user in (
-                reader.find(list_keys(rules, tenant)) if monotonic() < ends else ()
-            ):
-                looked_up.users[user.id] = user
-                has_everybody |= or_all and not _holds_one(user, wanted)
-                if monotonic() >= ends:
-                    break
-        except UnreachableError:
-            raise
-        except IncompleteRead as fault:
-            has_everybody = False
-            looked_up.untried.update(dict.fromkeys(names, fault))
-        if monotonic() >= ends:
-            looked_up.untried.update(dict.fromkeys(names))
-        elif has_everybody:
-            break
-    return looked_up
-
-
-def _holds_one(user: User, wanted: Collection[tuple[str, str]]) -> bool:
+def _holds_one(user: User, wanted: Collection[Key]) -> bool:
     """Tell whether a user holds one of the wanted values, in any case."""
+    held: set[Key] = set()
     for name, values in user.values.items():
-        for value in values:
-            if not isinstance(value, str):
-                continue
-            if (name, value.lower()) in wanted:
-                return True
-    return False
+        held |= {(name, str(value).lower()) for value in values}
+    return not held.isdisjoint(wanted)
 
 
 # ---------------------------------------------------------------- the attributes
 
 
-def list_further_attributes(
-    reader: Reader,
-    users: Sequence[User],
-    description: Description,
-    usual: Iterable[str],
-) -> FurtherAttributes:
-    """List attributes that may hold account codes.
+def list_further_attributes(reader: Reader, known: frozenset[str]) -> FurtherAttributes:
+    """List attributes beside the known ones that may hold account codes.
 
     They are what an LDAP server's schema and indexes name, what a file's first entries hold, or
     what a SCIM server's schemas have.
     """
-    known = frozenset(usual)
     if isinstance(reader, LdifReader):
         held = reader.list_held(USERS)
         strange = [info for info in held if not info.definition.known]
-        return FurtherAttributes(_list_fitting(held, known), strange, at_once=True)
-    if isinstance(reader, ScimReader):
-        shown = reader.list_known_attributes(shown_texts=True)
         return FurtherAttributes(
-            _list_fitting(shown, known), reader.list_known_attributes(), or_all=True
+            _list_fitting(held, known),
+            strange,
+            at_once=True,
         )
-    asked = []
-    for name in list_attributes(description.schema, users):
-        asked.append(description.schema.types[name.lower()])
-    schema = description.schema.types.values()
+    if isinstance(reader, ScimReader):
+        shown = _list_fitting(reader.list_known_attributes(shown_texts=True), known)
+        return FurtherAttributes(
+            shown,
+            reader.list_known_attributes(),
+            or_all=True,
+        )
+    schema = reader.describe().schema
+    classes: set[str] = set()
+    for user in islice(reader.scan(), USERS):
+        classes |= classes_of(user)
+    allowed = list_allowed(schema, classes)
+    infos = [allowed[name] for name in sorted(allowed)]
     indexed = reader.list_indexed() if isinstance(reader, LdapReader) else None
-    if indexed is None:
-        return FurtherAttributes(_list_fitting(asked, known), schema)
-    asked += [info for info in indexed if not info.definition.operational]
-    names: set[str] = set()
-    for info in indexed:
-        names |= info.definition.aliases
-    return FurtherAttributes(_list_fitting(asked, known), schema, frozenset(names))
+    names = None
+    if indexed is not None:
+        infos += indexed
+        names = frozenset[str]().union(*(info.definition.aliases for info in indexed))
+    return FurtherAttributes(
+        _list_fitting(infos, known),
+        schema.types.values(),
+        names,
+    )
 
 
 def _list_fitting(
@@ -383,9 +366,10 @@ def _list_fitting(
     found: dict[str, AttributeInfo] = {}
     for info in infos:
         name = info.name
-        is_text = info.syntax in _TEXTS and not info.definition.constructed
-        is_usual = not known.isdisjoint({name.lower(), *info.definition.aliases})
-        if not is_text or is_usual or is_secret(name):
+        definition = info.definition
+        is_special = definition.constructed or definition.operational
+        is_usual = not known.isdisjoint({name.lower(), *definition.aliases})
+        if is_special or info.syntax not in _TEXTS or is_usual or is_secret(name):
             continue
         if not fault_of_name(name) and not why_not_matched(name):
             found[name] = info

@@ -63,16 +63,16 @@ class FieldPlace(Struct, frozen=True):
     def mapping_line(self) -> str:
         """Its line of a mapping."""
         template = Template.parse(self.field.template)
-        keys = [f'value: "{template.text}"']
-        if self.owns is not None:
-            keys.append(f"owns: {json.dumps(self.owns)}")
-        if self.field.unique and self.info.comparable:
-            keys.append("unique: true")
-        if template.secret:
-            keys.append("secret: true")
-        if len(keys) == 1:
+        keys = {
+            "value": template.text,
+            "owns": self.owns,
+            "unique": self.field.unique and self.info.comparable,
+            "secret": template.secret,
+        }
+        said = [f"{key}: {json.dumps(value)}" for key, value in keys.items() if value]
+        if len(said) == 1:
             return f'{self.name}: "{template.text}"'
-        return f"{self.name}: {{{', '.join(keys)}}}"
+        return f"{self.name}: {{{', '.join(said)}}}"
 
 
 ClosedAttributes = dict[str, tuple[int, str]]
@@ -93,28 +93,37 @@ class FieldPlaces(Struct, frozen=True):
     unused: dict[str, list[FieldPlace]] = {}
     """By field without a place, attributes of the same class that hold nothing but ours."""
 
+    microsoft: bool = False
+    """It is Active Directory: H.350 there is this project's own, whose README says how to map it."""
+
     @property
     def best_places(self) -> list[FieldPlace]:
         """Of each field the one that is mapped, or would be."""
         return [several[0] for several in self.found.values()]
 
-    def are_enough(self, *, microsoft: bool) -> bool:
+    @property
+    def needed_places(self) -> list[FieldPlace]:
+        """Those of a phone's number and address."""
+        needed: list[FieldPlace] = []
+        for template in sorted(NEEDED):
+            needed += self.found.get(template, [])
+        if not self.microsoft:
+            return needed
+        return [each for each in needed if not each.name.startswith("SIPIdentity")]
+
+    def are_enough(self) -> bool:
         """Tell whether a user's softphone can be told from them, or could but for a few users."""
-        is_few = False
-        for place in self._list_needed(microsoft=microsoft):
-            if place.is_free:
-                return True
-            if FEW * len(place.holders) <= self.users:
-                is_few = True
+        needed = self.needed_places
+        if any(place.is_free for place in needed):
+            return True
+        is_few = any(FEW * len(place.holders) <= self.users for place in needed)
         return is_few and any(place.is_free for place in self.best_places)
 
-    def describe_fault(self, *, microsoft: bool) -> str:
+    def describe_fault(self) -> str:
         """Tell why they do not; empty where the schema has no attribute for a softphone."""
-        needed = self._list_needed(microsoft=microsoft)
+        needed = self.needed_places
         if needed:
-            holders: set[str] = set()
-            for place in needed:
-                holders |= place.holders
+            holders = frozenset[str]().union(*(place.holders for place in needed))
             names = ", ".join(sorted(place.name for place in needed))
             return f"{self.describe_holders(holders)} in {names}"
         closed: ClosedAttributes = {}
@@ -142,33 +151,11 @@ class FieldPlaces(Struct, frozen=True):
 
         The second list: those of them that are in use more.
         """
-        most = 0
-        others: list[FieldPlace] = []
-        for place in self._list_all_needed():
-            if place.barred:
-                continue
-            if place.name in names:
-                most = max(most, place.used)
-            else:
-                others.append(place)
+        needed = [place for place in self.needed_places if not place.barred]
+        others = [place for place in needed if place.name not in names]
+        most = max((place.used for place in needed if place.name in names), default=0)
         in_use = [place for place in others if place.in_use and place.used > most]
         return others, in_use
-
-    def _list_all_needed(self) -> list[FieldPlace]:
-        needed: list[FieldPlace] = []
-        for template in sorted(NEEDED):
-            needed += self.found.get(template, [])
-        return needed
-
-    def _list_needed(self, *, microsoft: bool) -> list[FieldPlace]:
-        """List the needed ones.
-
-        H.350 in Active Directory is this project's own, and its README says how to map it.
-        """
-        needed = self._list_all_needed()
-        if not microsoft:
-            return needed
-        return [each for each in needed if not each.name.startswith("SIPIdentity")]
 
 
 # ---------------------------------------------------------------- the text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set as AbstractSet
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from msgspec import Struct
@@ -13,15 +13,15 @@ from msgspec.structs import replace
 from connector.apply.adapters import reader_of
 from connector.init.classes import (
     choose_classes,
-    list_allowed,
     list_auxiliary,
     list_classes,
     list_common_classes,
     list_everywhere,
+    spell_classes,
 )
 from connector.init.fields import FIELDS, NEEDED, AgentField, named_for, unused_beside
 from connector.init.foreign_values import MadeValues, MatchedAgents, narrow_patterns
-from connector.init.match_search import USERS
+from connector.init.match_search import USERS, FoundRules
 from connector.init.place import FEW, ClosedAttributes, FieldPlace, FieldPlaces
 from connector.init.rules import RuleSample, list_keys
 from connector.model import (
@@ -33,7 +33,7 @@ from connector.model import (
     View,
     patterns,
 )
-from connector.model.mapping import Mapping, MatchRule
+from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 from connector.planning.schema_checks import ClassSurvey, SchemaChecks
 from connector.settings import job as jobs
@@ -59,17 +59,15 @@ class SeenDirectory(Struct, frozen=True):
 def find_places(
     job: jobs.LoadedJob,
     tenant: Tenant,
-    sampled: Tenant,
-    description: Description,
-    rules: Sequence[MatchRule],
-    *,
-    ready: AbstractSet[str] = frozenset(),
+    found: FoundRules,
+    ready: AbstractSet[str],
 ) -> FieldPlaces:
     """Find where the fields may go, but for the attributes that users are matched by.
 
     It reads the first users, and those that the rules find for the sampled agents. `ready`:
     attributes that give way where agents' values are kept in those of another class.
     """
+    description, rules = found.sample.description, found.rules
     in_file = job.job.directory.type == "ldif"
     sip = []
     secrets = set()
@@ -82,19 +80,33 @@ def find_places(
         if not in_file or not field.is_secret:
             names.append(info.name)
     wanted = {name.lower() for name in names}
-    classes = []
-    for item in list_auxiliary(description.schema):
-        if not wanted.isdisjoint(list_allowed(description.schema, item)):
-            classes.append(item.spelling)
-    names += [info.name for info in unused_beside(sip, description, rules)]
+    schema = description.schema
+    classes = spell_classes(
+        list_auxiliary(schema),
+        wanted,
+        schema,
+    )
+    names += [
+        info.name
+        for info in unused_beside(
+            sip,
+            description,
+            rules,
+        )
+    ]
     names += [rule.directory for rule in rules]
-    view = View(tuple(dict.fromkeys(names)), frozenset(secrets), tuple(classes))
+    view = View(
+        tuple(dict.fromkeys(names)),
+        frozenset(secrets),
+        tuple(classes),
+    )
     with closing(reader_of(job, view)) as reader:
         users = {user.id: user for user in islice(reader.scan(), USERS)}
-        for user in reader.find(list_keys(rules, sampled)):
+        for user in reader.find(list_keys(rules, found.sample.tenant)):
             users[user.id] = user
-        schema = replace(reader.describe().schema, types=description.schema.types)
-        described = replace(reader.describe(), schema=schema)
+        described = reader.describe()
+        schema = replace(described.schema, types=schema.types)
+        described = replace(described, schema=schema)
     return place_fields(
         list(users.values()),
         tenant,
@@ -118,11 +130,26 @@ def place_fields(
 
     `file`: it shows everything, and no schema but its users' classes.
     """
-    agents = _match_users(users, tenant, description, rules)
-    seen = SeenDirectory(users, description, rules, agents, file)
+    agents = _match_users(
+        users,
+        tenant,
+        description,
+        rules,
+    )
+    seen = SeenDirectory(
+        users,
+        description,
+        rules,
+        agents,
+        file,
+    )
     named = list(named_for(description, rules))
     names = [info.name for _, info, _ in named]
-    classes = choose_classes(names, users, description.schema)
+    classes = choose_classes(
+        names,
+        users,
+        description.schema,
+    )
     spellings = [item.spelling for item in classes]
     survey = ClassSurvey(tuple(names), SchemaChecks(spellings, description))
     survey.count_users(users)
@@ -137,21 +164,42 @@ def place_fields(
             those = closed.setdefault(field.template, {})
             those[info.name] = (count, commonest)
         else:
-            place = _make_named_place(field, info, rank, seen)
+            place = _make_place(
+                field,
+                info,
+                rank,
+                seen,
+            )
             found.setdefault(field.template, []).append(place)
-    found = _rank_places(found, description, ready)
-    _settle_holders(found, len(users), agents.claimed)
-    unused = _place_beside(found, names, seen)
-    mapped = []
-    for best, *_ in found.values():
-        if best.is_free:
-            mapped.append(best.name)
+    found = _rank_places(
+        found,
+        description,
+        ready,
+    )
+    _settle_holders(
+        found,
+        len(users),
+        agents.claimed,
+    )
+    unused = _place_beside(
+        found,
+        names,
+        seen,
+    )
+    mapped = [best.name for best, *_ in found.values() if best.is_free]
     return FieldPlaces(
         found,
-        tuple(_list_needed_classes(mapped, classes, seen)),
+        tuple(
+            _list_needed_classes(
+                mapped,
+                classes,
+                seen,
+            )
+        ),
         len(users),
         closed,
         unused,
+        microsoft=description.reading.hides,
     )
 
 
@@ -165,11 +213,11 @@ def _list_needed_classes(
         return list_common_classes(mapped, seen.users)
     lacking = {name.lower() for name in mapped}
     lacking -= list_everywhere(seen.users, seen.description.schema)
-    needed = []
-    for item in classes:
-        if not lacking.isdisjoint(list_allowed(seen.description.schema, item)):
-            needed.append(item.spelling)
-    return needed
+    return spell_classes(
+        classes,
+        lacking,
+        seen.description.schema,
+    )
 
 
 def _match_users(
@@ -180,36 +228,26 @@ def _match_users(
 ) -> MatchedAgents:
     """Find whom the rules match; without a rule, an agent may claim anybody."""
     if not rules:
-        return MatchedAgents(tenant, {}, {user.id for user in users})
-    sample = RuleSample(tenant, users, description)
-    matches = sample.match_users(Mapping(tuple(rules), ()))
-    by_user = {}
-    for match in matches.matched:
-        by_user[match.id] = tenant.agents[match.agent]
-    return MatchedAgents(tenant, by_user, matches.claimed)
+        return MatchedAgents(
+            tenant,
+            {},
+            {user.id for user in users},
+        )
+    sample = RuleSample(
+        tenant,
+        users,
+        description,
+    )
+    matches = sample.match_users(rules)
+    by_user = {match.id: tenant.agents[match.agent] for match in matches.matched}
+    return MatchedAgents(
+        tenant,
+        by_user,
+        matches.claimed,
+    )
 
 
 # ---------------------------------------------------------------- one place
-
-
-def _make_named_place(
-    field: AgentField,
-    info: AttributeInfo,
-    rank: int,
-    seen: SeenDirectory,
-) -> FieldPlace:
-    described = seen.description.attributes.get(info.name, info)
-    place = _make_place(
-        field,
-        described,
-        rank,
-        seen,
-    )
-    if seen.in_file and field.is_secret:
-        return replace(place, barred=_IN_A_FILE)
-    if not field.is_secret and info.readable is not True:
-        return replace(place, barred=_HIDDEN)
-    return place
 
 
 def _make_place(
@@ -219,25 +257,40 @@ def _make_place(
     seen: SeenDirectory,
 ) -> FieldPlace:
     """Make a place, with `owns` narrowed where that leaves others' values to them."""
+    described = seen.description.attributes.get(info.name, info)
     template = Template.parse(field.template)
-    made = MadeValues(template, info, seen.agents)
-    whole = None if info.single else patterns.pattern_of(template)
+    made = MadeValues(
+        template,
+        described,
+        seen.agents,
+    )
+    whole = None if described.single else patterns.pattern_of(template)
     holders = made.find_holders(whole, seen.users)
     used = 0
     if not field.template.startswith("{sipService"):  # those are made for all agents
         used = made.count_users(seen.users)
+    barred = ""
+    if field.is_secret:
+        barred = _IN_A_FILE if seen.in_file else ""
+    elif info.readable is not True:
+        barred = _HIDDEN
     place = FieldPlace(
         field,
-        info,
+        described,
         rank,
         holders,
         used,
         whole,
+        barred=barred,
     )
     if field.is_sip and 0 < 2 * len(holders) <= len(seen.users):
         for narrow in narrow_patterns(template, seen.agents.tenant):
             if not made.find_holders(narrow, seen.users):
-                return replace(place, owns=narrow, stays=True)
+                return replace(
+                    place,
+                    owns=narrow,
+                    stays=True,
+                )
     return place
 
 
@@ -251,28 +304,30 @@ def _rank_places(
     First are those in the classes that are in use, of few other values, well named. Where
     classes are in use, `ready` attributes of others are left out.
     """
+    used = [place for place in chain.from_iterable(found.values()) if place.in_use]
     in_use: set[str] = set()
-    for several in found.values():
-        for place in several:
-            if place.in_use:
-                in_use |= list_classes(place.info, description.schema)
+    for place in used:
+        in_use |= list_classes(place.info, description.schema)
+
+    def is_strange(place: FieldPlace) -> bool:
+        return in_use.isdisjoint(list_classes(place.info, description.schema))
 
     def order(place: FieldPlace) -> tuple[object, ...]:
         return (
             bool(place.barred),
-            in_use.isdisjoint(list_classes(place.info, description.schema)),
+            is_strange(place),
             len(place.holders),
             -place.used,
             place.rank,
             place.name.lower(),
         )
 
+    left_out = ready if in_use else frozenset()
     ranked = {}
     for template, several in found.items():
         fitting = []
         for place in several:
-            is_related = in_use & list_classes(place.info, description.schema)
-            if is_related or not in_use or place.name not in ready:
+            if place.name not in left_out or not is_strange(place):
                 fitting.append(place)
         if fitting:
             ranked[template] = sorted(fitting, key=order)
@@ -315,17 +370,11 @@ def _settle_holders(
 
 def _tell_incomplete(found: PlacesByField) -> str:
     """Tell why nothing of a SIP identity can be mapped; empty where it can."""
-    needed = NEEDED & found.keys()
+    needed = [found[template][0] for template in NEEDED & found.keys()]
     if not needed:
         return "no attribute holds a number"
-    taken = []
-    for template in needed:
-        place = found[template][0]
-        if not place.is_free:
-            taken.append(place.name)
-    if not taken:
-        return ""
-    return f"without {', '.join(sorted(taken))} no phone rings"
+    taken = [place.name for place in needed if not place.is_free]
+    return f"without {', '.join(sorted(taken))} no phone rings" if taken else ""
 
 
 def _place_beside(
@@ -339,24 +388,34 @@ def _place_beside(
     else the one that is unused and has the likeliest name alone; else one of a likely name
     that users hold other values of, which is a comment. Returned are those that are unused.
     """
-    sip = []
-    for best, *_ in found.values():
-        if best.field.is_sip:
-            sip.append(best.info)
+    sip = [best.info for best, *_ in found.values() if best.field.is_sip]
     left = []
-    for info in unused_beside(sip, seen.description, seen.rules):
-        if info.name not in names:
-            left.append(seen.description.attributes[info.name])
+    for info in unused_beside(
+        sip,
+        seen.description,
+        seen.rules,
+    ):
+        described = seen.description.attributes[info.name]
+        if info.name not in names and described.readable is not False:
+            left.append(info)
     unused: PlacesByField = {}
     for field in FIELDS:
         if field.is_sip or field.template in found:
             continue
-        several = _list_beside(field, left, seen)
-        chosen = _choose_beside(field, several, len(seen.agents.by_user))
+        several = _list_beside(
+            field,
+            left,
+            seen,
+        )
+        chosen = _choose_beside(
+            field,
+            several,
+            len(seen.agents.by_user),
+        )
         free = [place for place in several if place.is_unused]
         if chosen is not None:
             found[field.template] = [chosen]
-            left.remove(chosen.info)
+            left = [info for info in left if info.name != chosen.name]
         elif free:
             unused[field.template] = free
     return unused
@@ -367,16 +426,20 @@ def _list_beside(
     infos: Sequence[AttributeInfo],
     seen: SeenDirectory,
 ) -> list[FieldPlace]:
+    """List places for a field, first those of few other values, then by name."""
     several = []
     for info in infos:
-        if info.syntax in field.syntaxes and info.readable is not False:
+        if info.syntax in field.syntaxes:
             rank = field.rank_alone(info.name)
-            several.append(_make_place(field, info, rank, seen))
-
-    def order(place: FieldPlace) -> tuple[object, ...]:
-        return len(place.holders), place.rank, place.name.lower()
-
-    return sorted(several, key=order)
+            several.append(
+                _make_place(
+                    field,
+                    info,
+                    rank,
+                    seen,
+                )
+            )
+    return sorted(several, key=lambda each: (len(each.holders), each.rank, each.name))
 
 
 def _choose_beside(
@@ -385,15 +448,9 @@ def _choose_beside(
     for place in several:
         if 2 * place.used > agents:
             return place
-    free: list[FieldPlace] = []
-    held: list[FieldPlace] = []
-    for place in several:
-        if place.rank >= len(field.alone):
-            continue
-        if place.is_unused and (not free or place.rank == free[0].rank):
-            free.append(place)
-        elif place.holders:
-            held.append(place)
-    if free:
-        return free[0] if len(free) == 1 else None
-    return held[0] if held else None
+    named = [place for place in several if place.rank < len(field.alone)]
+    free = [place for place in named if place.is_unused]
+    if not free:
+        return next((place for place in named if place.holders), None)
+    is_likeliest = len(free) == 1 or free[0].rank < free[1].rank
+    return free[0] if is_likeliest else None

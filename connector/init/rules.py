@@ -37,6 +37,7 @@ DOMAINS: Final = 3
 WIDTHS: Final = 2
 _ZEROS: Final = re.compile(r"0[0-9]{0,63}")
 """A number with zeros before it."""
+_ADDRESS: Final = re.compile(r".*@([a-z0-9][a-z0-9.-]*)", re.IGNORECASE)
 MOST_RULES: Final = 3
 
 
@@ -59,7 +60,9 @@ class RuleSample(Struct, frozen=True):
     users: Sequence[User]
     description: Description
 
-    def match_users(self, mapping: Mapping) -> Matches:
+    def match_users(self, rules: Sequence[MatchRule]) -> Matches:
+        """Match the users by these rules."""
+        mapping = Mapping(tuple(rules), ())
         roster = AgentRoster(
             self.tenant,
             mapping,
@@ -73,7 +76,7 @@ class RuleSample(Struct, frozen=True):
 
     def try_rules(self, rules: Sequence[MatchRule]) -> tuple[int, int]:
         """Count the agents with exactly one user by these rules, and the ambiguous or contested ones."""
-        matches = self.match_users(Mapping(tuple(rules), ()))
+        matches = self.match_users(rules)
         several = len(matches.ambiguous) + len(matches.contested)
         return len(matches.matched), several
 
@@ -87,7 +90,7 @@ def sample_agents(agents: Sequence[Agent], most: int) -> list[Agent]:
 
 def list_candidates(
     attributes: Collection[str],
-    agents: Sequence[Agent],
+    tenant: Tenant,
     users: Sequence[User],
     description: Description,
 ) -> Iterator[MatchRule]:
@@ -96,13 +99,19 @@ def list_candidates(
     They are the account in the spellings that the users' values suggest, and the seat. A rule
     that gives these agents the values of one before it is left out.
     """
-    tenant = Tenant(list(agents))
-    codes = [agent.account_code for agent in agents if agent.account_code]
+    codes = [agent.account_code for agent in tenant.agents if agent.account_code]
     for attribute in attributes:
         held = _list_texts(users, attribute)
         is_exact = description.attributes[attribute].equality is Equality.CASE_EXACT
         seen = set()
-        for text in (*_spell_accounts(codes, held, exact=is_exact), "{workNo}"):
+        for text in (
+            *_spell_accounts(
+                codes,
+                held,
+                exact=is_exact,
+            ),
+            "{workNo}",
+        ):
             rule = MatchRule(Template.parse(text), attribute)
             values = tuple(value for _, value in list_keys([rule], tenant))
             if values not in seen:
@@ -140,30 +149,23 @@ def _spell_accounts(
         spellings.append(f"{local}|unpad")
     if exact:
         spellings += [f"{local}|lower", f"{local}|upper"]
-    plain = [f"{{{each}}}" for each in ("accountCode", *spellings)]
-    with_domain = []
+    texts = [f"{{{each}}}" for each in ("accountCode", *spellings)]
     for domain in _list_domains(held):
-        with_domain += [f"{{{each}}}@{domain}" for each in spellings]
-    return [*dict.fromkeys(plain), *with_domain]
+        texts += [f"{{{each}}}@{domain}" for each in spellings]
+    return texts
 
 
 def _list_widths(values: Sequence[str]) -> list[int]:
     """List the commonest lengths of numbers with zeros before them."""
-    widths: Counter[int] = Counter()
-    for value in values:
-        number = value.partition("@")[0]
-        if _ZEROS.fullmatch(number):
-            widths[len(number)] += 1
+    numbers = [value.partition("@")[0] for value in values]
+    widths = Counter(len(number) for number in numbers if _ZEROS.fullmatch(number))
     return [width for width, _ in widths.most_common(WIDTHS)]
 
 
 def _list_domains(values: Sequence[str]) -> list[str]:
     """List the commonest mail domains."""
-    domains: Counter[str] = Counter()
-    for value in values:
-        _, at, domain = value.rpartition("@")
-        if at and re.sub("[.-]", "", domain).isalnum():
-            domains[domain.lower()] += 1
+    found = [_ADDRESS.fullmatch(value) for value in values]
+    domains = Counter(address[1].lower() for address in found if address)
     return [domain for domain, _ in domains.most_common(DOMAINS)]
 
 
@@ -184,10 +186,7 @@ def choose_rules(each: Sequence[TriedRule], sample: RuleSample) -> list[MatchRul
     """
     rules: list[MatchRule] = []
     score = 0
-    useful = []
-    for one in each:
-        if one.matched and not one.barred:
-            useful.append(one.rule)
+    useful = [one.rule for one in each if one.matched and not one.barred]
     while useful and len(rules) < MOST_RULES:
         scores = []
         for rule in useful:

@@ -139,7 +139,7 @@ def test_what_is_written_is_a_mapping_of_exactly_the_free_places(
     text = write_skeleton(places, ["ready: no"], "uid")
     for several in places.found.values():
         assert all(f"  {place.info.name}: " in text or f"  # {place.info.name}: " in text for place in several)
-    assert places.are_enough(microsoft=False) <= bool(best)
+    assert places.are_enough() <= bool(best)
     if best:
         mapping = mapping_file.make_mapping(parse_yaml(text, Path("mapping.yaml")))
         assert {rule.name for rule in mapping.attributes} == best

@@ -74,7 +74,7 @@ def names(places: FieldPlaces) -> list[str]:
 def test_a_class_that_some_users_have_is_added_to_the_others(having: int) -> None:
     users = [user(number, *["acmeTelephony"] * (number < having)) for number in range(COUNT)]
     places = found(users, "acmeTelephony")
-    assert places.are_enough(microsoft=False)
+    assert places.are_enough()
     assert places.classes == ("acmeTelephony",)
     assert names(places) == ["acmeSipSecret", "acmeSipUri", "acmeSipUser"]
 
@@ -99,7 +99,7 @@ def test_a_class_is_added_where_most_users_hold_what_it_requires(lacking: int, *
     users = [user(number, "acmeNone") for number in range(lacking)]
     users += [user(number, acmeStaffCode=f"c{number}") for number in range(lacking, COUNT)]
     places = found(users, "acmeStrict")
-    assert places.are_enough(microsoft=False) == fits
+    assert places.are_enough() == fits
     assert places.classes == (("acmeStrict",) if fits else ())
 
 
@@ -136,20 +136,20 @@ def test_what_is_mapped_where_users_hold_other_values(
     places = found([user(number, "acmeTelephony", **each) for number, each in enumerate(held)], "acmeTelephony")
     assert names(places) == mapped
     assert {place.owns for place in places.best_places} - {None} == owned
-    assert places.are_enough(microsoft=False) == bool(mapped)
+    assert places.are_enough() == bool(mapped)
 
 
 def test_why_the_schema_of_ones_own_is_not_taken() -> None:
     holding = [user(number, "acmeTelephony", **OLD) for number in range(COUNT)]
-    assert found(holding, "acmeTelephony").describe_fault(microsoft=False) == (
+    assert found(holding, "acmeTelephony").describe_fault() == (
         "200 of 200 users hold another value in acmeSipUri, acmeSipUser"
     )
     bare = [user(number) for number in range(COUNT)]
-    assert found(bare, "acmeStrict").describe_fault(microsoft=False) == (
+    assert found(bare, "acmeStrict").describe_fault() == (
         "200 of 200 users cannot take acmeSipUri, acmeSipUser: "
         "the object class acmestrict requires acmestaffcode, which the entry lacks"
     )
-    assert place_fields(bare, TENANT, Description("test", "test", {}), ()).describe_fault(microsoft=False) == ""
+    assert place_fields(bare, TENANT, Description("test", "test", {}), ()).describe_fault() == ""
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_the_seat_alone_is_mapped_where_a_few_users_hold_others_numbers() -> Non
     held = {"acmeStaffCode": "c7", "acmeSipUser": "7old", "acmeSipUri": "sip:7old@192.0.2.10"}
     users = [user(number, **(held if number == 7 else {})) for number in range(COUNT)]
     places = found(users, "acmeTelephony", besides="$ acmeSeat")
-    assert (places.are_enough(microsoft=False), names(places)) == (True, ["acmeSeat"])
+    assert (places.are_enough(), names(places)) == (True, ["acmeSeat"])
     assert "\n  # without acmeSipUri, acmeSipUser no phone rings:\n  # acmeSipSecret: {value" in write_skeleton(
         places, (), "acmeStaffCode"
     )
@@ -222,7 +222,7 @@ def test_a_mapping_from_the_schema_takes_no_value_from_anybody(held: list[dict[s
     codes = [{"acmeStaffCode": f"c{number}"} if "acmeSipUri" in each else {} for number, each in enumerate(held)]
     users = [user(number, "acmeTelephony", **each, **codes[number]) for number, each in enumerate(held)]
     places = place_fields(users, tenant, known, RULES)
-    if not places.are_enough(microsoft=False):
+    if not places.are_enough():
         return
     mapping = make_mapping(parse_yaml(write_skeleton(places, (), "acmeStaffCode"), Path("mapping.yaml")))
     differ = UserComparer(tenant, mapping, known)
