@@ -250,17 +250,14 @@ def _describe_fields(chosen: ChosenMapping) -> Iterator[str]:
 
 def _describe_rules(chosen: ChosenMapping) -> Iterator[str]:
     """The rules that match anybody, the best first."""
-    places = {
-        (rule.agent.text, rule.directory): place
-        for place, rule in enumerate(chosen.found.rules, start=1)
-    }
+    places = {rule: place for place, rule in enumerate(chosen.found.rules, start=1)}
     for each in sorted(chosen.found.tried, key=lambda each: -each.matched):
         agent, name = each.rule.agent.text, each.rule.directory
         line = f"  {each.matched:>5,}  {agent} in {name}"
         if each.several:
             line += f" ({each.several:,} ambiguous or contested)"
-        if (agent, name) in places:
-            line += f"   rule {places[agent, name]}"
+        if each.rule in places:
+            line += f"   rule {places[each.rule]}"
         elif each.barred:
             line += f"   not proposed: {each.barred}"
         if each.matched or each.several:

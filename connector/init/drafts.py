@@ -223,15 +223,11 @@ def mapping_text(chosen: ChosenMapping) -> str:
 
 
 def _write_rules(chosen: ChosenMapping) -> Iterable[str]:
-    counts = {
-        (each.rule.agent.text, each.rule.directory): each.matched
-        for each in chosen.found.tried
-    }
+    counts = {each.rule: each.matched for each in chosen.found.tried}
     for rule in chosen.mapping.match:
-        agent = rule.agent.text
-        line = f"  - {{agent: {json.dumps(agent)}, directory: {rule.directory}}}"
-        matched = counts.get((agent, rule.directory))
-        yield line if matched is None else f"{line}  # {matched}"
+        agent = json.dumps(rule.agent.text)
+        line = f"  - {{agent: {agent}, directory: {rule.directory}}}"
+        yield f"{line}  # {counts[rule]}" if rule in counts else line
 
 
 def _change_attribute(line: str, chosen: ChosenMapping) -> str:
