@@ -61,9 +61,15 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     return CecSource(settings, app_key, app_secret, passwords=passwords, fields=fields)
 
 
-def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
-    """A reader of the directory that a job names. Raises FileError with the job's line."""
-    settings = job.job.directory
+def reader_of(
+    job: jobs.LoadedJob, view: View, *, past: bool = False, unread: bool = False
+) -> Reader:
+    """A reader of the directory that a job names. Raises FileError with the job's line.
+
+    `past`: it reads past the job's base and filter. `unread`: an LDAP server's schema is not read, as far as it need
+    not be.
+    """
+    settings = (job.widen_to_everybody() if past else job).job.directory
     with locate_faults(job):
         if settings.type == "ldif":
             from connector.directories.ldif.adapter import LdifReader
@@ -75,23 +81,8 @@ def reader_of(job: jobs.LoadedJob, view: View) -> Reader:
             return ScimReader(settings, transport_of(job, settings), view)
         from connector.directories.ldap.reader import LdapReader
 
-        return LdapReader(settings, password_of(job), view)
-
-
-def past_reader_of(job: jobs.LoadedJob, view: View, *, unread: bool = False) -> Reader:
-    """A reader of the same directory past the job's base and filter. Raises FileError with the job's line.
-
-    `unread`: a server's schema is not read, as far as it need not be.
-    """
-    wider = job.widen_to_everybody()
-    if wider.job.directory.type != "ldap":
-        return reader_of(wider, view)
-    from connector.directories.ldap.reader import LdapReader
-
-    with locate_faults(job):
-        return LdapReader(
-            wider.job.directory, password_of(job), view, past=True, unread=unread
-        )
+        password = password_of(job)
+        return LdapReader(settings, password, view, past=past, unread=unread)
 
 
 def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
@@ -127,20 +118,16 @@ def transport_of(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
     """The way to a job's SCIM server. Raises FileError."""
     from connector.directories.scim.transport import HttpTransport
 
-    kept = settings.secret
-    return HttpTransport(
-        settings,
-        fetch_secret(kept.ref, kept.what, job.where("directory", *kept.keys))
-        if kept
-        else None,
-    )
+    kept, secret = settings.secret, None
+    if kept:
+        secret = fetch_secret(kept.ref, kept.what, job.where("directory", *kept.keys))
+    return HttpTransport(settings, secret)
 
 
 def password_of(job: jobs.LoadedJob) -> Secret | None:
     """The password of the name that a job binds as, if it does. Raises FileError."""
-    ref = job.job.directory.password if job.job.directory.type == "ldap" else None
-    return (
-        fetch_secret(ref, "the password of bind_dn", job.where("directory", "password"))
-        if ref
-        else None
-    )
+    settings = job.job.directory
+    if settings.type != "ldap" or settings.password is None:
+        return None
+    where = job.where("directory", "password")
+    return fetch_secret(settings.password, "the password of bind_dn", where)

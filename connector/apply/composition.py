@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from msgspec import Struct
 
-from connector.apply.adapters import directory_of, past_reader_of, reader_of, source_of
+from connector.apply.adapters import directory_of, reader_of, source_of
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
     JobPlace,
     JobRules,
     PlanContext,
+    RunContext,
     UndoContext,
 )
 from connector.apply.job_state import (
@@ -49,7 +50,7 @@ from connector.state.store import State, open_state
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
-    from connector.directories.port import Directory, Reader
+    from connector.directories.port import Reader
 
 
 class BegunRun(Struct, frozen=True):
@@ -69,9 +70,9 @@ class AcceptedJob(Struct, frozen=True):
 
 MakeObserver = Callable[[BegunRun], Observer]
 """Makes the observer of a run."""
+_Context = TypeVar("_Context", bound=RunContext)
 
 
-@contextmanager
 def plan_context(
     path: Path,
     make_observer: MakeObserver,
@@ -79,7 +80,7 @@ def plan_context(
     remember: bool = True,
     everybody: bool = False,
     attempt: Attempt | None = None,
-) -> Iterator[PlanContext]:
+) -> AbstractContextManager[PlanContext]:
     """The context of a dry run of the job in `path`; without `remember` its state is left alone.
 
     `everybody`: a report will name all users of the changes. `attempt`: the plan is drawn to be applied.
@@ -89,21 +90,17 @@ def plan_context(
     opening = _Opening(
         open_state=open_state_or_memory if remember else lambda _: open_state(None),
         attempt=attempt,
-        needs_key=False,
         everybody=everybody,
     )
-    with _open_run(path, make_observer, opening) as run:
-        reader = run.open_reader()
-        yield PlanContext(**run.common, reader=reader, source=run.open_source())
+    return _open_run(PlanContext, path, make_observer, opening)
 
 
-@contextmanager
 def trial_context(
     path: Path,
     make_observer: MakeObserver,
     mapping: Mapping,
     source: Source | None = None,
-) -> Iterator[PlanContext]:
+) -> AbstractContextManager[PlanContext]:
     """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
 
     `source`: one in place of the job's.
@@ -111,39 +108,23 @@ def trial_context(
     Raises FileError, StateError.
     """
     opening = _Opening(
-        open_state=open_kept_state,
-        needs_key=False,
-        makes_key=False,
-        everybody=True,
-        mapping=mapping,
+        open_state=open_kept_state, everybody=True, mapping=mapping, source=source
     )
-    with _open_run(path, make_observer, opening) as run:
-        reader = run.open_reader()
-        source = source or run.open_source()
-        yield PlanContext(**run.common, reader=reader, source=source, remembers=False)
+    return _open_run(PlanContext, path, make_observer, opening)
 
 
-@contextmanager
 def apply_context(
     path: Path,
     make_observer: MakeObserver,
     plan: str | None = None,
     *,
     everybody: bool = False,
-) -> Iterator[ApplyContext]:
+) -> AbstractContextManager[ApplyContext]:
     """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
     opening = _Opening(attempt=Attempt(plan=plan), everybody=everybody)
-    with _open_run(path, make_observer, opening) as run:
-        directory = run.open_directory()
-        yield ApplyContext(
-            **run.common,
-            reader=directory,
-            directory=directory,
-            source=run.open_source(),
-        )
+    return _open_run(ApplyContext, path, make_observer, opening)
 
 
-@contextmanager
 def undo_context(
     path: Path,
     make_observer: MakeObserver,
@@ -151,34 +132,19 @@ def undo_context(
     *,
     everybody: bool = False,
     attempt: Attempt | None = None,
-) -> Iterator[UndoContext]:
+) -> AbstractContextManager[UndoContext]:
     """The context of an undo that is only shown, or shown first. Raises FileError, StateError, UsageError."""
-    opening = _Opening(
-        attempt=attempt, needs_key=False, everybody=everybody, undoes=run
-    )
-    with _open_run(path, make_observer, opening) as opened:
-        reader = opened.open_reader()
-        yield UndoContext(
-            **opened.common, reader=reader, run=run, wrote_to=opened.wrote_to
-        )
+    opening = _Opening(attempt=attempt, everybody=everybody, undoes=run)
+    return _open_run(UndoContext, path, make_observer, opening)
 
 
-@contextmanager
 def apply_undo_context(
     path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
-) -> Iterator[ApplyUndoContext]:
+) -> AbstractContextManager[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     attempt = Attempt("undo", undoes=run)
     opening = _Opening(attempt=attempt, everybody=everybody, undoes=run)
-    with _open_run(path, make_observer, opening) as opened:
-        directory = opened.open_directory()
-        yield ApplyUndoContext(
-            **opened.common,
-            reader=directory,
-            directory=directory,
-            run=run,
-            wrote_to=opened.wrote_to,
-        )
+    return _open_run(ApplyUndoContext, path, make_observer, opening)
 
 
 def accept_job(path: Path) -> AcceptedJob:
@@ -197,45 +163,21 @@ class _Opening(Struct, frozen=True, kw_only=True):
     open_state: Callable[[jobs.LoadedJob], State] = open_named_state
     attempt: Attempt | None = None
     """What the state notes of it if it comes to nothing; None: nothing."""
-    needs_key: bool = True
-    makes_key: bool = True
     everybody: bool = False
     """Whether a report will name all users of the changes."""
     mapping: Mapping | None = None
+    """One in place of the job's; then nothing is left behind."""
+    source: Source | None = None
     """One in place of the job's."""
     undoes: str | None = None
     """The run that is taken back."""
 
 
-class _OpenRun(Struct, frozen=True):
-    """A run that was opened."""
-
-    stack: ExitStack
-    """Closes its readers, its directory and its state."""
-    job: jobs.LoadedJob
-    mapping: Mapping
-    view: View
-    """What is read of users."""
-    wrote_to: str
-    """The identity of the directory to which the run wrote that is taken back."""
-    common: dict[str, Any]
-    """The fields of `RunContext` but for `reader`."""
-
-    def open_reader(self) -> Reader:
-        return self.stack.enter_context(closing(reader_of(self.job, self.view)))
-
-    def open_directory(self) -> Directory:
-        return self.stack.enter_context(closing(directory_of(self.job, self.view)))
-
-    def open_source(self) -> Source:
-        return source_of(self.job, self.mapping)
-
-
 @contextmanager
 def _open_run(
-    path: Path, make_observer: MakeObserver, opening: _Opening
-) -> Iterator[_OpenRun]:
-    """What every run has at hand; its observer is told of an end by an error too."""
+    kind: type[_Context], path: Path, make_observer: MakeObserver, opening: _Opening
+) -> Iterator[_Context]:
+    """Open what a run has at hand; its observer is told of an end by an error too."""
     job = jobs.load_job(path)
     require_own_audit_file(job)
     plan_id = str(uuid4())
@@ -249,36 +191,53 @@ def _open_run(
                     job.name, plan_id, opening.attempt
                 )
                 stack.enter_context(attempt)
-            mapping = opening.mapping or mappings.load_mapping(job.job.mapping, path)
-            key = find_key(job, state, needed=opening.needs_key, make=opening.makes_key)
-            sealer = Sealer(key)
-            rules = _read_rules(
-                job, mapping, everybody=opening.everybody, pins=opening.undoes is None
-            )
-            wrote_to, view = "", mapping.view()
-            if opening.undoes is not None:
-                wrote_to, steps = state.read_steps_of_run(
-                    opening.undoes, job.name, sealer
-                )
-                view = _widen_view(mapping, steps)
-            common = {
-                "job": job.name,
-                "rules": rules,
-                "place": _describe_place(path, job, mapping, rules.approvers),
-                "state": state,
-                # where no key is kept, one for this run
-                "fingerprint": make_fingerprinter(key or Secret(os.urandom(32).hex())),
-                "sealer": sealer,
-                "observer": observer,
-                "read": job.job.directory.read,
-                "beyond": _open_wider_reader(stack, job, mapping),
-                "names": _open_names_reader(stack, job, rules.show),
-                "plan_id": plan_id,
-            }
-            yield _OpenRun(stack, job, mapping, view, wrote_to, common)
+            fields = _gather_fields(kind, job, opening, state, stack)
+            yield kind(**fields, plan_id=plan_id, observer=observer)
     except BaseException as fault:
         observer.end_run(None, None, fault)
         raise
+
+
+def _gather_fields(
+    kind: type[RunContext],
+    job: jobs.LoadedJob,
+    opening: _Opening,
+    state: State,
+    stack: ExitStack,
+) -> dict[str, Any]:
+    """The fields of a context, but for those that name the run. `stack` closes what they open."""
+    writes = issubclass(kind, ApplyContext | ApplyUndoContext)
+    mapping = opening.mapping or mappings.load_mapping(job.job.mapping, job.path)
+    key = find_key(job, state, needed=writes, make=opening.mapping is None)
+    sealer = Sealer(key)
+    undoes = opening.undoes
+    rules = _read_rules(job, mapping, everybody=opening.everybody, pins=undoes is None)
+    fields = {
+        "job": job.name,
+        "rules": rules,
+        "place": _describe_place(job, mapping, rules.approvers),
+        "state": state,
+        # where no key is kept, one for this run
+        "fingerprint": make_fingerprinter(key or Secret(os.urandom(32).hex())),
+        "sealer": sealer,
+        "read": job.job.directory.read,
+        "beyond": _open_wider_reader(stack, job, mapping),
+        "names": _open_names_reader(stack, job, rules.show),
+    }
+    view = mapping.view()
+    if undoes is not None:
+        wrote_to, steps = state.read_steps_of_run(undoes, job.name, sealer)
+        fields |= {"run": undoes, "wrote_to": wrote_to}
+        view = _widen_view(mapping, steps)
+    if writes:
+        directory = stack.enter_context(closing(directory_of(job, view)))
+        fields |= {"reader": directory, "directory": directory}
+    else:
+        fields["reader"] = stack.enter_context(closing(reader_of(job, view)))
+    if undoes is None:
+        fields["source"] = opening.source or source_of(job, mapping)
+        fields["remembers"] = opening.mapping is None
+    return fields
 
 
 def _widen_view(mapping: Mapping, steps: Iterable[JournalStep]) -> View:
@@ -339,19 +298,36 @@ def _read_rules(
 
 
 def _describe_place(
-    path: Path, job: jobs.LoadedJob, mapping: Mapping, approvers: Approvers | None
+    job: jobs.LoadedJob, mapping: Mapping, approvers: Approvers | None
 ) -> JobPlace:
-    settings = job.job
-    files = (*list_files(job), Path(mapping.where))
-    heading = list(_describe_places(settings))
+    source, directory = job.job.source, job.job.directory
+    if source.type == "cec":
+        tenant = agents = source.url
+    else:
+        tenant, agents = f"file {os.path.realpath(source.path)}", str(source.path)
+    heading = [("source", agents), ("directory", _name_server(directory))]
+    if directory.type == "scim":
+        heading.append(("filter", directory.filter or "none: all users"))
+    else:
+        base = "; ".join(directory.base)
+        heading += [("base", base), ("filter", directory.filter)]
     if approvers:
         heading.append((APPROVAL, approvers.approval_rule))
+    files = (*list_files(job), Path(mapping.where))
     return JobPlace(
-        file=str(path),
+        file=str(job.path),
         files=frozenset(Path(os.path.realpath(file)) for file in files),
-        tenant=_name_tenant(settings),
+        tenant=tenant,
         heading=tuple(heading),
     )
+
+
+def _name_server(directory: jobs.AnyDirectory) -> str:
+    if directory.type == "scim":
+        return directory.url
+    if directory.type == "ldap":
+        return ", ".join(directory.urls)
+    return str(directory.path)
 
 
 def _open_wider_reader(
@@ -363,7 +339,7 @@ def _open_wider_reader(
     view = View(
         tuple(dict.fromkeys((*(rule.directory for rule in mapping.match), *unique)))
     )
-    return cache(lambda: stack.enter_context(closing(past_reader_of(job, view))))
+    return cache(lambda: stack.enter_context(closing(reader_of(job, view, past=True))))
 
 
 def _open_names_reader(
@@ -372,10 +348,11 @@ def _open_names_reader(
     """A reader of its own, so that a server that stumbles over a name does not fail what the plan needs."""
     hurried = job if show.asked else job.shorten_waits(NAMES_SECONDS)
     directory = job.job.directory
+    names = View(show.attributes)
     known = not show.asked and (directory.type != "ldap" or directory.id is None)
     return cache(
         lambda: stack.enter_context(
-            closing(past_reader_of(hurried, View(show.attributes), unread=known))
+            closing(reader_of(hurried, names, past=True, unread=known))
         )
     )
 
@@ -421,36 +398,3 @@ def _read_attribute_limits(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, L
             raise FileError(why, where=job.where("limits", "attributes", name))
         limits[names[name.lower()]] = limit
     return limits
-
-
-def _name_tenant(settings: jobs.Job) -> str:
-    """Where a job's agents come from, as of `JobIdentity`."""
-    source = settings.source
-    return (
-        source.url if source.type == "cec" else f"file {os.path.realpath(source.path)}"
-    )
-
-
-def _describe_places(settings: jobs.Job) -> tuple[tuple[str, str], ...]:
-    """Where a job reads and writes, in the words of its file."""
-    source = (
-        settings.source.url
-        if settings.source.type == "cec"
-        else str(settings.source.path)
-    )
-    directory = settings.directory
-    if directory.type == "scim":
-        return (
-            ("source", source),
-            ("directory", directory.url),
-            ("filter", directory.filter or "none: all users"),
-        )
-    where = (
-        ", ".join(directory.urls) if directory.type == "ldap" else str(directory.path)
-    )
-    return (
-        ("source", source),
-        ("directory", where),
-        ("base", "; ".join(directory.base)),
-        ("filter", directory.filter),
-    )

@@ -100,10 +100,8 @@ class WriteResult(Struct, frozen=True):
     """Whether something was written, or may have been."""
     cut: bool = False
     """Whether the run was told to end at once."""
-    found: Collection[tuple[str, str]] = frozenset()
-    """By user id the attributes that went first, and were there already."""
-    firsts: Sequence[Change] = ()
-    """What was written first of changes."""
+    written: Mapping[str, Change] = MappingProxyType({})
+    """By user id what was written, in whatever parts, but for what was there already."""
 
 
 def write_changes(
@@ -162,8 +160,7 @@ def write_changes(
         [(change, ledger.outcomes[change.user.id]) for change in order.changes],
         turns,
         ledger.touched,
-        found=ledger.found,
-        firsts=ledger.began,
+        written=ledger.written,
     )
 
 

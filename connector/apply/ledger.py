@@ -137,7 +137,6 @@ class WriteLedger:
         self._under_way: dict[str, Write] = {}
         self._unnoted: list[tuple[Change, Outcome]] = []
         """What has ended, and is still to be noted and told."""
-        self._told: dict[str, Outcome] = {}
         self._whole: dict[str, Outcome] = {}
         """By user the outcome of the change, or of what is left of it after its parts."""
         self._told_later: dict[str, Change] = {}
@@ -145,10 +144,8 @@ class WriteLedger:
         """By user, the last one; that of a part that went first, until the rest has one."""
         self.parts: dict[str, tuple[WritePart, ...]] = {}
         """By user the parts that went first and are confirmed."""
-        self.began: list[Change] = []
-        """The parts that went first and were written."""
-        self.found: set[tuple[str, str]] = set()
-        """By user, attributes that went first and were there already."""
+        self.written: dict[str, Change] = {}
+        """By user what was written, in whatever parts, but for what was there already."""
         self.lost: str | None = None
         self.touched = False
         """Whether something was written, or may have been, be it a part that went first."""
@@ -205,7 +202,7 @@ class WriteLedger:
         untold = [
             (change, self._stay_open(change, outcome))
             for change, outcome in left
-            if self._told.get(change.user.id) is not outcome
+            if not self._is_told(change.user.id, outcome)
         ]
         try:
             if untold and self.lost is None:
@@ -214,6 +211,9 @@ class WriteLedger:
             self._lose_journal(fault)
         for change, outcome in untold:
             self._tell_outcome(change, outcome)
+
+    def _is_told(self, user: str, outcome: Outcome) -> bool:
+        return self.outcomes.get(user) is outcome and user not in self._told_later
 
     def _stay_open(self, change: Change, outcome: Outcome) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
@@ -236,10 +236,11 @@ class WriteLedger:
         # another thread may be at work on them, and moves a write from the first to the second
         under_way = dict(self._under_way)
         unnoted, outcomes = list(self._unnoted), list(self.outcomes.items())
-        ended = dict[str, Outcome]()
-        for change, outcome in unnoted:
-            if change.part is WritePart.REST:
-                ended[change.user.id] = outcome
+        ended = {
+            change.user.id: outcome
+            for change, outcome in unnoted
+            if change.part is WritePart.REST
+        }
         planned = {change.user.id for change in changes}
         left = [outcome for user, outcome in outcomes if user not in planned]
         stands = [
@@ -278,26 +279,27 @@ class WriteLedger:
         user = change.user.id
         self.outcomes[user] = outcome
         self.touched = self.touched or outcome.touched
-        if change.part is not WritePart.REST and outcome.result in CONFIRMED:
-            self.parts[user] = (*self.parts.get(user, ()), change.part)
-            if outcome.result is Result.UNCHANGED:
-                self.found.update((user, each.name) for each in change.attributes)
-            else:
-                self.began.append(change)
-        earlier = self._told_later.pop(user, None)
-        if earlier is not None:
-            attributes = (*earlier.attributes, *change.attributes)
-            change = replace(change, attributes=attributes)
-        if change.part in _TOLD_LATER:
-            self._told_later[user] = change
-            return
-        self._told[user] = outcome
+        if outcome.result is Result.WRITTEN:
+            self.written[user] = _join_parts(self.written.get(user), change)
         if change.part is WritePart.REST:
             self._whole[user] = outcome
-        self._observer.note_outcome(change, outcome)
+        elif outcome.result in CONFIRMED:
+            self.parts[user] = (*self.parts.get(user, ()), change.part)
+        change = _join_parts(self._told_later.pop(user, None), change)
+        if change.part in _TOLD_LATER:
+            self._told_later[user] = change
+        else:
+            self._observer.note_outcome(change, outcome)
 
     def _lose_journal(self, fault: StateError) -> None:
         self.lost = f"nothing is written without the journal: {fault}"
+
+
+def _join_parts(earlier: Change | None, change: Change) -> Change:
+    """The change with the attributes of its earlier parts before its own."""
+    if earlier is None:
+        return change
+    return replace(change, attributes=(*earlier.attributes, *change.attributes))
 
 
 def _mark_unnoted(outcome: Outcome, why: str) -> Outcome:

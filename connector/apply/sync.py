@@ -10,8 +10,7 @@ The plan is made in `planning.py`, and written in `engine.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -38,17 +37,16 @@ from connector.apply.dry_runs import (
     dry_undo,
     show_plan,
 )
-from connector.apply.engine import WriteOrder, WriteResult, WriteTarget, write_changes
+from connector.apply.engine import WriteOrder, WriteTarget, write_changes
 from connector.apply.ledger import CONFIRMED
 from connector.apply.permission import identify_job, require_same_job
 from connector.apply.planning import make_plan, with_noticed
 from connector.apply.recovery import OpenWrites, Recovery
 from connector.matching.selection import EVERYBODY, Selection
-from connector.model import Change, Description, LastGood, Plan, Result, RunEnding
+from connector.model import Description, LastGood, Plan, Result, RunEnding
 from connector.planning.comparison import digest_plan
 from connector.planning.make_plan import PlannedRun
 from connector.planning.review import HeldPlan, Progress, find_fresh_refusals, hold_to
-from connector.planning.undoing import join_parts
 from connector.runtime import clock
 from connector.runtime.stopping import SettleTime, StopRequest
 
@@ -62,11 +60,12 @@ class WriteTask(Struct, frozen=True):
     """What an apply or undo is to write of a plan, and how its run is recorded."""
 
     plan: Plan
-    held: HeldPlan
-    """The changes to write, and outcomes of those that are not."""
-    is_permitted: bool
-    open_writes: OpenWrites = OpenWrites()
+    recovery: Recovery
+    open_writes: OpenWrites
     """Writes of earlier runs that were open when this one began."""
+    held: HeldPlan = HeldPlan(())
+    """The changes to write, and outcomes of those that are not."""
+    is_permitted: bool = False
     undoes: str | None = None
     """The run that it takes back; None: it is an apply."""
     expected: LastGood | None = None
@@ -101,7 +100,8 @@ def apply_run(
     is_selected = bool(only)
     rules = find_approval_rules(context)
     saved, review = review, rules.approve_plan(review, accept)
-    with locked_run(context) as (description, end):
+
+    def carry_out(description: Description) -> FinishedRun:
         require_same_job(context)
         require_permission(context, rules, saved)
         recovery = Recovery(context, description)
@@ -116,18 +116,20 @@ def apply_run(
         fresh = planned.plan
         if review.plan is None:
             fresh = compare_plan(context, fresh, before, by, some=is_selected)
-        task = _make_task(
-            context, review, fresh, accept, only=planned.only, is_selected=is_selected
-        )
-        task = replace(
-            task,
-            open_writes=open_writes,
+        task = WriteTask(
+            fresh,
+            recovery,
+            open_writes,
             expected=_expect_next(memory, fresh, is_selected=is_selected),
+            is_selected=is_selected,
         )
+        task = _hold_to_review(context, task, review, accept, planned.only)
         run = _write_plan(context, task, show, stop or StopRequest())
         if run.outcomes is not None and run.remembered:
             _remember_apply(context, memory, planned, run, is_selected=is_selected)
-        return end(run)
+        return run
+
+    return _run_locked(context, carry_out)
 
 
 def apply_undo(
@@ -145,86 +147,75 @@ def apply_undo(
     state, job = context.state, context.job
     rules = find_approval_rules(context)
     saved, review = review, rules.approve_plan(review, accept)
-    with locked_run(context) as (description, end):
+
+    def carry_out(description: Description) -> FinishedRun:
         require_same_job(context)
         if saved.plan is not None and saved.is_saved:
             octets = rules.find_octets(saved)
             state.permit_plan(
                 saved.plan, job, description.identity, undoes=context.run, octets=octets
             )
-        open_writes = Recovery(context, description).settle_by_reading()
-        fresh = draw_undo(context)
-        task = _make_task(context, review, fresh, accept)
-        task = replace(task, open_writes=open_writes, undoes=context.run)
+        recovery = Recovery(context, description)
+        open_writes = recovery.settle_by_reading()
+        task = WriteTask(draw_undo(context), recovery, open_writes, undoes=context.run)
+        task = _hold_to_review(context, task, review, accept)
         held = state.read_hold(job)
         if task.plan.changes and task.is_permitted:
             state.hold_job(job, f"its run {context.run} was taken back")
         run = _write_plan(context, task, show, stop or StopRequest())
         if held is None and run.remembered and not run.touched:
             state.release_job(job)
-        return end(run)
-
-
-@contextmanager
-def locked_run(
-    context: WriteContext,
-) -> Iterator[tuple[Description, Callable[[FinishedRun], FinishedRun]]]:
-    """Hold the directory's lease; note the run's begin and end in the audit.
-
-    It yields what the directory is, and whom to give the run that ends well. Observers are
-    told of the begin after the lease was taken, and of the end before it is let go: the
-    audit is a chain, to which one run at a time may add. Raises BusyError, OutputError,
-    StateError.
-    """
-    ended: list[FinishedRun] = []
-
-    def end(run: FinishedRun) -> FinishedRun:
-        ended.append(run)
         return run
 
-    description = context.directory.describe()
+    return _run_locked(context, carry_out)
+
+
+def _run_locked(
+    context: WriteContext, carry_out: Callable[[Description], FinishedRun]
+) -> FinishedRun:
+    """Carry out a run under the directory's lease; note its begin and end in the audit.
+
+    Observers are told of the begin after the lease was taken, and of the end before it is
+    let go: the audit is a chain, to which one run at a time may add. Raises BusyError,
+    OutputError, StateError.
+    """
+    description, observer = context.directory.describe(), context.observer
     with context.state.lease(description.identity, context.job):
         try:
-            context.observer.open_directory(
+            observer.open_directory(
                 description.identity, context.fingerprint, context.state.audit
             )
-            yield description, end
+            run = carry_out(description)
         except BaseException as fault:
-            context.observer.close_directory(None, None, fault)
+            observer.close_directory(None, None, fault)
             raise
-        for run in ended:
-            context.observer.close_directory(
-                run.plan, None if run.refused else run.count_ending
-            )
+        observer.close_directory(run.plan, None if run.refused else run.count_ending)
+    return run
 
 
 # ---------------------------------------------------------------- one tail
 
 
-def _make_task(
+def _hold_to_review(
     context: WriteContext,
+    task: WriteTask,
     review: Review,
-    fresh: Plan,
     accept: str | None,
-    *,
     only: Selection = EVERYBODY,
-    is_selected: bool = False,
 ) -> WriteTask:
-    """What is written of the fresh plan, or of the reviewed one; nothing where the fresh one is refused anew."""
-    if review.plan is None:
+    """What is written of the fresh plan of a task, or of the reviewed one; nothing where that is refused anew."""
+    fresh, plan = task.plan, review.plan
+    if plan is None:
         plan = find_approval_rules(context).refuse_unapproved(fresh)
         held = HeldPlan(plan.changes)
     else:
-        plan = review.plan
         refusals = find_fresh_refusals(
-            plan, fresh, context.rules.limits, some=is_selected
+            plan, fresh, context.rules.limits, some=task.is_selected
         )
         if accept == fresh.digest:  # accepts every refusal that is left
             accept = plan.digest
         elif any(refusals):
-            return WriteTask(
-                fresh, HeldPlan(()), is_permitted=False, is_selected=is_selected
-            )
+            return task
         history = context.state.history
         progress = Progress(
             done=history.find_written_users(plan.id),
@@ -234,7 +225,7 @@ def _make_task(
         brief = context.make_brief()
         held = hold_to(context.look_up(), plan, fresh, brief, progress, only=only)
     is_permitted = plan.is_permitted(choose_accepted(plan, accept))
-    return WriteTask(plan, held, is_permitted, is_selected=is_selected)
+    return replace(task, plan=plan, held=held, is_permitted=is_permitted)
 
 
 def _expect_next(
@@ -315,76 +306,35 @@ def _write_changes(
                 context.observer,
                 context.fingerprint,
             )
-            applied = write_changes(
-                order,
-                target,
-                pace,
-                stop=stop,
-                settling=SettleTime(pace.settle, stop),
-            )
-            run = FinishedRun(
-                plan,
-                refused=False,
+            settling = SettleTime(pace.settle, stop)
+            applied = write_changes(order, target, pace, stop=stop, settling=settling)
+            run = replace(
+                run,
                 outcomes=applied.outcomes,
                 aside=held.aside,
                 tried=not applied.stopped,
                 touched=applied.touched,
                 cut=applied.cut,
+                remembered=not (journal.broken or applied.cut),
             )
-            written = run
-            stop.standing = lambda: (
-                replace(written, audit_error=stop.failed).count_ending
-            )
-            journal.result = _name_result(run, applied)
-            is_remembered = not (journal.broken or applied.cut)
-            if is_remembered:
+            stop.standing = lambda: replace(run, audit_error=stop.failed).count_ending
+            journal.result = _name_result(run)
+            if run.remembered:
                 memory.note_refused(applied.ended, applied.turns)
-                if task.open_writes:
-                    own = _find_written(held.changes, applied)
-                    recovery = Recovery(context, description)
-                    recovery.settle_by_writing(task.open_writes, own)
-            run = replace(run, remembered=is_remembered)
+                task.recovery.settle_by_writing(task.open_writes, applied.written)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             run = replace(run, audit_error=stop.failed)
-            ending = run.count_ending
-            stop.standing = lambda: ending
-            context.observer.begin_stage("show", outcomes=ending.user_count)
+            context.observer.begin_stage("show", outcomes=run.count_ending.user_count)
             show(with_noticed(context.directory, plan), run.outcomes)
     return run
 
 
-def _name_result(
-    run: FinishedRun,
-    applied: WriteResult,
-) -> str:
+def _name_result(run: FinishedRun) -> str:
     """What a run came to, as the state keeps it: one that was stopped can be resumed."""
     if not run.count_ending.in_part:
         return "done"
-    return "stopped" if applied.stopped else "part"
-
-
-def _find_written(
-    changes: Iterable[Change],
-    applied: WriteResult,
-) -> dict[str, Change]:
-    """By user the changes that are confirmed, or what went first of them, but for what was there already."""
-    written = {change.user.id: change for change in join_parts(applied.firsts)}
-    confirmed = {
-        outcome.user.id
-        for outcome in applied.outcomes
-        if outcome.result is Result.WRITTEN
-    }
-    for change in changes:
-        user = change.user.id
-        if user in confirmed:
-            new = [
-                each
-                for each in change.attributes
-                if (user, each.name) not in applied.found
-            ]
-            written[user] = replace(change, attributes=tuple(new))
-    return written
+    return "part" if run.tried else "stopped"
 
 
 def _remember_apply(
