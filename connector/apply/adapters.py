@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from connector.settings.scim import ScimDirectory as ScimSettings
 
 
-def source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
+def source_of(
+    job: jobs.LoadedJob,
+    mapping: Mapping,
+) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
     agents = job.job.source.own_agents
     if mapping.account_fields and job.job.source.account_list is None:
@@ -62,7 +65,11 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
 
 
 def reader_of(
-    job: jobs.LoadedJob, view: View, *, past: bool = False, unread: bool = False
+    job: jobs.LoadedJob,
+    view: View,
+    *,
+    past: bool = False,
+    unread: bool = False,
 ) -> Reader:
     """A reader of the directory that a job names. Raises FileError with the job's line.
 
@@ -85,7 +92,10 @@ def reader_of(
         return LdapReader(settings, password, view, past=past, unread=unread)
 
 
-def directory_of(job: jobs.LoadedJob, view: View) -> Directory:
+def directory_of(
+    job: jobs.LoadedJob,
+    view: View,
+) -> Directory:
     """The directory that a job names, for reading and writing. Raises FileError with the job's line."""
     settings = job.job.directory
     with locate_faults(job):
@@ -114,7 +124,10 @@ def locate_faults(job: jobs.LoadedJob) -> Iterator[None]:
         raise FileError(fault.what, where=job.where(*keys)) from None
 
 
-def transport_of(job: jobs.LoadedJob, settings: ScimSettings) -> Transport:
+def transport_of(
+    job: jobs.LoadedJob,
+    settings: ScimSettings,
+) -> Transport:
     """The way to a job's SCIM server. Raises FileError."""
     from connector.directories.scim.transport import HttpTransport
 

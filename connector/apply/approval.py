@@ -1,26 +1,36 @@
-"""Whether people have approved what is about to be written, where a job says that they have to.
+"""Whether a job may be planned and its plan be applied.
 
-A plan of a fleet's job waits in the state until they have.
+Its name may be another job's, it may be on hold, its plan may be spent, or people may have to
+approve the plan. A plan of a fleet's job waits in the state until they have.
 """
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.composition import read_approvers
-from connector.apply.context import ApplyContext, RunContext
+from connector.apply.context import ApplyContext, PlanContext, RunContext
 from connector.apply.job_state import open_named_state, require_shared
-from connector.apply.permission import require_no_hold, tell_undone
-from connector.errors import RefusedError, UnapprovedError, UsageError
-from connector.model import APPROVED, Approval, Plan, Refusal
+from connector.errors import (
+    OnHoldError,
+    OtherJobError,
+    RefusedError,
+    UnapprovedError,
+    UsageError,
+)
+from connector.model import APPROVED, ON_HOLD, Approval, JobIdentity, Plan, Refusal
 from connector.model.digests import digest_of_plan
+from connector.model.dn import is_below, split_rdns
 from connector.model.limits import APPROVAL, CLEAR_USERS
 from connector.planning.kinds import list_effects
 from connector.runtime import clock
@@ -30,6 +40,114 @@ from connector.state.store import State
 
 if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
+
+
+# ---------------------------------------------------------------- the job
+
+
+def identify_job(context: RunContext) -> JobIdentity:
+    """What the job of this context is now; the directory is asked what it is."""
+    description = context.reader.describe()
+    return JobIdentity(
+        context.place.tenant,
+        description.identity,
+        description.scope.bases,
+        os.path.realpath(context.place.file),
+    )
+
+
+def find_differences(
+    before: JobIdentity,
+    now: JobIdentity,
+) -> list[str]:
+    """What makes these two jobs of one name two jobs. A base that is added, or widened, makes none."""
+    found = []
+    tenant = _normalize_address(before.tenant)
+    if tenant not in ("", _normalize_address(now.tenant)):
+        found.append("another tenant")
+    if before.directory not in ("", now.directory):
+        found.append("another directory")
+    elif before.bases is not None:
+        bases = [split_rdns(base) for base in now.bases or ("",)]
+        # the root, where the users are everywhere
+        if not all(is_below(base, *bases) for base in before.bases or ("",)):
+            found.append("another base")
+    return found
+
+
+def _normalize_address(tenant: str) -> str:
+    """A tenant as it is compared: of a URL neither the case of the host nor the default port counts (RFC 3986 §6.2)."""
+    parts = urlsplit(tenant)
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    if default is None:
+        return tenant
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or default}"
+
+
+def describe_job(job: JobIdentity) -> str:
+    """A job in words, for the one who has to tell it from another."""
+    below = f" below {'; '.join(job.bases)}" if job.bases else ""
+    file = job.file or "a file that is not known"
+    tenant = job.tenant or "a tenant that is not known"
+    directory = job.directory or "not known"
+    return f"{file}: agents of {tenant}; directory {directory}{below}"
+
+
+def require_same_job(context: RunContext) -> None:
+    """Raises OtherJobError where the state knows the job's name with another tenant or directory."""
+    before, now = context.state.read_identity(context.job), identify_job(context)
+    other = find_differences(before, now) if before else []
+    if before is None or not other:
+        return
+    users = context.state.count_users(context.job)
+    lines = (
+        f"the state knows a job {context.job!r} with {' and '.join(other)}",
+        f"applied before: {describe_job(before)}",
+        f"this file now:  {describe_job(now)}",
+        f"users who would lose values that the job wrote, unless an agent here claims them: {users:,}",
+    )
+    file = earlier = context.place.file
+    if Path(before.file).stem == context.job and Path(before.file).is_file():
+        earlier = before.file
+    fault = OtherJobError("\n".join(lines), where=file)
+    fault.add_note(shlex.join(["cec-connector", "state", "rename", earlier, "NEW"]))
+    fault.add_note(shlex.join(["cec-connector", "state", "move", file]))
+    raise fault
+
+
+def require_no_hold(
+    state: State,
+    job: str,
+) -> None:
+    """Raises OnHoldError for a job on hold."""
+    held = state.read_hold(job)
+    if held is not None:
+        since, why = held
+        raise OnHoldError(f"this job is on hold since {since}: {why}", where=job)
+
+
+def tell_hold(context: PlanContext) -> Iterator[tuple[str, str]]:
+    """That an apply would be refused, for whoever reads a plan."""
+    held = context.state.read_hold(context.job)
+    if held:
+        release = shlex.join(["cec-connector", "release", context.place.file])
+        yield (
+            ON_HOLD,
+            f"since {held[0]}: {held[1]}; applies are refused. To allow them, run: {release}",
+        )
+
+
+def tell_undone(
+    state: State,
+    job: str,
+) -> Iterator[str]:
+    """That a run was taken back: a note of the next plans, so that no digest that was read before is theirs."""
+    number = state.history.find_undo_to_heed(job)
+    if number is not None:
+        yield f"an undo, run number {number} of the state, took back a run. This plan may write the same again"
+
+
+# ---------------------------------------------------------------- who approves
 
 
 class SignedFile(Struct, frozen=True):
@@ -98,7 +216,11 @@ class ApprovalRules(Struct, frozen=True):
             return None
         return review.signed.octets if review.signed else b""
 
-    def approve_plan(self, review: Review, accept: str | None = None) -> Review:
+    def approve_plan(
+        self,
+        review: Review,
+        accept: str | None = None,
+    ) -> Review:
         """The review, its plan with who has approved it. Raises UnapprovedError, UsageError."""
         if review.plan is None:
             return review
@@ -177,7 +299,10 @@ def require_permission(
         raise RefusedError(why, where=plan.id)
 
 
-def choose_accepted(plan: Plan, accept: str | None) -> str | None:
+def choose_accepted(
+    plan: Plan,
+    accept: str | None,
+) -> str | None:
     """The digest whose refusals are lifted. Signatures lift those of their plan; for want of them nothing does."""
     if plan.approvals:
         return plan.digest
@@ -252,7 +377,10 @@ def check_approval(
         rules.approve_plan(review)
 
 
-def withdraw_plan(job: jobs.LoadedJob, plan: str) -> None:
+def withdraw_plan(
+    job: jobs.LoadedJob,
+    plan: str,
+) -> None:
     """Let no apply take this plan of the job, which somebody has rejected. Raises StateError."""
     with closing(open_named_state(job)) as state:
         state.documents.withdraw_plan(job.name, plan)

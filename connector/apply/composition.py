@@ -139,7 +139,11 @@ def undo_context(
 
 
 def apply_undo_context(
-    path: Path, make_observer: MakeObserver, run: str, *, everybody: bool = False
+    path: Path,
+    make_observer: MakeObserver,
+    run: str,
+    *,
+    everybody: bool = False,
 ) -> AbstractContextManager[ApplyUndoContext]:
     """The context of an undo. Raises FileError, StateError, UsageError."""
     attempt = Attempt("undo", undoes=run)
@@ -175,7 +179,10 @@ class _Opening(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def _open_run(
-    kind: type[_Context], path: Path, make_observer: MakeObserver, opening: _Opening
+    kind: type[_Context],
+    path: Path,
+    make_observer: MakeObserver,
+    opening: _Opening,
 ) -> Iterator[_Context]:
     """Open what a run has at hand; its observer is told of an end by an error too."""
     job = jobs.load_job(path)
@@ -240,7 +247,10 @@ def _gather_fields(
     return fields
 
 
-def _widen_view(mapping: Mapping, steps: Iterable[JournalStep]) -> View:
+def _widen_view(
+    mapping: Mapping,
+    steps: Iterable[JournalStep],
+) -> View:
     """What has to be read of users to take these writes back: the mapping may be another by now."""
     changes = [each for step in steps for each in step.change.attributes]
     classes = set[str]()
@@ -298,7 +308,9 @@ def _read_rules(
 
 
 def _describe_place(
-    job: jobs.LoadedJob, mapping: Mapping, approvers: Approvers | None
+    job: jobs.LoadedJob,
+    mapping: Mapping,
+    approvers: Approvers | None,
 ) -> JobPlace:
     source, directory = job.job.source, job.job.directory
     if source.type == "cec":
@@ -331,7 +343,9 @@ def _name_server(directory: jobs.AnyDirectory) -> str:
 
 
 def _open_wider_reader(
-    stack: ExitStack, job: jobs.LoadedJob, mapping: Mapping
+    stack: ExitStack,
+    job: jobs.LoadedJob,
+    mapping: Mapping,
 ) -> Callable[[], Reader]:
     unique = (
         rule.name for rule in mapping.attributes if rule.unique and not rule.secret
@@ -343,7 +357,9 @@ def _open_wider_reader(
 
 
 def _open_names_reader(
-    stack: ExitStack, job: jobs.LoadedJob, show: ShownNames
+    stack: ExitStack,
+    job: jobs.LoadedJob,
+    show: ShownNames,
 ) -> Callable[[], Reader]:
     """A reader of its own, so that a server that stumbles over a name does not fail what the plan needs."""
     hurried = job if show.asked else job.shorten_waits(NAMES_SECONDS)
@@ -358,7 +374,10 @@ def _open_names_reader(
 
 
 def _choose_shown(
-    job: jobs.LoadedJob, mapping: Mapping, *, everybody: bool = False
+    job: jobs.LoadedJob,
+    mapping: Mapping,
+    *,
+    everybody: bool = False,
 ) -> ShownNames:
     """The attributes with the names of people. Raises FileError where the job names one that the mapping writes.
 
@@ -388,7 +407,10 @@ def read_approvers(job: jobs.LoadedJob) -> Approvers | None:
     return None if settings is None else load_approvers(job, settings)
 
 
-def _read_attribute_limits(job: jobs.LoadedJob, mapping: Mapping) -> dict[str, Limit]:
+def _read_attribute_limits(
+    job: jobs.LoadedJob,
+    mapping: Mapping,
+) -> dict[str, Limit]:
     """Limits of single attributes, by the mapping's spelling. Raises FileError for one that it does not write."""
     names = {rule.name.lower(): rule.name for rule in mapping.attributes}
     limits = {}

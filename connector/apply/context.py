@@ -201,14 +201,25 @@ class SecretAttributes(Struct, frozen=True):
     types: AnyMapping[str, AttributeInfo] = {}
     """What the directory's schema defines, by any name or number in lower case."""
 
-    def find_same(self, name: str, *, whole: bool = False) -> list[str]:
+    def find_same(
+        self,
+        name: str,
+        *,
+        whole: bool = False,
+    ) -> list[str]:
         """Those that are the attribute of this name: by OID whatever its options, or by SCIM path.
 
         `whole`: or another part of it.
         """
         return [each for each in self.names if self._is_same(each, name, whole=whole)]
 
-    def _is_same(self, one: str, other: str, *, whole: bool) -> bool:
+    def _is_same(
+        self,
+        one: str,
+        other: str,
+        *,
+        whole: bool,
+    ) -> bool:
         attribute, *its_parts = parts_of(one)
         another, *other_parts = parts_of(other)
         info = self.types.get(attribute)
@@ -248,7 +259,10 @@ def hide_secrets(
 
 
 def _list_shown(
-    mapping: Mapping, show: ShownNames, job: str, undone: Collection[str]
+    mapping: Mapping,
+    show: ShownNames,
+    job: str,
+    undone: Collection[str],
 ) -> Iterator[tuple[str, str, str]]:
     """What reports may show values of: where that is said, the attribute, and what to do if it is secret."""
     named = [

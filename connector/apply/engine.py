@@ -306,7 +306,7 @@ class _WriteEngine:
             for change in self._order.changes
             if outcomes[change.user.id].result is Result.CONFLICT
         ]
-        if not self.stopped:
+        if conflicts and not self.stopped:
             names = find_changed_names(conflicts, self._directory, self._description)
             for user, differs in names.items():
                 outcomes[user] = replace(outcomes[user], differs=differs)

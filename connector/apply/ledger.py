@@ -186,7 +186,11 @@ class WriteLedger:
     def find_change(self, user: str) -> Change:
         return self._under_way[user].change
 
-    def settle(self, change: Change, outcome: Outcome) -> None:
+    def settle(
+        self,
+        change: Change,
+        outcome: Outcome,
+    ) -> None:
         """A write that was noted has its outcome, which is still to be noted; `change` says how values are stored."""
         outcome = self._stay_open(change, outcome)
         self._under_way[change.user.id].end_with(outcome)
@@ -212,10 +216,18 @@ class WriteLedger:
         for change, outcome in untold:
             self._tell_outcome(change, outcome)
 
-    def _is_told(self, user: str, outcome: Outcome) -> bool:
+    def _is_told(
+        self,
+        user: str,
+        outcome: Outcome,
+    ) -> bool:
         return self.outcomes.get(user) is outcome and user not in self._told_later
 
-    def _stay_open(self, change: Change, outcome: Outcome) -> Outcome:
+    def _stay_open(
+        self,
+        change: Change,
+        outcome: Outcome,
+    ) -> Outcome:
         """The outcome, as far as it is known: the interrupted run may have written what this one has not."""
         if outcome.is_open or outcome.result is Result.WRITTEN:
             return outcome
@@ -231,7 +243,11 @@ class WriteLedger:
         has_touched = any(outcome.touched for _, outcome in unnoted)
         return self.touched or is_sent or has_touched
 
-    def account_now(self, changes: Sequence[Change], why: str) -> list[Outcome]:
+    def account_now(
+        self,
+        changes: Sequence[Change],
+        why: str,
+    ) -> list[Outcome]:
         """The account of a run that ends at once, as far as these changes are known now. It asks and notes nothing."""
         # another thread may be at work on them, and moves a write from the first to the second
         under_way = dict(self._under_way)
@@ -275,7 +291,11 @@ class WriteLedger:
         written = dict.fromkeys(self.parts.get(user, ()))
         return "".join(_PARTS[part] for part in written if not parts or part in parts)
 
-    def _tell_outcome(self, change: Change, outcome: Outcome) -> None:
+    def _tell_outcome(
+        self,
+        change: Change,
+        outcome: Outcome,
+    ) -> None:
         user = change.user.id
         self.outcomes[user] = outcome
         self.touched = self.touched or outcome.touched
@@ -295,14 +315,20 @@ class WriteLedger:
         self.lost = f"nothing is written without the journal: {fault}"
 
 
-def _join_parts(earlier: Change | None, change: Change) -> Change:
+def _join_parts(
+    earlier: Change | None,
+    change: Change,
+) -> Change:
     """The change with the attributes of its earlier parts before its own."""
     if earlier is None:
         return change
     return replace(change, attributes=(*earlier.attributes, *change.attributes))
 
 
-def _mark_unnoted(outcome: Outcome, why: str) -> Outcome:
+def _mark_unnoted(
+    outcome: Outcome,
+    why: str,
+) -> Outcome:
     if outcome.result is not Result.WRITTEN:
         return outcome
     why = f"written, but not noted in the journal: {why}"

@@ -9,7 +9,7 @@ from time import monotonic
 from connector.directories.port import Read, Reader
 from connector.errors import FileError, IncompleteRead, LimitError, TruncatedError
 from connector.matching.lookup import LookUpProof, sample_value
-from connector.model import Change, Holds, Key, Objection, Question, User, UserRef
+from connector.model import Holds, Key, Question, User
 from connector.observers.observer import Observer
 
 SCAN_SHARE = 0.4
@@ -46,6 +46,8 @@ class DirectoryLookup:
         names: Callable[[], Reader] | None = None,
     ) -> None:
         self._reader = reader
+        self.find, self.read = reader.find, reader.read
+        self.preflight = reader.preflight
         self._read = read
         self._observer = observer
         self._beyond = beyond
@@ -55,9 +57,6 @@ class DirectoryLookup:
         """Why users are looked up though all were to be read: the server's limit; empty while none was met."""
         self._likely = 0
         self._whole = False
-
-    def find(self, keys: Iterable[Key]) -> Iterable[User]:
-        return self._reader.find(keys)
 
     def find_outside(self, keys: Iterable[Key]) -> Iterable[User]:
         return _find_opened(self._beyond, keys)
@@ -72,17 +71,6 @@ class DirectoryLookup:
         return TimedLookup(seconds).find_in_time(
             lambda drawn: _find_opened(self._names, drawn), keys
         )
-
-    def read(
-        self,
-        users: Iterable[UserRef],
-        *,
-        disabled: bool = False,
-    ) -> Iterable[User]:
-        return self._reader.read(users, disabled=disabled)
-
-    def preflight(self, changes: Iterable[Change]) -> Iterable[Objection]:
-        return self._reader.preflight(changes)
 
     def compare(self, questions: Iterable[Question]) -> list[tuple[Question, Holds]]:
         asked = list(questions)

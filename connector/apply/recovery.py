@@ -11,7 +11,7 @@ What nothing settles stays open, and counts as this job's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -31,105 +31,95 @@ from connector.state.journal_rows import (
     remove_server,
 )
 
-StepId = tuple[str, str, str, str]
-"""A write of some run: the run, the user's id, the digest of the change, and which part of it."""
 SettledStep = tuple[JournalStep, Outcome]
 _THERE = "not confirmed at first; the values are there"
 
 
-class OpenWrites(Struct, frozen=True):
-    """The writes that were open when a run began, as far as it has settled them."""
+class OpenStep(Struct, frozen=True):
+    """A write of which it is not known whether it happened."""
 
-    still_open: Sequence[JournalStep] = ()
-    """The oldest run's first."""
-    not_written: Sequence[JournalStep] = ()
-    """Found not to have happened."""
-    server: str = ""
-    """The one that is asked now."""
-    closed: Mapping[StepId, frozenset[str]] = MappingProxyType({})
-    """By open write that this server may have, attributes of which nothing is open."""
-    compared: frozenset[Slot] = frozenset()
-    """The secrets of which a comparison has told since."""
-    denied: Mapping[Slot, str] = MappingProxyType({})
-    """The fingerprints of those that it did not find there."""
-
-    def __bool__(self) -> bool:
-        return bool(self.still_open or self.not_written)
+    step: JournalStep
+    slots: Mapping[Slot, str]
+    """What it set out to write and nothing tells of; of a secret, with its fingerprint."""
 
     @property
-    def changes(self) -> Sequence[Change]:
-        """The changes of which it is not known whether they happened."""
-        return [step.change for step in self.still_open]
+    def names(self) -> list[str]:
+        return [name for _, name in self.slots]
 
-    def is_elsewhere(self, step: JournalStep) -> bool:
-        """Whether it was meant for another server, of which this one shows nothing."""
-        return step.server not in ("", self.server)
-
-    def list_open_slots(self, step: JournalStep) -> list[tuple[str, str, str]]:
-        """What a write set out to write and nothing tells of: user, attribute, and fingerprint of a secret."""
-        id_, closed = (
-            step.change.user.id,
-            self.closed.get(_identify_step(step), frozenset()),
-        )
-        return [
-            (id_, each.name, each.fingerprint)
-            for each in step.change.attributes
-            if each.name not in closed
-        ]
-
-    def find_written_again(self, changes: Iterable[Change]) -> frozenset[str]:
-        """The users whose changes may write the same for the second time."""
-        if not self.still_open:
-            return frozenset()
-        planned = set(_slots_of(changes))
-        users = set[str]()
-        for step in self.still_open:
-            if self.is_elsewhere(step):
-                continue
-            for user, name, print_ in self.list_open_slots(step):
-                slot = (user, name)
-                if slot in planned and self.denied.get(slot) != print_:
-                    users.add(user)
-        return frozenset(users)
-
-    def list_of_run(self, run: str) -> frozenset[WriteId]:
-        """The writes that this run itself had left open, and still are, where it goes on."""
-        changes = [step.change for step in self.still_open if step.run == run]
-        return frozenset((each.user.id, each.digest, each.part) for each in changes)
+    @property
+    def write_id(self) -> WriteId:
+        change = self.step.change
+        return change.user.id, change.digest, change.part
 
 
 class Recovery:
     """Settles what earlier runs of this job left open in a directory, as it is described."""
 
-    def __init__(self, context: RunContext, description: Description) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        description: Description,
+    ) -> None:
         self._context = context
         self._description = description
+        self._here = description.server
         self._memory = context.state.memory(description.identity, context.job)
+        self._still_open: list[OpenStep] = []
+        """The oldest run's first."""
+        self._not_written: list[JournalStep] = []
+        """Found not to have happened."""
+        self._compared: Collection[Slot] = ()
+        """The secrets of which a comparison has told."""
+        self._denied: Mapping[Slot, str] = {}
+        """The fingerprints of those that it did not find there."""
 
-    def settle_by_reading(self) -> OpenWrites:
+    @property
+    def open_changes(self) -> Sequence[Change]:
+        """The changes of which it is not known whether they happened."""
+        return [each.step.change for each in self._still_open]
+
+    def list_of_run(self, run: str) -> frozenset[WriteId]:
+        """The writes that this run itself had left open, and still are, where it goes on."""
+        own = [each for each in self._still_open if each.step.run == run]
+        return frozenset(each.write_id for each in own)
+
+    def find_written_again(self, changes: Iterable[Change]) -> frozenset[str]:
+        """The users whose changes may write the same for the second time."""
+        may_be_there = set[Slot]()
+        for each in self._still_open:
+            if self._is_of_this_server(each.step):
+                may_be_there.update(
+                    slot
+                    for slot, print_ in each.slots.items()
+                    if self._denied.get(slot) != print_
+                )
+        if not may_be_there:
+            return frozenset()
+        return frozenset(
+            change.user.id
+            for change in changes
+            if not may_be_there.isdisjoint(_slots_of(change))
+        )
+
+    def settle_by_reading(self) -> None:
         """Settle the writes that are open, as far as reading tells.
 
         Raises IncompleteRead and StateError: then all of them stay open.
         """
         steps = self._read_open()
         if not steps:
-            return OpenWrites()
+            return
         self._context.observer.begin_stage("settle", writes=len(steps))
-        here = self._description.server
         users = self._read_users(steps)
-        confirmed, pasts = (
-            self._memory.read_confirmed(users),
-            self._memory.read_past(users),
-        )
-        settled: list[SettledStep] = []
-        still_open: list[JournalStep] = []
+        confirmed = self._memory.read_confirmed(users)
+        pasts = self._memory.read_past(users)
+        settled: list[tuple[OpenStep, Outcome]] = []
         at_fewer: list[JournalStep] = []
-        closed: dict[StepId, frozenset[str]] = {}
         open_runs = defaultdict[str, set[str]](set)
         for step in steps:
             id_ = step.change.user.id
             if id_ not in users:
-                still_open.append(step)
+                self._still_open.append(_list_slots(step))
                 continue
             may_be_here = self._may_be_here(step)
             write = OpenWrite(
@@ -142,72 +132,66 @@ class Recovery:
                 frozenset(open_runs[id_]),
             )
             outcome = write.judge() or write.judge_another_key()
-            if outcome is None or outcome.result is not Result.SKIPPED:
+            is_written = outcome is None or outcome.result is not Result.SKIPPED
+            if is_written:
                 open_runs[id_].add(step.run)
-            elif is_one_of_several(step.server, here):  # it may still be at the others
-                at_others = replace(step, server=remove_server(step.server, here))
-                at_fewer.append(at_others)
-                still_open.append(at_others)
-                continue
-            if outcome is not None:
-                settled.append((replace(step, change=write.as_written()), outcome))
-                continue
-            still_open.append(step)
-            if may_be_here:
-                is_alone = step.server in ("", here)
-                closed[_identify_step(step)] = write.list_closed(alone=is_alone)
+            if outcome is None:
+                closed: Collection[str] = ()
+                if may_be_here:
+                    is_alone = self._is_of_this_server(step)
+                    closed = write.list_closed(alone=is_alone)
+                self._still_open.append(_list_slots(step, closed))
+            elif is_written or not is_one_of_several(step.server, self._here):
+                written = replace(step, change=write.as_written())
+                settled.append((_list_slots(written), outcome))
+            else:  # it may still be at the others
+                others = remove_server(step.server, self._here)
+                at_fewer.append(replace(step, server=others))
+                self._still_open.append(_list_slots(at_fewer[-1]))
         self._context.state.note_servers(at_fewer)
-        self._keep_settled(self._count_once(settled, OpenWrites()), users)
-        not_written = [
-            step for step, outcome in settled if outcome.result is Result.SKIPPED
+        self._not_written = [
+            each.step for each, outcome in settled if outcome.result is Result.SKIPPED
         ]
-        return OpenWrites(
-            still_open,
-            not_written,
-            here,
-            closed,
-        )
+        self._keep_settled(self._count_once(settled), users)
 
     def settle_by_comparing(
         self,
-        writes: OpenWrites,
         confirmed: Mapping[Slot, str],
         denied: Mapping[Slot, str],
-    ) -> OpenWrites:
+    ) -> None:
         """Settle writes whose secrets were compared, and `confirmed` to be the ones written.
 
         All else stays open, and may be ours, until a run writes the same attributes; also
         what was `denied`, for it may arrive late, and what was to be cleared at another
         server: here it may never have been.
         """
-        settled: list[SettledStep] = []
+        settled: list[tuple[OpenStep, Outcome]] = []
         still_open = []
-        for step in writes.still_open:
-            may_be_here = self._may_be_here(step)
+        for each in self._still_open:
+            may_be_here = self._may_be_here(each.step)
             if all(
-                confirmed.get((id_, name)) == print_ and (may_be_here or print_)
-                for id_, name, print_ in writes.list_open_slots(step)
+                confirmed.get(slot) == print_ and (may_be_here or print_)
+                for slot, print_ in each.slots.items()
             ):
-                outcome = Outcome(step.change.user, Result.WRITTEN, _THERE)
-                settled.append((step, outcome))
+                outcome = Outcome(each.step.change.user, Result.WRITTEN, _THERE)
+                settled.append((each, outcome))
             else:
-                still_open.append(step)
-        self._keep_settled(self._count_once(settled, writes))
-        return replace(
-            writes, still_open=still_open, compared=frozenset(confirmed), denied=denied
-        )
+                still_open.append(each)
+        self._keep_settled(self._count_once(settled))
+        self._still_open = still_open
+        self._compared, self._denied = confirmed.keys(), denied
 
-    def settle_by_writing(self, writes: OpenWrites, own: Mapping[str, Change]) -> None:
+    def settle_by_writing(self, own: Mapping[str, Change]) -> None:
         """Settle what was still open, or not written, by what this run has done since.
 
         `own`: by user what it has written itself.
         """
-        if writes.still_open:
-            self._settle_superseded(writes, own.values())
-        if writes.not_written:
-            self._find_late(writes.not_written, own)
+        if self._still_open:
+            self._settle_superseded(own.values())
+        if self._not_written:
+            self._find_late(own)
 
-    def _settle_superseded(self, writes: OpenWrites, own: Iterable[Change]) -> None:
+    def _settle_superseded(self, own: Iterable[Change]) -> None:
         """Settle writes of which nothing tells, where each attribute was written or compared since.
 
         By this run, or by one between them that was killed. What the server that was asked
@@ -215,36 +199,32 @@ class Recovery:
         nobody owns. What the run itself had left open, and has written now, has its outcome
         already.
         """
-        is_overtaken = self._tell_overtaken()
-        written = self._find_moot_clears(writes) | frozenset(_slots_of(own))
+        written = self._find_moot_clears()
+        for change in own:
+            written.update(_slots_of(change))
+        unsettled = self._read_unsettled()
         open_now = set(map(_identify_step, self._read_open()))
         settled = []
-        for step in writes.still_open:
-            known = written
-            if not writes.is_elsewhere(step):
-                known |= writes.compared
-            if _identify_step(step) in open_now and all(
-                (id_, name) in known or is_overtaken(step, name)
-                for id_, name, _ in writes.list_open_slots(step)
-            ):
+        for each in self._still_open:
+            step, known = each.step, written
+            if self._is_of_this_server(step):
+                known = written.union(self._compared)
+            left = {(step.run, *slot) for slot in each.slots if slot not in known}
+            if _identify_step(step) in open_now and left.isdisjoint(unsettled):
                 settled.append((step, _make_superseded(step)))
         self._keep_settled(settled)
 
-    def _find_late(
-        self,
-        not_written: Sequence[JournalStep],
-        own: Mapping[str, Change],
-    ) -> None:
+    def _find_late(self, own: Mapping[str, Change]) -> None:
         """Look again for writes that had not happened, each user being judged by how it was before its `own` change.
 
         A server, or whatever lies on the way to it, may still have had them when their sender died.
         """
         try:
-            now = self._read_users(not_written)
+            now = self._read_users(self._not_written)
         except IncompleteRead:
             return  # they stay as they were found at the begin
         settled: list[SettledStep] = []
-        for step in not_written:
+        for step in self._not_written:
             user = now.get(step.change.user.id)
             if user is None:
                 continue
@@ -265,65 +245,63 @@ class Recovery:
         users = self._context.reader.read(refs, disabled=True)
         return {user.id: user for user in users}
 
+    def _read_unsettled(self) -> set[tuple[str, str, str]]:
+        """By run and user id, attributes that it set out to write, and no later run is known to have written."""
+        found = set[tuple[str, str, str]]()
+        for each in self._memory.read_unsettled():
+            found.update((each.run, each.user.id, name) for name in each.attributes)
+        return found
+
     def _may_be_here(self, step: JournalStep) -> bool:
         """Whether it may have been sent to the server that is asked now."""
-        here = self._description.server
-        return not step.server or remove_server(step.server, here) != step.server
+        return not step.server or remove_server(step.server, self._here) != step.server
+
+    def _is_of_this_server(self, step: JournalStep) -> bool:
+        """Whether it was meant for no other server than the one that is asked now."""
+        return step.server in ("", self._here)
 
     def _show_user(self, user: User) -> ShownUser:
         return ShownUser(user, self._description, self._context.fingerprint)
 
-    def _find_moot_clears(self, writes: OpenWrites) -> frozenset[Slot]:
+    def _find_moot_clears(self) -> set[Slot]:
         """Secrets that were to be cleared, of which nothing is ours any more: no later run asks about one.
 
         An open write of one that may still arrive is cleared then.
         """
-        secret, may_be_set = set[Slot](), set[Slot]()
-        for step in writes.still_open:
+        moot, may_be_set = set[Slot](), set[Slot]()
+        for open_step in self._still_open:
+            step = open_step.step
+            is_here = self._is_of_this_server(step)
             for each in step.change.attributes:
                 slot = (step.change.user.id, each.name)
-                if each.secret:
-                    secret.add(slot)
-                    is_unknown = slot not in writes.compared
-                    if each.fingerprint and (is_unknown or writes.is_elsewhere(step)):
-                        may_be_set.add(slot)
-        ours = self._memory.read_confirmed({id_ for id_, _ in secret})
-        return frozenset(
-            (id_, name)
-            for id_, name in secret - may_be_set
-            if name not in ours.get(id_, {})
-        )
-
-    def _tell_overtaken(self) -> Callable[[JournalStep, str], bool]:
-        """Tells whether a later run is known to have written an attribute that an open write set out to write."""
-        open_now = {
-            (each.run, each.user.id, name)
-            for each in self._memory.read_unsettled()
-            for name in each.attributes
-        }
-        return lambda step, name: (step.run, step.change.user.id, name) not in open_now
+                if not each.secret:
+                    continue
+                moot.add(slot)
+                if each.fingerprint and not (is_here and slot in self._compared):
+                    may_be_set.add(slot)
+        ours = self._memory.read_confirmed({id_ for id_, _ in moot})
+        for id_, owned in ours.items():
+            may_be_set.update((id_, name) for name in owned)
+        return moot - may_be_set
 
     def _count_once(
         self,
-        settled: Sequence[SettledStep],
-        writes: OpenWrites,
+        settled: Sequence[tuple[OpenStep, Outcome]],
     ) -> list[SettledStep]:
         """Count a secret that stands as one write: the last that may have put it there.
 
-        The oldest run's come first. It may have been killed before it sent what a later one has sent. `writes`: what
-        else of these is known.
+        The oldest run's come first. It may have been killed before it sent what a later one has sent.
         """
-        is_overtaken = self._tell_overtaken()
-        counted: set[tuple[str, str, str]] = set()
+        unsettled = self._read_unsettled()
+        counted: set[tuple[Slot, str]] = set()
         once = []
-        for step, outcome in reversed(settled):
-            slots = set(writes.list_open_slots(step))
-            secret = {each.name for each in step.change.attributes if each.secret}
-            is_of_secrets = all(name in secret for _, name, _ in slots)
+        for each, outcome in reversed(settled):
+            step, slots = each.step, set(each.slots.items())
+            secret = {one.name for one in step.change.attributes if one.secret}
             is_twice = False
-            if outcome.result is Result.WRITTEN and is_of_secrets:
-                overtaken = all(is_overtaken(step, name) for _, name, _ in slots)
-                is_twice = slots <= counted or overtaken
+            if outcome.result is Result.WRITTEN and secret.issuperset(each.names):
+                left = {(step.run, *slot) for slot in each.slots}
+                is_twice = slots <= counted or left.isdisjoint(unsettled)
                 counted |= slots
             once.append((step, _make_superseded(step) if is_twice else outcome))
         return once[::-1]
@@ -339,26 +317,40 @@ class Recovery:
             self._context.observer.note_outcome(step.change, outcome, step.run)
 
 
+def _list_slots(
+    step: JournalStep,
+    closed: Collection[str] = (),
+) -> OpenStep:
+    """The write with what it set out to write, but for attributes that are closed."""
+    slots = {
+        (step.change.user.id, each.name): each.fingerprint
+        for each in step.change.attributes
+        if each.name not in closed
+    }
+    return OpenStep(step, slots)
+
+
 def _make_superseded(step: JournalStep) -> Outcome:
     server = f" from {step.server}" if step.server else ""
     why = f"no answer{server}; a later run has written the same attributes"
     return Outcome(step.change.user, Result.FAILED, why)
 
 
-def _identify_step(step: JournalStep) -> StepId:
+def _identify_step(step: JournalStep) -> tuple[str, str, str, str]:
     return step.run, step.change.user.id, step.change.digest, part_of(step.change)
 
 
-def _slots_of(changes: Iterable[Change]) -> Iterator[Slot]:
-    for change in changes:
-        for each in change.attributes:
-            yield change.user.id, each.name
+def _slots_of(change: Change) -> Iterable[Slot]:
+    return [(change.user.id, each.name) for each in change.attributes]
 
 
-def _take_back(user: User, own: Change | None) -> User:
+def _take_back(
+    user: User,
+    own: Change | None,
+) -> User:
     """The user as it was before this change of it."""
     before = dict(user.values)
-    for each in own.attributes if own else ():
+    for each in reversed(own.attributes) if own else ():
         if each.seen:
             before[each.name] = each.old
     return replace(user, values=before)

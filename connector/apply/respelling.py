@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.directories.port import Directory
+from connector.errors import IncompleteRead
 from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
@@ -37,9 +38,8 @@ from connector.model import (
 )
 from connector.model.patterns import owned_values
 
+JudgedWrite = tuple[Change, Outcome]
 _REFUSED: Final = (Result.FAILED, Result.SKIPPED)
-Pair = tuple[AttributeChange, AttributeChange]
-"""An attribute as it was sent, and as it is stored."""
 _STORED: Final = "the server stores {names} in another spelling"
 _ELSES: Final = "another program wrote {names} just after this job; that value stays"
 _REPLACED: Final = (
@@ -49,25 +49,51 @@ _REPLACED: Final = (
 _TAKEN: Final = "the server stores {names} as a value that {holder} has too. Give one of them another value"
 
 
-class RespeltWrite(Struct, frozen=True):
-    """A write whose values are not shown as they were sent."""
+class Respelling(Struct, frozen=True):
+    """An attribute that is not shown as it was sent."""
 
-    change: Change
-    outcome: Outcome
-    """What it came to if nothing tells whose the values are."""
-    pairs: tuple[Pair, ...]
-    """The attributes that are not shown as they were sent."""
-    answered: User | None
-    """The user as the answer to the write showed it; None where it did not."""
-    stood: bool = False
+    sent: AttributeChange
+    stored: AttributeChange
+    asked: tuple[Held, ...]
+    """The values that equal each other if the directory holds them all; none of a secret."""
+    has_stood: bool
     """Whether a value that stands was there before the write."""
 
-    def tell_conflict(self, names: Sequence[str]) -> tuple[Change, Outcome]:
+
+class UnconfirmedWrite(Struct, frozen=True):
+    """A write that the server confirmed, until it is known whether it is shown."""
+
+    change: Change
+    written: Outcome
+    """What it comes to once it is shown as it was sent."""
+    outcome: Outcome
+    """What it comes to if nothing more is known of it."""
+    asked: User | None = None
+    """The user as the answer showed it, where only hidden secrets are to be asked about."""
+    answered: User | None = None
+    """The user as the answer to the write itself showed it; None where it did not."""
+    respellings: tuple[Respelling, ...] = ()
+    """What is lost, if all of it may be spelt otherwise."""
+
+    @property
+    def has_stood(self) -> bool:
+        """Whether a value that stands was there before the write."""
+        return any(each.has_stood for each in self.respellings)
+
+    def give_up(self, why: str) -> Outcome:
+        """What is not seen yet may be there later."""
+        known = self.outcome
+        if known.result is Result.WRITTEN:
+            said = f"the server confirmed the write; not read back: {why}"
+            return replace(known, why=said)
+        said = f"{known.why}; it may show later. Not awaited: {why}"
+        return Outcome(known.user, Result.FAILED, said, may_stand=True)
+
+    def tell_conflict(self, elses: Sequence[Respelling]) -> JudgedWrite:
         """Somebody else wrote these attributes; the others are as written."""
+        names = tuple(each.sent.name for each in elses)
         why = _ELSES.format(names=", ".join(names))
-        return self.change, Outcome(
-            self.change.user, Result.CONFLICT, why, lost=tuple(names)
-        )
+        return self.change, Outcome(self.change.user, Result.CONFLICT, why, lost=names)
 
 
 class SpellingJudge:
@@ -83,228 +109,230 @@ class SpellingJudge:
         self._description = description
         self._key = key
 
-    def find_suspect(
+    def find_respellings(
         self,
         change: Change,
         user: User,
-        outcome: Outcome,
-        answered: User | None,
-    ) -> RespeltWrite | None:
-        """The write, if all attributes that are `lost` may be spelt otherwise; None if one of them may not."""
-        pairs, stood = [], False
-        for planned in change.attributes:
-            if planned.name not in outcome.lost:
+        lost: Sequence[str],
+    ) -> tuple[Respelling, ...]:
+        """The attributes that are `lost`, if all of them may be spelt otherwise; nothing if one of them may not."""
+        found = []
+        for each in change.attributes:
+            if each.name not in lost:
                 continue
-            held, each = _find_held(user, planned), planned
-            if not self._holds_wanted(user, replace(planned, new=planned.old)):
-                # this write has not brought the same again
-                each = replace(planned, replaced=None)
-            missing, come = (
-                self._subtract_values(each, each.new, held),
-                self._subtract_values(each, held, each.new),
-            )
-            before = each.old if each.replaced is None else each.replaced
+            held = _find_held(user, each)
+            missing = self._subtract(each, each.new, held)
+            come = self._subtract(each, held, each.new)
             if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
-                return None
-            stood = stood or self._subtract_values(each, come, before) != come
-            stored = replace(
-                each,
-                old=before,
-                new=held,
-                sent=each.new,
-            )
-            if each.secret:
-                stored = replace(
-                    stored,
-                    sent=(each.fingerprint,),
-                    fingerprint=self._key(user.ref, each.name, held[0]),
-                )
-            pairs.append((each, stored))
-        return RespeltWrite(
-            change,
-            outcome,
-            tuple(pairs),
-            answered,
-            stood,
-        )
+                return ()
+            sent, before = each, each.replaced
+            if before is None or not self._holds(user, each, each.old):
+                # this write has not brought the same again
+                sent, before = replace(each, replaced=None), each.old
+            stored = replace(sent, old=before, new=held, sent=sent.new)
+            asked = (*missing, *come)
+            if sent.secret:
+                print_ = self._key(user.ref, sent.name, held[0])
+                stored = replace(stored, sent=(sent.fingerprint,), fingerprint=print_)
+                asked = ()
+            has_stood = self._subtract(sent, come, before) != come
+            found.append(Respelling(sent, stored, asked, has_stood))
+        return tuple(found)
 
     def judge_writes(
         self,
-        found: Sequence[RespeltWrite],
+        writes: Sequence[UnconfirmedWrite],
         *,
         again: bool,
-    ) -> Iterator[tuple[Change, Outcome]]:
-        """Say of each write whose its values are. Raises IncompleteRead. `again`: one may be sent once more.
+    ) -> list[JudgedWrite]:
+        """Say of each write whose its values are. `again`: one may be sent once more.
 
         Nothing is said where a value stood before and does not compare equal: the write may
-        not show yet.
+        not show yet. Where the directory cannot be read any more, that is said of the rest.
         """
-        asked = [question for each in found for question in self._make_questions(each)]
-        answers = zip(asked, self._directory.holds(asked), strict=True)
-        unequal = {
-            (each.user.id, each.attribute)
-            for each, answer in answers
+        judged: dict[str, JudgedWrite] = {}
+        unknown: list[UnconfirmedWrite] = []
+        try:
+            unequal = self._find_unequal(writes)
+            for each in writes:
+                known = self._judge_first(each, unequal)
+                if known is not None:
+                    judged[each.change.user.id] = known
+                elif not each.has_stood and not again:
+                    judged[each.change.user.id] = each.change, each.outcome
+                elif not each.has_stood:
+                    unknown.append(each)
+            for known in self._write_again(unknown) if unknown else ():
+                judged[known[0].user.id] = known
+        except IncompleteRead as fault:
+            for each in writes:
+                gone = each.change, each.give_up(str(fault))
+                judged.setdefault(each.change.user.id, gone)
+        return list(judged.values())
+
+    def _find_unequal(
+        self,
+        writes: Sequence[UnconfirmedWrite],
+    ) -> set[tuple[str, str]]:
+        """By user id the attributes of which the directory does not hold what was sent, and what it shows.
+
+        It may compare where the write has arrived, and show where it has not.
+        """
+        questions: list[Question] = []
+        for write in writes:
+            user = write.change.user
+            for each in write.respellings:
+                name = each.sent.name
+                questions += [Question(user, name, value) for value in each.asked]
+        answers = self._directory.holds(questions)
+        return {
+            (question.user.id, question.attribute)
+            for question, answer in zip(questions, answers, strict=True)
             if answer is not Holds.SAME
         }
-        unknown = []
-        for each in found:
-            left = [
-                pair
-                for pair in each.pairs
-                if pair[0].secret or (each.change.user.id, pair[0].name) in unequal
-            ]
-            if each.stood and (left or not self._still_stands(each)):
-                continue
-            verdicts = {
-                sent.name: self._is_ours(each, sent, stored) for sent, stored in left
-            }
-            elses = [name for name, verdict in verdicts.items() if verdict is False]
-            if elses:
-                yield each.tell_conflict(elses)
-            elif all(verdicts.values()):
-                yield self._take_as_ours(each)
-            elif again:
-                unknown.append(each)
-            else:
-                yield each.change, each.outcome
-        if unknown:
-            yield from self._write_again(unknown)
 
-    def _make_questions(self, each: RespeltWrite) -> Iterator[Question]:
-        """Whether the directory holds what was sent; of a value that stood before, also whether it holds that still.
-
-        Else it may compare where the write has arrived, and show where it has not.
-        """
-        for sent, stored in each.pairs:
-            if sent.secret:
-                continue
-            values = self._subtract_values(sent, sent.new, stored.new)
-            if each.stood:
-                values = (*values, *self._subtract_values(sent, stored.new, sent.new))
-            yield from (
-                Question(each.change.user, sent.name, value) for value in values
-            )
+    def _judge_first(
+        self,
+        write: UnconfirmedWrite,
+        unequal: set[tuple[str, str]],
+    ) -> JudgedWrite | None:
+        """Whose the values are by comparing and by the answer; None: nothing tells."""
+        left = [
+            each
+            for each in write.respellings
+            if not each.asked or (write.change.user.id, each.sent.name) in unequal
+        ]
+        if write.has_stood:
+            is_equal = not left and self._still_stands(write)
+            return self._take_as_ours(write) if is_equal else None
+        elses = [each for each in left if self._is_ours(write, each) is False]
+        if elses:
+            return write.tell_conflict(elses)
+        if all(self._is_ours(write, each) for each in left):
+            return self._take_as_ours(write)
+        return None
 
     def _is_ours(
         self,
-        each: RespeltWrite,
-        sent: AttributeChange,
-        stored: AttributeChange,
+        write: UnconfirmedWrite,
+        each: Respelling,
     ) -> bool | None:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
-        if each.answered is not None and each.answered.values.get(sent.name):
-            return self._holds_wanted(each.answered, stored)
-        return None if sent.replaced is None else True
+        answered = write.answered
+        if answered is not None and answered.values.get(each.sent.name):
+            return self._holds_stored(answered, each)
+        return None if each.sent.replaced is None else True
 
-    def _still_stands(self, each: RespeltWrite) -> bool:
+    def _still_stands(self, write: UnconfirmedWrite) -> bool:
         """Whether reading shows the same still: a replica that lagged may have caught up before it compared."""
-        users = [*self._directory.read([each.change.user], disabled=True)]
+        users = self._directory.read([write.change.user], disabled=True)
         return any(
-            all(self._holds_wanted(user, stored) for _, stored in each.pairs)
-            for user in users
+            all(self._holds_stored(user, each) for each in write.respellings)
+            for user in list(users)
         )
 
-    def _write_again(
-        self, found: Sequence[RespeltWrite]
-    ) -> Iterator[tuple[Change, Outcome]]:
+    def _write_again(self, writes: Sequence[UnconfirmedWrite]) -> Iterator[JudgedWrite]:
         """Send once more what was sent: if the same stands again, the directory spells it so."""
-        seconds = [
-            _replace_attributes(
-                each, [replace(sent, old=stored.new) for sent, stored in each.pairs]
-            )
-            for each in found
-        ]
+        seconds = []
+        for write in writes:
+            attributes = [
+                replace(each.sent, old=each.stored.new) for each in write.respellings
+            ]
+            seconds.append(replace(write.change, attributes=tuple(attributes)))
         results = {
             outcome.user.id: outcome for outcome in self._directory.write(seconds)
         }
-        refs = [each.user for each in seconds]
-        read = self._directory.read(refs, disabled=True)
+        read = self._directory.read([each.user for each in seconds], disabled=True)
         users = {user.id: user for user in read}
-        for each in found:
-            id_ = each.change.user.id
-            yield self._judge_second(each, results[id_], users.get(id_))
+        for write in writes:
+            user = write.change.user.id
+            yield self._judge_second(write, results[user], users.get(user))
 
     def _judge_second(
         self,
-        each: RespeltWrite,
-        outcome: Outcome,
+        write: UnconfirmedWrite,
+        second: Outcome,
         user: User | None,
-    ) -> tuple[Change, Outcome]:
+    ) -> JudgedWrite:
         """Whose the values are by what stands after the second write."""
-        if user is None or outcome.result in _REFUSED:
-            return each.change, replace(each.outcome, may_stand=outcome.is_open)
-        elses = [pair for pair in each.pairs if not self._holds_wanted(user, pair[1])]
-        if outcome.result is not Result.WRITTEN:
-            return each.tell_conflict([sent.name for sent, _ in elses or each.pairs])
+        if user is None or second.result in _REFUSED:
+            return write.change, replace(write.outcome, may_stand=second.is_open)
+        elses = [
+            each for each in write.respellings if not self._holds_stored(user, each)
+        ]
+        if second.result is not Result.WRITTEN:
+            return write.tell_conflict(elses or write.respellings)
         if not elses:
-            return self._take_as_ours(each)
+            return self._take_as_ours(write)
         back = [
-            replace(sent, old=_find_held(user, sent), new=stored.new)
-            for sent, stored in elses
+            replace(each.sent, old=_find_held(user, each.sent), new=each.stored.new)
+            for each in elses
         ]
-        names = [sent.name for sent, _ in elses]
-        for put in self._directory.write([_replace_attributes(each, back)]):
+        change = replace(write.change, attributes=tuple(back))
+        for put in self._directory.write([change]):
             if put.result in _REFUSED:
-                why = _REPLACED.format(names=", ".join(names), why=put.why)
-                return each.change, replace(each.outcome, why=why)
-        return each.tell_conflict(names)
+                names = ", ".join(each.sent.name for each in elses)
+                why = _REPLACED.format(names=names, why=put.why)
+                return write.change, replace(write.outcome, why=why)
+        return write.tell_conflict(elses)
 
-    def _take_as_ours(self, each: RespeltWrite) -> tuple[Change, Outcome]:
+    def _take_as_ours(self, write: UnconfirmedWrite) -> JudgedWrite:
         """Written, unless somebody else holds what the directory has made of a single-holder value."""
-        user, names = each.change.user, ", ".join(sent.name for sent, _ in each.pairs)
-        unique = [stored for _, stored in each.pairs if stored.unique]
-        keys = [
-            (stored.name, equality.plain_text(value))
-            for stored in unique
-            for value in stored.new
+        change = write.change
+        stored = {each.sent.name: each.stored for each in write.respellings}
+        names = ", ".join(stored)
+        holder = self._find_holder(write)
+        if holder:
+            why = _TAKEN.format(names=names, holder=holder)
+            return change, replace(write.outcome, why=why)
+        attributes = [stored.get(each.name, each) for each in change.attributes]
+        spelt = [
+            StoredValues(each.name, () if each.secret else each.new)
+            for each in stored.values()
         ]
-        for other in self._directory.find(keys) if keys else ():
-            if other.id != user.id and any(
-                self._subtract_values(one, one.new, _find_held(other, one)) != one.new
-                for one in unique
-            ):
-                return each.change, replace(
-                    each.outcome, why=_TAKEN.format(names=names, holder=other.name)
-                )
-        stored = {one.name: one for _, one in each.pairs}
-        spelt = tuple(
-            StoredValues(one.name, () if one.secret else one.new)
-            for one in stored.values()
-        )
-        change = _replace_attributes(
-            each, [stored.get(one.name, one) for one in each.change.attributes]
-        )
-        return change, Outcome(
-            user, Result.WRITTEN, _STORED.format(names=names), stored=spelt
-        )
+        why = _STORED.format(names=names)
+        outcome = Outcome(change.user, Result.WRITTEN, why, stored=tuple(spelt))
+        return replace(change, attributes=tuple(attributes)), outcome
 
-    def _holds_wanted(
+    def _find_holder(self, write: UnconfirmedWrite) -> str:
+        """The name of another user that holds a single-holder value as it is stored; empty: none does."""
+        for each in write.respellings:
+            stored = each.stored
+            if not stored.unique:
+                continue
+            keys = [(stored.name, equality.plain_text(one)) for one in stored.new]
+            for other in self._directory.find(keys):
+                held = _find_held(other, stored)
+                is_held = self._subtract(stored, stored.new, held) != stored.new
+                if other.id != write.change.user.id and is_held:
+                    return other.name
+        return ""
+
+    def _holds_stored(
+        self,
+        user: User,
+        each: Respelling,
+    ) -> bool:
+        return self._holds(user, each.stored, each.stored.new)
+
+    def _holds(
         self,
         user: User,
         each: AttributeChange,
+        values: tuple[Held, ...],
     ) -> bool:
-        """Whether a user holds, of the values that are ours, exactly what a change sets."""
-        return equality.same_set(
-            self._description.equality(each.name), _find_held(user, each), each.new
-        )
+        """Whether a user holds, of the values that are ours, exactly these."""
+        rule = self._description.equality(each.name)
+        return equality.same_set(rule, _find_held(user, each), values)
 
-    def _subtract_values(
+    def _subtract(
         self,
         each: AttributeChange,
         some: tuple[Held, ...],
         others: tuple[Held, ...],
     ) -> tuple[Held, ...]:
-        return equality.subtract_equal(
-            self._description.equality(each.name), some, others
-        )
-
-
-def _replace_attributes(
-    each: RespeltWrite,
-    attributes: Sequence[AttributeChange],
-) -> Change:
-    """A write of these attributes in place of its own."""
-    return replace(each.change, attributes=tuple(attributes))
+        rule = self._description.equality(each.name)
+        return equality.subtract_equal(rule, some, others)
 
 
 def _find_held(

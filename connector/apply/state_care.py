@@ -13,9 +13,9 @@ from typing import Final
 from msgspec import Struct, json
 from msgspec.structs import replace
 
+from connector.apply.approval import find_differences, identify_job
 from connector.apply.context import PlanContext
 from connector.apply.job_state import find_key, open_job_state
-from connector.apply.permission import find_differences, identify_job
 from connector.apply.planning import make_plan
 from connector.errors import UsageError
 from connector.model import JobIdentity

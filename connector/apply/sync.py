@@ -20,14 +20,18 @@ from connector.apply.approval import (
     Review,
     choose_accepted,
     find_approval_rules,
+    identify_job,
     require_permission,
+    require_same_job,
 )
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
     WriteContext,
 )
-from connector.apply.dry_runs import (
+from connector.apply.engine import WriteOrder, WriteTarget, write_changes
+from connector.apply.ledger import CONFIRMED
+from connector.apply.planning import (
     FindEarlier,
     FinishedRun,
     Show,
@@ -35,13 +39,11 @@ from connector.apply.dry_runs import (
     draw_undo,
     dry_run,
     dry_undo,
+    make_plan,
     show_plan,
+    with_noticed,
 )
-from connector.apply.engine import WriteOrder, WriteTarget, write_changes
-from connector.apply.ledger import CONFIRMED
-from connector.apply.permission import identify_job, require_same_job
-from connector.apply.planning import make_plan, with_noticed
-from connector.apply.recovery import OpenWrites, Recovery
+from connector.apply.recovery import Recovery
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import Description, LastGood, Plan, Result, RunEnding
 from connector.planning.comparison import digest_plan
@@ -61,8 +63,7 @@ class WriteTask(Struct, frozen=True):
 
     plan: Plan
     recovery: Recovery
-    open_writes: OpenWrites
-    """Writes of earlier runs that were open when this one began."""
+    """Knows the writes of earlier runs that were open when this one began."""
     held: HeldPlan = HeldPlan(())
     """The changes to write, and outcomes of those that are not."""
     is_permitted: bool = False
@@ -105,13 +106,12 @@ def apply_run(
         require_same_job(context)
         require_permission(context, rules, saved)
         recovery = Recovery(context, description)
-        open_writes = recovery.settle_by_reading()
-        planned = make_plan(context, only, open_writes.changes, whole=review.is_saved)
+        recovery.settle_by_reading()
+        open_now = recovery.open_changes
+        planned = make_plan(context, only, open_now, whole=review.is_saved)
         memory = context.state.memory(description.identity, context.job)
         memory.note_excluded(planned.exclusion.named)
-        open_writes = recovery.settle_by_comparing(
-            open_writes, planned.confirmed, planned.denied
-        )
+        recovery.settle_by_comparing(planned.confirmed, planned.denied)
         memory.note_gone(planned.away, description.server)
         fresh = planned.plan
         if review.plan is None:
@@ -119,7 +119,6 @@ def apply_run(
         task = WriteTask(
             fresh,
             recovery,
-            open_writes,
             expected=_expect_next(memory, fresh, is_selected=is_selected),
             is_selected=is_selected,
         )
@@ -156,8 +155,8 @@ def apply_undo(
                 saved.plan, job, description.identity, undoes=context.run, octets=octets
             )
         recovery = Recovery(context, description)
-        open_writes = recovery.settle_by_reading()
-        task = WriteTask(draw_undo(context), recovery, open_writes, undoes=context.run)
+        recovery.settle_by_reading()
+        task = WriteTask(draw_undo(context), recovery, undoes=context.run)
         task = _hold_to_review(context, task, review, accept)
         held = state.read_hold(job)
         if task.plan.changes and task.is_permitted:
@@ -171,7 +170,8 @@ def apply_undo(
 
 
 def _run_locked(
-    context: WriteContext, carry_out: Callable[[Description], FinishedRun]
+    context: WriteContext,
+    carry_out: Callable[[Description], FinishedRun],
 ) -> FinishedRun:
     """Carry out a run under the directory's lease; note its begin and end in the audit.
 
@@ -280,8 +280,8 @@ def _write_changes(
     order = WriteOrder(
         held.changes,
         left=held.left,
-        again=task.open_writes.find_written_again(held.changes),
-        left_open=task.open_writes.list_of_run(plan.id),
+        again=task.recovery.find_written_again(held.changes),
+        left_open=task.recovery.list_of_run(plan.id),
         refused=memory.read_refused(),
         last=rules.mapping.told_by,
     )
@@ -321,7 +321,7 @@ def _write_changes(
             journal.result = _name_result(run)
             if run.remembered:
                 memory.note_refused(applied.ended, applied.turns)
-                task.recovery.settle_by_writing(task.open_writes, applied.written)
+                task.recovery.settle_by_writing(applied.written)
     finally:
         if run.outcomes is not None:  # also where the end of the run could not be noted
             run = replace(run, audit_error=stop.failed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from connector.apply.context import PlanContext
@@ -34,18 +34,23 @@ def find_missing_rights(
     if not isinstance(context.reader, LdapReader):
         return
     changing = [change for change in changes if change.attributes]
-    asked = Counter(each.name for change in changing for each in change.attributes)
-    denied: dict[str, set[str]] = {}
-    for each in context.reader.preflight(changing):
-        denied.setdefault(each.attribute, set()).add(each.user)
-    groups: dict[tuple[frozenset[str], int], list[str]] = {}
+    asked = Counter[str]()
+    for change in changing:
+        asked.update(each.name for each in change.attributes)
+    denied = defaultdict[str, set[str]](set)
+    for objection in context.reader.preflight(changing):
+        denied[objection.attribute].add(objection.user)
+    groups = defaultdict[tuple[frozenset[str], int], list[str]](list)
     for name, users in denied.items():
-        groups.setdefault((frozenset(users), asked[name]), []).append(name)
-    for (who, count), names in groups.items():
-        yield names, len(who), count
+        groups[frozenset(users), asked[name]].append(name)
+    for (denied_users, count), names in groups.items():
+        yield names, len(denied_users), count
 
 
-def tell_compare_rights(context: PlanContext, users: Sequence[User]) -> Iterator[str]:
+def tell_compare_rights(
+    context: PlanContext,
+    users: Sequence[User],
+) -> Iterator[str]:
     """What is to be said of secrets that the account can neither read nor compare of any of these users."""
     reader = context.reader
     if not isinstance(reader, LdapReader) or not users:

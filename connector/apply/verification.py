@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
 
-from connector.apply.respelling import RespeltWrite, SpellingJudge
+from connector.apply.respelling import JudgedWrite, SpellingJudge, UnconfirmedWrite
 from connector.directories.port import Directory
 from connector.errors import IncompleteRead
 from connector.model import (
@@ -30,7 +31,9 @@ from connector.runtime.stopping import SettleTime
 
 _SAMPLE: Final = 8
 """So many users of a batch are read back although the directory has shown them."""
-_Judged = tuple[Change, Outcome]
+_ENTRY: Final = "the entry (it is gone, or outside base and filter)"
+_Answers = Mapping[tuple[str, str], Holds]
+"""By user id and attribute, whether it holds the secret that was written."""
 
 
 class ReadBack:
@@ -50,22 +53,17 @@ class ReadBack:
         fingerprint: Fingerprint | None = None,
     ) -> None:
         self._directory = directory
+        self._description = description
+        self._settling = settling or SettleTime()
         self._spelling = SpellingJudge(
             directory, description, fingerprint or (lambda user, name, value: "")
         )
-        self._suspects: dict[str, RespeltWrite] = {}
-        self._stood: dict[str, RespeltWrite] = {}
-        """Suspects whose value was there before the write."""
-        self._answered: dict[str, User] = {}
-        self._settling = settling or SettleTime()
-        self._description = description
-        self._unconfirmed: list[tuple[Change, User | None]] = []
-        self._notes: dict[str, str] = {}
+        self._unconfirmed: list[UnconfirmedWrite] = []
         self._sample = _SAMPLE
-        self.blind: str | None = None
-        """Why nothing could be read back, if so."""
         self._shown = 0
         self._hidden = 0
+        self.blind: str | None = None
+        """Why nothing could be read back, if so."""
 
     def begin_batch(self) -> bool:
         """Whether all that was written so far was shown, so that nothing is to be waited for before the next batch."""
@@ -82,173 +80,145 @@ class ReadBack:
         if outcome.result is not Result.WRITTEN:
             return replace(outcome, shown=None)
         self._shown += shown is not None
-        asks = False
+        written, asked = Outcome(change.user, Result.WRITTEN, outcome.why), None
         if shown is not None and self._sample:
             self._sample -= 1  # it is read anew
-        elif _list_lost(
-            change,
-            shown,
-            self._description,
-            {},
-        ):
+        elif self._list_lost(change, shown, {}):
             self._hidden += 1
-            asks = bool(_make_questions(change, shown))
+            if _make_questions(change, shown):
+                asked = shown
         else:
-            return Outcome(change.user, Result.WRITTEN, outcome.why)
-        self._notes[change.user.id] = outcome.why
-        if shown is not None and outcome.answered:
-            self._answered[change.user.id] = shown
-        self._unconfirmed.append((change, shown if asks else None))
+            return written
+        answered = shown if outcome.answered else None
+        self._unconfirmed.append(
+            UnconfirmedWrite(change, written, written, asked, answered)
+        )
         return None
 
-    def read_back(self) -> Iterator[_Judged]:
+    def read_back(self) -> Iterator[JudgedWrite]:
         """Read the users that were not shown, ask about what is hidden of any, and say what became of them."""
-        changes = [change for change, _ in self._unconfirmed]
-        shown = {user.id: user for _, user in self._unconfirmed if user is not None}
+        late = self._unconfirmed
         try:
-            found = self._look_at(changes, shown)
+            for _ in chain((None,), self._settling.wait_for_looks()):
+                judged, late = self._look_at(late)
+                yield from judged
+                if not any(
+                    self._settling.hopes_for(each.outcome.lost) for each in late
+                ):
+                    break
         except IncompleteRead as fault:
             self.blind = f"the written values could not be read back: {fault}"
-            why = f"the server confirmed the write; not read back: {fault}"
-            for change in changes:
-                yield change, Outcome(change.user, Result.WRITTEN, why)
+            for each in late:
+                yield each.change, each.give_up(str(fault))
             return
-        done, late = self._sort_found(found)
-        yield from done
-        hope = any(self._settling.hopes_for(outcome.lost) for _, outcome in late)
-        for _ in self._settling.wait_for_looks() if hope else ():
-            try:
-                found = self._look_at([change for change, _ in late], {})
-            except IncompleteRead as fault:
-                self.blind = f"the written values could not be read back: {fault}"
-                yield from (_stop_waiting(*each, str(fault)) for each in late)
-                return
-            done, late = self._sort_found(found)
-            yield from done
-            if not late:
-                return
-        if self._stood:  # only now: until then, who reads may see the user as it was
-            done, late = self._judge_spelling(self._stood, late)
-            yield from done
-        cut = self._settling.stopped_by if self._settling.seconds else ""
+        # only now: until then, who reads may see the user as it was
+        judged, late = self._judge_spelling(late, stood=True)
+        yield from judged
         # after a stop nobody waits anyway
-        self._settling.gave_up(name for _, outcome in late for name in outcome.lost)
-        yield from (_stop_waiting(*each, cut) if cut else each for each in late)
-
-    def _sort_found(self, found: list[_Judged]) -> tuple[list[_Judged], list[_Judged]]:
-        """Those that were written, or whose values are spelt otherwise; and the others."""
-        done: list[_Judged] = []
-        late: list[_Judged] = []
-        for change, outcome in found:
-            seen = [each.name for each in change.attributes if each.new]
-            self._settling.note_shown(name for name in seen if name not in outcome.lost)
-            is_written = outcome.result is Result.WRITTEN
-            (done if is_written else late).append((change, outcome))
-        suspects, self._suspects, self._stood = self._suspects, {}, {}
-        respelt = dict[str, RespeltWrite]()
-        for user, suspect in suspects.items():
-            (self._stood if suspect.stood else respelt)[user] = suspect
-        if respelt:
-            judged, late = self._judge_spelling(respelt, late)
-            done += judged
-        return done, late
-
-    def _judge_spelling(
-        self,
-        suspects: Mapping[str, RespeltWrite],
-        late: list[_Judged],
-    ) -> tuple[list[_Judged], list[_Judged]]:
-        """What became of writes whose values stand in another spelling, or have been changed by somebody.
-
-        And those of the `late` ones of which nothing tells yet.
-        """
-        judged: list[_Judged] = []
-        waiting, respelt = dict(suspects), set[str]()
-        again = not self._settling.stopped_by
-        try:
-            for change, outcome in self._spelling.judge_writes(
-                [*suspects.values()], again=again
-            ):
-                del waiting[change.user.id]
-                respelt.update(each.name for each in outcome.stored)
-                judged.append((change, outcome))
-        except IncompleteRead as fault:
-            judged += [
-                _stop_waiting(each.change, each.outcome, str(fault))
-                for each in waiting.values()
-            ]
-        if respelt:
-            log.warning(
-                "the server stores another spelling than it was sent",
-                attributes=sorted(respelt),
-            )
-        told = {change.user.id for change, _ in judged}
-        return judged, [each for each in late if each[0].user.id not in told]
+        cut = self._settling.stopped_by if self._settling.seconds else ""
+        for each in late:
+            self._settling.gave_up(each.outcome.lost)
+            yield each.change, each.give_up(cut) if cut else each.outcome
 
     def _look_at(
         self,
-        written: Collection[Change],
-        shown: Mapping[str, User],
-    ) -> list[_Judged]:
-        """What became of changes, by users as they are now, but for those that were `shown`. Raises IncompleteRead."""
-        users = dict(shown)
-        unshown = [change.user for change in written if change.user.id not in shown]
-        for user in self._directory.read(unshown, disabled=True):
-            users[user.id] = user
-        unseen: list[Question] = []
-        for change in written:
-            unseen += _make_questions(change, users.get(change.user.id))
+        writes: Sequence[UnconfirmedWrite],
+    ) -> tuple[list[JudgedWrite], list[UnconfirmedWrite]]:
+        """What became of writes, by users as they are now, and those that do not show yet. Raises IncompleteRead."""
+        users = {each.change.user.id: each.asked for each in writes if each.asked}
+        unshown = [each.change.user for each in writes if not each.asked]
+        users |= {
+            user.id: user for user in self._directory.read(unshown, disabled=True)
+        }
+        questions: list[Question] = []
+        for each in writes:
+            questions += _make_questions(each.change, users.get(each.change.user.id))
         answers = {
             (question.user.id, question.attribute): answer
             for question, answer in zip(
-                unseen, self._directory.holds(unseen), strict=True
+                questions, self._directory.holds(questions), strict=True
             )
         }
-        return [
-            (change, self._confirm_change(change, users.get(change.user.id), answers))
-            for change in written
-        ]
+        judged: list[JudgedWrite] = []
+        late: list[UnconfirmedWrite] = []
+        for each in writes:
+            change, user = each.change, users.get(each.change.user.id)
+            lost = self._list_lost(change, user, answers)
+            seen = [one.name for one in change.attributes if one.new]
+            self._settling.note_shown(name for name in seen if name not in lost)
+            if lost:
+                late.append(self._describe_lost(each, user, lost))
+            else:
+                judged.append((change, each.written))
+        respelt, late = self._judge_spelling(late, stood=False)
+        return [*judged, *respelt], late
 
-    def _confirm_change(
+    def _describe_lost(
         self,
-        change: Change,
+        write: UnconfirmedWrite,
         user: User | None,
-        answers: Mapping[tuple[str, str], Holds],
-    ) -> Outcome:
-        """*Written* where the user shows all that was written, else *failed*."""
-        lost = _list_lost(
-            change,
-            user,
-            self._description,
-            answers,
-        )
-        if not lost:
-            return Outcome(change.user, Result.WRITTEN, self._notes[change.user.id])
+        lost: Sequence[str],
+    ) -> UnconfirmedWrite:
+        """*Failed*, unless it shows later, or is spelt otherwise."""
+        change = write.change
         why = f"the server confirmed the write, but does not show {', '.join(lost)} as written"
         if user is None:
-            return Outcome(
-                change.user,
-                Result.FAILED,
-                why,
-                may_stand=True,
-            )
+            failed = Outcome(change.user, Result.FAILED, why, may_stand=True)
+            return replace(write, outcome=failed, asked=None, respellings=())
         if any(
             each.name in lost and each.new and each.pattern not in (None, ALL)
             for each in change.attributes
         ):
             why += ". If it stores another spelling, `owns` has to take that too"
-        outcome = Outcome(
-            change.user,
-            Result.FAILED,
-            why,
-            lost=tuple(lost),
-        )
-        suspect = self._spelling.find_suspect(
-            change, user, outcome, self._answered.get(user.id)
-        )
-        if suspect is not None:
-            self._suspects[user.id] = suspect
-        return outcome
+        failed = Outcome(change.user, Result.FAILED, why, lost=tuple(lost))
+        respellings = self._spelling.find_respellings(change, user, lost)
+        return replace(write, outcome=failed, asked=None, respellings=respellings)
+
+    def _judge_spelling(
+        self,
+        late: list[UnconfirmedWrite],
+        *,
+        stood: bool,
+    ) -> tuple[list[JudgedWrite], list[UnconfirmedWrite]]:
+        """What became of writes whose values are spelt otherwise or changed by somebody, and those still open."""
+        respelt = [
+            each for each in late if each.respellings and each.has_stood is stood
+        ]
+        if not respelt:
+            return [], late
+        again = not self._settling.stopped_by
+        judged = self._spelling.judge_writes(respelt, again=again)
+        names: set[str] = set()
+        for _, outcome in judged:
+            names.update(each.name for each in outcome.stored)
+        if names:
+            said = "the server stores another spelling than it was sent"
+            log.warning(said, attributes=sorted(names))
+        told = {change.user.id for change, _ in judged}
+        return judged, [each for each in late if each.change.user.id not in told]
+
+    def _list_lost(
+        self,
+        change: Change,
+        user: User | None,
+        answers: _Answers,
+    ) -> list[str]:
+        """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
+        if user is None:
+            return [_ENTRY]
+        lost = []
+        for each in change.attributes:
+            held = user.values.get(each.name, ())
+            if not answers and not each.old and held == each.new:
+                continue  # as nearly always
+            answer = answers.get((user.id, each.name))
+            if answer is None:
+                is_there = change_stands(each, held, self._description)
+            else:
+                is_there = answer in (Holds.SAME, Holds.UNKNOWN)
+            if not is_there:
+                lost.append(each.name)
+        return lost
 
 
 def find_changed_names(
@@ -257,21 +227,20 @@ def find_changed_names(
     description: Description,
 ) -> dict[str, tuple[str, ...]]:
     """By user the attributes that are not as its change expects, as far as reading it once more tells."""
-    by_user = {change.user.id: change for change in conflicts}
     refs = [change.user for change in conflicts]
     try:
-        users = list(directory.read(refs, disabled=True)) if refs else []
+        users = {user.id: user for user in directory.read(refs, disabled=True)}
     except IncompleteRead:
         return {}
-    names = dict[str, tuple[str, ...]]()
-    for user in users:
-        if user.id in by_user:
-            names[user.id] = tuple(
-                each.name
-                for each in by_user[user.id].attributes
-                if not _is_as_before(each, user, description)
-            )
-    return names
+    return {
+        change.user.id: tuple(
+            each.name
+            for each in change.attributes
+            if not _is_as_before(each, users[change.user.id], description)
+        )
+        for change in conflicts
+        if change.user.id in users
+    }
 
 
 def _is_as_before(
@@ -288,53 +257,15 @@ def _is_as_before(
     return equality.same_set(rule, owned_values(each.pattern, held), each.old)
 
 
-def _stop_waiting(
-    change: Change,
-    outcome: Outcome,
-    why: str,
-) -> _Judged:
-    """What is not seen yet may be there later."""
-    said = f"{outcome.why}; it may show later. Not awaited: {why}"
-    return change, Outcome(
-        change.user,
-        Result.FAILED,
-        said,
-        may_stand=True,
-    )
-
-
 def _make_questions(
     change: Change,
     user: User | None,
-) -> list[Question]:
+) -> Iterable[Question]:
     """About the secrets that the user does not show."""
     if user is None:
-        return []
+        return ()
     return [
         Question(change.user, each.name, next(iter(each.new)))
         for each in change.attributes
         if each.secret and each.new and each.name not in user.values
     ]
-
-
-def _list_lost(
-    change: Change,
-    user: User | None,
-    description: Description,
-    answers: Mapping[tuple[str, str], Holds],
-) -> list[str]:
-    """The attributes that do not hold what was written; a secret that can be neither read nor compared passes."""
-    if user is None:
-        return ["the entry (it is gone, or outside base and filter)"]
-    lost = []
-    for each in change.attributes:
-        if not answers and not each.old and user.values.get(each.name, ()) == each.new:
-            continue  # as nearly always
-        answer = answers.get((user.id, each.name))
-        if answer is not None:
-            stuck = answer in (Holds.SAME, Holds.UNKNOWN)
-        else:
-            stuck = change_stands(each, user.values.get(each.name, ()), description)
-        if not stuck:
-            lost.append(each.name)
-    return lost

@@ -23,8 +23,8 @@ from connector.apply.context import (
     PlanContext,
     UndoContext,
 )
-from connector.apply.dry_runs import FinishedRun
 from connector.apply.job_state import find_run_id, note_failed_attempt
+from connector.apply.planning import FinishedRun
 from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
 from connector.cli.approvals import (

@@ -11,6 +11,7 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
+from connector.apply.approval import require_same_job
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
 from connector.apply.job_state import (
@@ -19,7 +20,6 @@ from connector.apply.job_state import (
     read_hold,
     try_state,
 )
-from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
 from connector.apply.to_arrange import (
     find_missing_rights,

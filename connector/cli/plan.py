@@ -11,9 +11,8 @@ import click
 
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.dry_runs import FinishedRun, dry_run, show_plan
 from connector.apply.job_state import find_run_id
-from connector.apply.planning import make_plan
+from connector.apply.planning import FinishedRun, dry_run, make_plan, show_plan
 from connector.cli.observers import make_observers
 from connector.cli.options import (
     flag_option,

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from connector.apply.dry_runs import FinishedRun
+from connector.apply.planning import FinishedRun
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.output import (
     command_line,

@@ -12,8 +12,8 @@ import click
 from msgspec import to_builtins
 
 from connector.apply import state_care
+from connector.apply.approval import describe_job
 from connector.apply.composition import plan_context
-from connector.apply.permission import describe_job
 from connector.apply.state_care import find_move, rename_in_state
 from connector.cli.advice import Exit
 from connector.cli.approvals import ask_to_confirm, can_ask

@@ -17,11 +17,15 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, SignedFile, find_approval_rules
+from connector.apply.approval import (
+    Review,
+    SignedFile,
+    find_approval_rules,
+    require_no_hold,
+)
 from connector.apply.composition import BegunRun, apply_context, plan_context
 from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
-from connector.apply.permission import require_no_hold
 from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.cli.advice import Exit, code_of
 from connector.cli.logs import configure_log

@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from connector.apply.approval import require_same_job
 from connector.apply.context import PlanContext
-from connector.apply.permission import require_same_job
 from connector.errors import IncompleteRead, UsageError
 from connector.explain.trace import PlanTracer
 from connector.matching.candidates import Match

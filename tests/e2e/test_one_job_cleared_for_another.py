@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.permission import find_differences
+from connector.apply.approval import find_differences
 from connector.demo.simulator import Simulator
 from connector.model import JobIdentity
 from tests.support.jobs import cec_source, configure, job_file, ldif_directory

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from msgspec.structs import replace
 
-from connector.apply.dry_runs import Show
+from connector.apply.planning import Show
 from connector.apply.sync import FinishedRun, apply_run, dry_run, make_plan
 from connector.errors import IncompleteRead, TruncatedError, UnreachableError
 from connector.matching.people import ExcludeList

@@ -387,21 +387,6 @@ def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
     assert directory.calls == 3, "twice for one user, and once for the other"
 
 
-def test_of_object_classes_that_were_there_already_it_is_known() -> None:
-    class Had(Strict):
-        def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
-            for change in changes:
-                if change.part is WritePart.CLASSES:
-                    yield Outcome(change.user, Result.UNCHANGED, "it was there")
-                else:
-                    yield from super().write([change])
-
-    directory = Had(people("0"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
-    attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
-    planned = Change(UserRef("id0", "uid=u0,dc=example"), None, 1, attributes, "d")
-    done = apply([planned], directory, directory.describe(), Noting(), Observers())
-    assert [each.name for each in done.written["id0"].attributes] == ["cecAccountCode"]
-
 
 def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_written() -> None:
     directory = Strict(people("0", "1", "2"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from connector.apply.respelling import SpellingJudge
+from connector.apply.respelling import SpellingJudge, UnconfirmedWrite
 from connector.directories.port import Directory
 from connector.model import (
     AttributeChange,
@@ -23,6 +23,14 @@ from connector.model import (
 REF = UserRef("id-1", "uid=u1,dc=example")
 CHANGE = Change(REF, None, 1, (AttributeChange("mail", ("old",), ("sent",)),))
 LOST = Outcome(REF, Result.FAILED, "not shown as written", lost=("mail",))
+
+
+def judged(spelling: SpellingJudge, change: Change, shown: User, lost: Outcome) -> Outcome:
+    respellings = spelling.find_respellings(change, shown, lost.lost)
+    assert respellings
+    write = UnconfirmedWrite(change, Outcome(REF, Result.WRITTEN), lost, respellings=respellings)
+    ((_, outcome),) = spelling.judge_writes([write], again=True)
+    return outcome
 
 
 class Contested:
@@ -52,9 +60,8 @@ class Contested:
 def test_a_value_that_cannot_be_put_back_is_not_told_to_stay(put_back: Result, result: Result, said: str) -> None:
     description = Description("test", "test", {"mail": AttributeInfo("mail")})
     spelling = SpellingJudge(cast("Directory", Contested(put_back)), description, lambda user, name, value: "")
-    suspect = spelling.find_suspect(CHANGE, User(REF.id, REF.name, {"mail": ("theirs",)}), LOST, None)
-    assert suspect is not None
-    ((_, outcome),) = spelling.judge_writes([suspect], again=True)
+    shown = User(REF.id, REF.name, {"mail": ("theirs",)})
+    outcome = judged(spelling, CHANGE, shown, LOST)
     assert outcome.result is result
     assert said in outcome.why
     assert outcome.lost == ("mail",)
@@ -80,7 +87,5 @@ def test_what_somebody_else_has_changed_before_the_second_write_is_theirs_and_no
     spelling = SpellingJudge(cast("Directory", Changed()), description, lambda user, name, value: "")
     change = replace(CHANGE, attributes=tuple(AttributeChange(name, ("old",), ("sent",)) for name in names))
     shown = User(REF.id, REF.name, dict.fromkeys(names, ("stored",)))
-    suspect = spelling.find_suspect(change, shown, replace(LOST, lost=names), None)
-    assert suspect is not None
-    ((_, outcome),) = spelling.judge_writes([suspect], again=True)
+    outcome = judged(spelling, change, shown, replace(LOST, lost=names))
     assert (outcome.result, outcome.lost) == (Result.CONFLICT, ("title",))
