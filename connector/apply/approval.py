@@ -315,13 +315,9 @@ def choose_accepted(
 class WaitingPlan(Struct, frozen=True):
     """A plan that waits in the state."""
 
-    id: str
-    digest: str
-    created: str
+    plan: Plan
     octets: bytes
     """Its document, as `plan --save` writes it, which people sign."""
-    refused: bool
-    """Whether limits refuse it, unless somebody accepts that."""
     needed: int
     """So many people have to sign it; 0: nobody."""
 
@@ -343,14 +339,7 @@ def find_waiting(path: Path) -> WaitingPlan | None:
         needed = 0
         if approvers and found.rules.explain_missing(plan):
             needed = approvers.needed
-        return WaitingPlan(
-            plan.id,
-            plan.digest,
-            plan.created,
-            found.document.octets,
-            bool(plan.refusals),
-            needed,
-        )
+        return WaitingPlan(plan, found.document.octets, needed)
 
 
 def check_approval(

@@ -76,13 +76,17 @@ class WriteOrder(Struct, frozen=True):
 
 
 class WriteTarget(Struct, frozen=True):
-    """Where changes are written, and who is told."""
+    """Where changes are written, at which pace, and who is told."""
 
     directory: Directory
     description: Description
     journal: WriteJournal
     observer: Observer
-    fingerprint: Fingerprint | None = None
+    fingerprint: Fingerprint
+    pace: ApplyPace
+    stop: StopRequest
+    settling: SettleTime
+    """How long readers may need to see what was written."""
 
 
 class WriteResult(Struct, frozen=True):
@@ -107,24 +111,14 @@ class WriteResult(Struct, frozen=True):
 def write_changes(
     order: WriteOrder,
     target: WriteTarget,
-    pace: ApplyPace = ApplyPace(),  # noqa: B008  # a frozen value
-    *,
-    stop: StopRequest | None = None,
-    settling: SettleTime | None = None,
 ) -> WriteResult:
-    """Write the changes, in steps that begin small. `settling`: how long readers may need to see what was written.
+    """Write the changes, in steps that begin small.
 
     A journal that fails, too many failures, a server that goes away or a request to stop
     end the writing, not the account of it.
     """
-    stop = stop or StopRequest()
-    engine = _WriteEngine(
-        order,
-        target,
-        pace,
-        stop,
-        settling or SettleTime(),
-    )
+    stop = target.stop
+    engine = _WriteEngine(order, target)
     ledger = engine.ledger
     ledger.note_unwritten(order.left)
     stop.standing = lambda: RunEnding.of(
@@ -136,7 +130,7 @@ def write_changes(
         first, last = go_last(order.changes, order.refused)
         for step in order_steps(first):
             engine.write_step(step)
-        turns = engine.write_last(last, pace.max_failures)
+        turns = engine.write_last(last)
         engine.name_conflicts()
         if any(each.is_open for each in ledger.outcomes.values()):
             # somebody may have asked to stop while what was in flight was waited for
@@ -229,18 +223,14 @@ class _WriteEngine:
         self,
         order: WriteOrder,
         target: WriteTarget,
-        pace: ApplyPace,
-        stop: StopRequest,
-        settling: SettleTime,
     ) -> None:
         self._order = order
         self._target = target
         self._directory = target.directory
         self._description = target.description
-        self._settling = settling
         self.ledger = WriteLedger(target.journal, target.observer, order.left_open)
-        self.brake = _WriteBrake(pace.max_failures, stop)
-        ramp = ((size, True) for size in pace.ramp)
+        self.brake = _WriteBrake(target.pace.max_failures, target.stop)
+        ramp = ((size, True) for size in target.pace.ramp)
         self._sizes = chain(ramp, repeat((target.description.writing.batch, False)))
         """Of the batches to come, each with whether it is of the ramp."""
         self._most_batches = 1
@@ -276,11 +266,11 @@ class _WriteEngine:
     def write_last(
         self,
         last: list[Change],
-        most: int,
     ) -> frozenset[str]:
         """Write those that go last, as long as nobody among them is refused again; the users whose turn it was."""
         self.brake.counts_failures = False
         self._sizes = chain(repeat((self._description.writing.batch, False)))
+        most = self._target.pace.max_failures
         users: frozenset[str] = frozenset()
         while last and self._may_go_on():
             now = choose_turn(last, self._order.refused, most)
@@ -381,7 +371,7 @@ class _WriteEngine:
         verifier = ReadBack(
             self._directory,
             self._description,
-            self._settling,
+            self._target.settling,
             self._target.fingerprint,
         )
         for outcome in self._directory.write(self._send_pieces(pieces, verifier)):
@@ -410,7 +400,7 @@ class _WriteEngine:
         while pieces and self._may_go_on():
             piece = pieces.popleft()
             if piece.begins:
-                self._settling.begin_batch()
+                self._target.settling.begin_batch()
             self._target.observer.begin_stage("write", changes=len(piece.changes))
             self.ledger.note_writes(piece.changes)
             for change in piece.changes:

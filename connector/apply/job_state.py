@@ -9,11 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from connector.errors import ConnectorError, FileError, StateError, UsageError
-from connector.model import Approval, Description, Fingerprint, Secret
+from connector.model import Approval, Fingerprint, Secret
 from connector.model.digests import make_fingerprinter, make_readable
-from connector.model.mapping import Mapping
 from connector.net.secret_stores import fetch_secret
-from connector.planning.other_jobs import OtherJobs
 from connector.reports.visible import make_visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
@@ -33,14 +31,17 @@ def read_last_tick(job: jobs.LoadedJob) -> Tick | None:
 def list_runs(
     path: Path,
     run: str | None = None,
-) -> list[RunRecord]:
-    """The applies of the job in `path`, newest first; of one `run`, as `find_run` takes it, that alone."""
+) -> tuple[list[RunRecord], tuple[str, str] | None]:
+    """The applies of the job in `path`, newest first, and since when it is on hold and why.
+
+    Of one `run`, as `find_run` takes it, that alone. Raises FileError, StateError, UsageError.
+    """
     with open_job_state(path) as (job, state):
-        runs = state.history.list_runs(job.name)
-        if run is None:
-            return runs
-        named = state.history.find_run(job.name, run)
-        return [each for each in runs if each.id == named]
+        runs, hold = state.history.list_runs(job.name), state.read_hold(job.name)
+        if run is not None:
+            named = state.history.find_run(job.name, run)
+            runs = [each for each in runs if each.id == named]
+        return runs, hold
 
 
 def find_run_id(
@@ -56,28 +57,6 @@ def find_run_id(
         if not state.kept and run != LAST:
             return run
         return state.history.find_run(job.name, run)
-
-
-def find_other_jobs(
-    path: Path,
-    mapping: Mapping,
-    description: Description,
-) -> OtherJobs:
-    """What other jobs of this job's state wrote to the directory."""
-    with open_job_state(path) as (job, state):
-        memory = state.memory(description.identity, job.name)
-        return OtherJobs(
-            memory,
-            mapping,
-            description,
-            lambda _: True,
-        )
-
-
-def read_hold(path: Path) -> tuple[str, str] | None:
-    """Since when the job in `path` is on hold, and why. Raises StateError."""
-    with open_job_state(path) as (job, state):
-        return state.read_hold(job.name)
 
 
 def try_state(path: Path) -> None:

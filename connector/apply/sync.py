@@ -305,9 +305,11 @@ def _write_changes(
                 journal,
                 context.observer,
                 context.fingerprint,
+                pace,
+                stop,
+                SettleTime(pace.settle, stop),
             )
-            settling = SettleTime(pace.settle, stop)
-            applied = write_changes(order, target, pace, stop=stop, settling=settling)
+            applied = write_changes(order, target)
             run = replace(
                 run,
                 outcomes=applied.outcomes,

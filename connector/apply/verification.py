@@ -49,15 +49,13 @@ class ReadBack:
         self,
         directory: Directory,
         description: Description,
-        settling: SettleTime | None = None,
-        fingerprint: Fingerprint | None = None,
+        settling: SettleTime,
+        fingerprint: Fingerprint,
     ) -> None:
         self._directory = directory
         self._description = description
-        self._settling = settling or SettleTime()
-        self._spelling = SpellingJudge(
-            directory, description, fingerprint or (lambda user, name, value: "")
-        )
+        self._settling = settling
+        self._spelling = SpellingJudge(directory, description, fingerprint)
         self._unconfirmed: list[UnconfirmedWrite] = []
         self._sample = _SAMPLE
         self._shown = 0

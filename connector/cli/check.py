@@ -14,12 +14,7 @@ from msgspec.structs import replace
 from connector.apply.approval import require_same_job
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
-from connector.apply.job_state import (
-    find_other_jobs,
-    open_job_state,
-    read_hold,
-    try_state,
-)
+from connector.apply.job_state import open_job_state, try_state
 from connector.apply.planning import make_plan
 from connector.apply.to_arrange import (
     find_missing_rights,
@@ -47,6 +42,7 @@ from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
 from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
+from connector.planning.other_jobs import OtherJobs
 from connector.planning.plan_input import describe_accounts
 from connector.planning.schema_checks import ClassSurvey
 from connector.reports.schema import describe_attribute
@@ -215,14 +211,19 @@ def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
 
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
-    others = find_other_jobs(job, context.rules.mapping, description)
-    for place, what in others.told.items():
-        say_line(f"{place}: {what}")
-    if held := read_hold(job):
-        since, why = held
-        said = f"on hold    since {since}: {make_visible(why)}; applies are refused."
-        say_command(f"{said} To allow them,", "release", job)
-    with open_job_state(job) as (_, state):
+    with open_job_state(job) as (loaded, state):
+        memory = state.memory(description.identity, loaded.name)
+        others = OtherJobs(
+            memory, context.rules.mapping, description, lambda _user: True
+        )
+        for place, what in others.told.items():
+            say_line(f"{place}: {what}")
+        if held := state.read_hold(loaded.name):
+            since, why = held
+            said = (
+                f"on hold    since {since}: {make_visible(why)}; applies are refused."
+            )
+            say_command(f"{said} To allow them,", "release", job)
         require_same_job(replace(context, state=state))
 
 

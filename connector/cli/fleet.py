@@ -48,7 +48,6 @@ from connector.cli.running import PlanPrinter
 from connector.cli.serve import ListenAddress, listen_option
 from connector.errors import StateError, UsageError
 from connector.planfile import write_out
-from connector.reports.document import parse_plan
 from connector.reports.wording import count_noun
 from connector.runtime.log import log
 from connector.serve.web import WebServer
@@ -235,8 +234,9 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
     said = f"Its plan waits for approval. To see it, and to approve it, run:\n    {see}"
     say_text(f"{said}\n    {command_line('fleet', 'approve', job, digest)}")
     found = find_waiting(job)
-    is_refused = found is not None and found.digest == digest and found.refused
-    return Exit.REFUSED if is_refused else Exit.PENDING
+    if found is None or found.plan.digest != digest:
+        return Exit.PENDING
+    return Exit.REFUSED if found.plan.refusals else Exit.PENDING
 
 
 # ---------------------------------------------------------------- plans that wait
@@ -256,11 +256,11 @@ def show_plan(
         raise UsageError(
             "no plan of this job waits. See `fleet status`", where=str(job)
         )
-    words = ["fleet", "approve", str(job), found.digest]
+    plan = found.plan
+    words = ["fleet", "approve", str(job), plan.digest]
     if found.needed:
         words.append(f"--approval={save or 'PLAN.json'}.sig")
     show = PlanPrinter(words, reports, whole=whole)
-    plan = parse_plan(found.octets)
     if save is None:
         show(plan, None)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from connector.apply.job_state import list_runs, read_hold
+from connector.apply.job_state import list_runs
 from connector.cli.options import (
     FILE,
     job_argument,
@@ -101,8 +101,8 @@ def runs_command(job: Path, run: str | None, *, as_json: bool) -> None:
     The last one is the newest apply that wrote. Attempts that failed or were refused are
     listed with the reason.
     """
-    runs = list_runs(job, run)
-    held = visible_lines(describe_hold(job, read_hold(job)))
+    runs, hold = list_runs(job, run)
+    held = visible_lines(describe_hold(job, hold))
     if as_json:
         say_document(runs)
         click.echo(wrap_text(held, sys.stderr), nl=False, err=True)

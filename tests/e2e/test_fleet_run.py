@@ -61,7 +61,12 @@ def test_a_plan_waits_in_the_state_and_its_report_takes_its_place(job: FleetJob)
     assert (id_, kind, document["digest"]) == (drawn.plan, "plan", drawn.summary.plan.digest)
     found = find_waiting(job.path)
     assert found is not None
-    assert (found.id, found.digest, found.refused, found.needed) == (drawn.plan, drawn.summary.plan.digest, False, 0)
+    assert (found.plan.id, found.plan.digest, bool(found.plan.refusals), found.needed) == (
+        drawn.plan,
+        drawn.summary.plan.digest,
+        False,
+        0,
+    )
     assert steps.ticks() == [(TICKS[0], 0, None)]
 
     applied = steps.apply(drawn.plan)
@@ -135,15 +140,15 @@ def test_a_refused_plan_is_applied_once_somebody_accepts_it(job: FleetJob) -> No
     assert ([each.limit for each in drawn.summary.plan.refusals], drawn.approval) == (["update", "secret"], False)
     found = find_waiting(job.path)
     assert found is not None
-    assert (found.refused, found.needed) == (True, 0)
+    assert (bool(found.plan.refusals), found.needed) == (True, 0)
     assert job.steps.ticks() == [(TICKS[0], 0, None)]
     refused = job.steps.apply(drawn.plan, code=3)
     assert (refused.result.spent, job.numbers(), job.steps.waits()) == (False, 0, [drawn.plan])
-    with pytest.raises(UsageError, match=f"another plan of this job waits: {found.digest}"):
+    with pytest.raises(UsageError, match=f"another plan of this job waits: {found.plan.digest}"):
         check_approval(job.path, "sha256:" + 64 * "0", ())
-    check_approval(job.path, found.digest, ())
+    check_approval(job.path, found.plan.digest, ())
     with pytest.raises(UsageError, match="no `approvers`"):
-        check_approval(job.path, found.digest, [("anna.sig", ANNA.sign(found.octets))])
+        check_approval(job.path, found.plan.digest, [("anna.sig", ANNA.sign(found.octets))])
     assert job.steps.apply(drawn.plan, accept=True).outcomes == {"written": 5}
 
 
@@ -184,7 +189,7 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
     assert drawn.approval
     found = find_waiting(job.path)
     assert found is not None
-    assert (found.refused, found.needed) == (False, 1)
+    assert (bool(found.plan.refusals), found.needed) == (False, 1)
 
     def signed(by: Pen, octets: bytes = found.octets) -> list[tuple[str, bytes]]:
         return [("it.sig", by.sign(octets))]
@@ -197,12 +202,12 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
         (signed(replace(ANNA, namespace="git")), "is for the namespace 'git'"),
     ):
         with pytest.raises(UnapprovedError, match=why):
-            check_approval(job.path, found.digest, signatures)
+            check_approval(job.path, found.plan.digest, signatures)
         assert why in job.steps.apply(drawn.plan, signatures=signatures, code=3).err
         assert (job.numbers(), job.steps.waits()) == (0, [drawn.plan])
     assert "1 people have to sign" in job.steps.apply(drawn.plan, accept=True, code=3).err
 
-    check_approval(job.path, found.digest, signed(ANNA))
+    check_approval(job.path, found.plan.digest, signed(ANNA))
     done = job.steps.apply(drawn.plan, signatures=signed(ANNA), accept=True)
     assert done.outcomes == {"written": 5}
     (kind, report) = job.steps.documents()[drawn.plan]
@@ -262,7 +267,7 @@ def test_a_job_on_hold_is_not_planned_for_people(job: FleetJob) -> None:
     with closing(open_state(job.steps.url)) as state:
         state.hold_job("job", "somebody said so")
     with pytest.raises(OnHoldError, match="somebody said so"):
-        check_approval(job.path, digest.digest, ())
+        check_approval(job.path, digest.plan.digest, ())
     assert "on hold since" in job.steps.apply(plan, code=3).err
     found = job.steps.plan(TICKS[1], code=3)
     assert (found.plan, job.steps.ticks()) == ("", [(TICKS[1], 1, None)])

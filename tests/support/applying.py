@@ -27,5 +27,8 @@ def apply(
     **known: Any,
 ) -> WriteResult:
     """`known`: the other fields of the order."""
-    target = WriteTarget(directory, description, journal, observer)
-    return write_changes(WriteOrder(changes, **known), target, pace, stop=stop, settling=settling)
+    target = WriteTarget(
+        directory, description, journal, observer, lambda user, name, value: "", pace, stop or StopRequest(),
+        settling or SettleTime(),
+    )  # fmt: skip
+    return write_changes(WriteOrder(changes, **known), target)

@@ -387,7 +387,6 @@ def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
     assert directory.calls == 3, "twice for one user, and once for the other"
 
 
-
 def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_written() -> None:
     directory = Strict(people("0", "1", "2"), View(("uid", SEAT, "cecAccountCode"), object_classes=("cecAgent",)))
     directory.refused = "id1"

@@ -71,8 +71,12 @@ def changes(attribute: AttributeChange) -> list[Change]:
 NUMBER = AttributeChange("employeeNumber", (), ("7",))
 
 
+def read_back(directory: Showing, settling: SettleTime | None = None) -> ReadBack:
+    return ReadBack(directory, directory.describe(), settling or SettleTime(), lambda user, name, value: "")
+
+
 def judged(directory: Showing, batch: list[Change], written: Iterable[Outcome]) -> dict[str, Outcome]:
-    verifier = ReadBack(directory, directory.describe())
+    verifier = read_back(directory)
     found = ((change, verifier.judge_answer(change, each)) for change, each in zip(batch, written, strict=True))
     settled = {change.user.id: outcome for change, outcome in found if outcome is not None}
     return settled | {change.user.id: outcome for change, outcome in verifier.read_back()}
@@ -101,7 +105,7 @@ def test_the_next_batch_may_follow_at_once_where_somebody_was_shown_and_nobody_w
     shown: int, hidden: int, expected: bool
 ) -> None:
     directory = people()
-    verifier = ReadBack(directory, directory.describe())
+    verifier = read_back(directory)
     batch = changes(NUMBER)[: shown + hidden]
     for place, outcome in enumerate(directory.write(batch)):
         verifier.judge_answer(batch[place], outcome if place < shown else replace(outcome, shown=None))
@@ -113,7 +117,7 @@ def test_nothing_follows_an_answer_that_lacks_what_was_written(judged_so_far: in
     """It is the answer of the tenth; the sample does not look at answers."""
     directory = people()
     directory.alter = lambda user: without(user, "employeeNumber", "id9")
-    verifier, batch = ReadBack(directory, directory.describe()), changes(NUMBER)[:judged_so_far]
+    verifier, batch = read_back(directory), changes(NUMBER)[:judged_so_far]
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     assert verifier.begin_batch() is expected
@@ -244,7 +248,7 @@ def late(lag: float, settle: float, **more: float) -> tuple[Lagging, dict[str, O
     if directory.asked_to_stop_at == 0:
         directory.stop.end_run("asked")
     batch = changes(NUMBER)
-    verifier = ReadBack(directory, directory.describe(), directory.settling(settle))
+    verifier = read_back(directory, directory.settling(settle))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         assert verifier.judge_answer(change, outcome) is None
     found = {change.user.id: outcome for change, outcome in verifier.read_back()}
@@ -267,7 +271,7 @@ def test_only_users_that_are_not_seen_yet_are_read_again() -> None:
     directory = Lagging(people().store)
     directory.readers_see = lambda user: user if directory.now >= 0.2 else without(user, "employeeNumber", "id3")
     batch = changes(NUMBER)
-    verifier = ReadBack(directory, directory.describe(), directory.settling(5))
+    verifier = read_back(directory, directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     told = [change.user.id for change, _ in verifier.read_back()]
@@ -289,7 +293,7 @@ def test_what_an_answer_shows_as_it_was_is_read_where_there_is_time_to_settle() 
     directory.seen_at = 0.3
     directory.alter = lambda user: without(user, "employeeNumber")
     batch = changes(NUMBER)
-    verifier = ReadBack(directory, directory.describe(), directory.settling(5))
+    verifier = read_back(directory, directory.settling(5))
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         assert verifier.judge_answer(change, outcome) is None
     assert failed({change.user.id: outcome for change, outcome in verifier.read_back()}) == []
@@ -307,7 +311,7 @@ def test_a_directory_that_goes_away_while_it_is_waited_for_may_have_what_it_said
     directory.seen_at = 9
     batch = changes(NUMBER)
     settling = directory.settling(5)
-    verifier = ReadBack(directory, directory.describe(), settling)
+    verifier = read_back(directory, settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     reads = iter(range(3))
@@ -329,7 +333,7 @@ def waits(directory: Lagging, settling: SettleTime, *places: int) -> float:
     begun = directory.now
     batch = [each for number, each in enumerate(changes(NUMBER)) if number in places]
     settling.begin_batch()
-    verifier = ReadBack(directory, directory.describe(), settling)
+    verifier = read_back(directory, settling)
     for change, outcome in zip(batch, directory.write(batch), strict=True):
         verifier.judge_answer(change, outcome)
     list(verifier.read_back())
@@ -353,7 +357,7 @@ def test_that_a_value_is_gone_does_not_tell_that_readers_would_show_one() -> Non
     directory.seen_at, settling = 1e9, directory.settling(5)
     assert waits(directory, settling, 1) == pytest.approx(5)
     clears = [replace(changes(NUMBER)[1], attributes=(AttributeChange("employeeNumber", ("7",), ()),))]
-    verifier = ReadBack(directory, directory.describe(), settling)
+    verifier = read_back(directory, settling)
     for change, outcome in zip(clears, directory.write(clears), strict=True):
         verifier.judge_answer(change, outcome)
     assert [outcome.result for _, outcome in verifier.read_back()] == [Result.WRITTEN]
