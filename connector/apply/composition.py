@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,6 @@ from connector.apply.context import (
     JobRules,
     PlanContext,
     RunContext,
-    UndoContext,
 )
 from connector.apply.job_state import (
     find_key,
@@ -73,84 +72,6 @@ MakeObserver = Callable[[BegunRun], Observer]
 _Context = TypeVar("_Context", bound=RunContext)
 
 
-def plan_context(
-    path: Path,
-    make_observer: MakeObserver,
-    *,
-    remember: bool = True,
-    everybody: bool = False,
-    attempt: Attempt | None = None,
-) -> AbstractContextManager[PlanContext]:
-    """The context of a dry run of the job in `path`; without `remember` its state is left alone.
-
-    `everybody`: a report will name all users of the changes. `attempt`: the plan is drawn to be applied.
-
-    Raises FileError, StateError.
-    """
-    opening = _Opening(
-        open_state=open_state_or_memory if remember else lambda _: open_state(None),
-        attempt=attempt,
-        everybody=everybody,
-    )
-    return _open_run(PlanContext, path, make_observer, opening)
-
-
-def trial_context(
-    path: Path,
-    make_observer: MakeObserver,
-    mapping: Mapping,
-    source: Source | None = None,
-) -> AbstractContextManager[PlanContext]:
-    """The context of a plan with this mapping in place of the job's, which leaves nothing, not even in the state.
-
-    `source`: one in place of the job's.
-
-    Raises FileError, StateError.
-    """
-    opening = _Opening(
-        open_state=open_kept_state, everybody=True, mapping=mapping, source=source
-    )
-    return _open_run(PlanContext, path, make_observer, opening)
-
-
-def apply_context(
-    path: Path,
-    make_observer: MakeObserver,
-    plan: str | None = None,
-    *,
-    everybody: bool = False,
-) -> AbstractContextManager[ApplyContext]:
-    """The context of an apply of the job in `path`, by a saved `plan`. Raises FileError, StateError."""
-    opening = _Opening(attempt=Attempt(plan=plan), everybody=everybody)
-    return _open_run(ApplyContext, path, make_observer, opening)
-
-
-def undo_context(
-    path: Path,
-    make_observer: MakeObserver,
-    run: str,
-    *,
-    everybody: bool = False,
-    attempt: Attempt | None = None,
-) -> AbstractContextManager[UndoContext]:
-    """The context of an undo that is only shown, or shown first. Raises FileError, StateError, UsageError."""
-    opening = _Opening(attempt=attempt, everybody=everybody, undoes=run)
-    return _open_run(UndoContext, path, make_observer, opening)
-
-
-def apply_undo_context(
-    path: Path,
-    make_observer: MakeObserver,
-    run: str,
-    *,
-    everybody: bool = False,
-) -> AbstractContextManager[ApplyUndoContext]:
-    """The context of an undo. Raises FileError, StateError, UsageError."""
-    attempt = Attempt("undo", undoes=run)
-    opening = _Opening(attempt=attempt, everybody=everybody, undoes=run)
-    return _open_run(ApplyUndoContext, path, make_observer, opening)
-
-
 def accept_job(path: Path) -> AcceptedJob:
     """Read all that the job in `path` is made of, but for secrets, without doing anything. Raises FileError."""
     with shared_texts({}) as texts:
@@ -161,16 +82,17 @@ def accept_job(path: Path) -> AcceptedJob:
     return AcceptedJob(job, texts, mapping)
 
 
-class _Opening(Struct, frozen=True, kw_only=True):
+class RunOpening(Struct, frozen=True, kw_only=True):
     """How a run is opened."""
 
-    open_state: Callable[[jobs.LoadedJob], State] = open_named_state
+    remember: bool = True
+    """False: the state is left alone."""
     attempt: Attempt | None = None
     """What the state notes of it if it comes to nothing; None: nothing."""
     everybody: bool = False
     """Whether a report will name all users of the changes."""
     mapping: Mapping | None = None
-    """One in place of the job's; then nothing is left behind."""
+    """One in place of the job's; then nothing is left behind, not even in the state."""
     source: Source | None = None
     """One in place of the job's."""
     undoes: str | None = None
@@ -178,13 +100,16 @@ class _Opening(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def _open_run(
+def open_run(
     kind: type[_Context],
     path: Path,
     make_observer: MakeObserver,
-    opening: _Opening,
+    opening: RunOpening = RunOpening(),  # noqa: B008  # a frozen value
 ) -> Iterator[_Context]:
-    """Open what a run has at hand; its observer is told of an end by an error too."""
+    """Open what a run of the job in `path` has at hand; `kind`: what it is to do.
+
+    Its observer is told of an end by an error too. Raises FileError, StateError, UsageError.
+    """
     job = jobs.load_job(path)
     require_own_audit_file(job)
     plan_id = str(uuid4())
@@ -192,7 +117,7 @@ def _open_run(
     observer = make_observer(BegunRun(job, plan_id))
     try:
         with ExitStack() as stack:
-            state = stack.enter_context(closing(opening.open_state(job)))
+            state = stack.enter_context(closing(_open_state(kind, job, opening)))
             if opening.attempt is not None:
                 attempt = state.attempts.keep_attempt(
                     job.name, plan_id, opening.attempt
@@ -205,10 +130,25 @@ def _open_run(
         raise
 
 
+def _open_state(
+    kind: type[RunContext],
+    job: jobs.LoadedJob,
+    opening: RunOpening,
+) -> State:
+    """The state that a run reads, and writes where it may. Raises StateError, FileError."""
+    if not opening.remember:
+        return open_state(None)
+    if opening.mapping is not None:
+        return open_kept_state(job)
+    if kind is PlanContext:
+        return open_state_or_memory(job)
+    return open_named_state(job)
+
+
 def _gather_fields(
     kind: type[RunContext],
     job: jobs.LoadedJob,
-    opening: _Opening,
+    opening: RunOpening,
     state: State,
     stack: ExitStack,
 ) -> dict[str, Any]:

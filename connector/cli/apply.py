@@ -11,12 +11,7 @@ import click
 from msgspec.structs import replace
 
 from connector.apply.approval import Review, choose_accepted, find_approval_rules
-from connector.apply.composition import (
-    apply_context,
-    apply_undo_context,
-    plan_context,
-    undo_context,
-)
+from connector.apply.composition import RunOpening, open_run
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
@@ -55,6 +50,7 @@ from connector.cli.running import (
 from connector.cli.signals import stopped_by_signals
 from connector.errors import OnHoldError, StateError, UsageError
 from connector.model import Plan
+from connector.observers.run_summary import Kind
 from connector.state.history import Attempt
 
 
@@ -152,9 +148,7 @@ def _show_and_ask(options: RunOptions, show: PlanPrinter, review: Review) -> Pla
     Raises DeclinedError.
     """
     saved = review.plan
-    attempt = Attempt(plan=saved.id if saved else None)
-    if options.run:
-        attempt = Attempt("undo", undoes=options.run)
+    attempt = _make_attempt(options, saved)
     with _open_dry(options, attempt) as context:
         show.keep_off(context.place.files)
         is_held = context.state.read_hold(context.job) is not None
@@ -216,26 +210,36 @@ def _write_plan(options: RunOptions, show: PlanPrinter, review: Review) -> Exit:
 def _open_dry(
     options: RunOptions, attempt: Attempt | None = None
 ) -> AbstractContextManager[PlanContext | UndoContext]:
-    job, names_all = options.job, bool(options.reports or options.save)
-    if options.run:
-        return undo_context(
-            job, make_observers, options.run, everybody=names_all, attempt=attempt
-        )
-    return plan_context(job, make_observers, everybody=names_all, attempt=attempt)
+    opening = RunOpening(
+        everybody=bool(options.reports or options.save),
+        attempt=attempt,
+        undoes=options.run or None,
+    )
+    kind = UndoContext if options.run else PlanContext
+    return open_run(kind, options.job, make_observers, opening)
 
 
 def _open_writing(
     options: RunOptions, show: PlanPrinter, review: Review
 ) -> AbstractContextManager[ApplyContext | ApplyUndoContext]:
-    job, names_all = options.job, bool(options.reports)
+    saved = review.plan if options.saved else None
+    opening = RunOpening(
+        everybody=bool(options.reports),
+        attempt=_make_attempt(options, saved),
+        undoes=options.run or None,
+    )
     run = review.plan.id if review.plan else None
-    observed = partial(make_observers, run=run, stop=show.stop)
+    kind: Kind = "undo" if options.run else "apply"
+    observed = partial(make_observers, run=run, stop=show.stop, kind=kind)
+    context = ApplyUndoContext if options.run else ApplyContext
+    return open_run(context, options.job, observed, opening)
+
+
+def _make_attempt(options: RunOptions, saved: Plan | None) -> Attempt:
+    """What the state notes of a run that comes to nothing."""
     if options.run:
-        undone = partial(observed, kind="undo")
-        return apply_undo_context(job, undone, options.run, everybody=names_all)
-    applied = partial(observed, kind="apply")
-    plan = run if options.saved else None
-    return apply_context(job, applied, plan, everybody=names_all)
+        return Attempt("undo", undoes=options.run)
+    return Attempt(plan=saved.id if saved else None)
 
 
 def _draw_plan(

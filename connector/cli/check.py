@@ -12,7 +12,7 @@ import click
 from msgspec.structs import replace
 
 from connector.apply.approval import require_same_job
-from connector.apply.composition import plan_context, trial_context
+from connector.apply.composition import RunOpening, open_run
 from connector.apply.context import PlanContext
 from connector.apply.job_state import open_job_state, try_state
 from connector.apply.planning import make_plan
@@ -70,7 +70,8 @@ _PLACES: Final = {"source": "read from", "directory": "directory at"}
 )
 def check_command(job: Path, *, acl: bool, source_alone: bool) -> int:
     """Check JOB, its files, source and directory; write nothing."""
-    with plan_context(job, make_observers, remember=False) as context:
+    opening = RunOpening(remember=False)
+    with open_run(PlanContext, job, make_observers, opening) as context:
         if acl:  # for an account that may not be able to read anything yet
             print_pieces(list_access_rules(context), fitted=False)
             return Exit.DONE
@@ -264,7 +265,8 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
 
 def _tell_foreign_values(job: Path, source: Source, mapping: Mapping) -> None:
     """Count the users whose values an apply would replace although this job did not write them."""
-    with trial_context(job, lambda _: Observer(), mapping, source) as context:
+    opening = RunOpening(everybody=True, mapping=mapping, source=source)
+    with open_run(PlanContext, job, lambda _: Observer(), opening) as context:
         try:
             planned = make_plan(context)
         except LimitError as fault:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from connector.apply.composition import plan_context
+from connector.apply.composition import open_run
+from connector.apply.context import PlanContext
 from connector.cli.advice import Exit
 from connector.cli.observers import make_observers
 from connector.cli.options import flag_option, job_argument
@@ -27,7 +28,7 @@ def explain_command(job: Path, agent: str, *, as_json: bool) -> None:
 
     Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """
-    with plan_context(job, make_observers) as context:
+    with open_run(PlanContext, job, make_observers) as context:
         explained = explain_name(context, agent)
         context.observer.begin_stage("show")
         if as_json:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from connector.apply.composition import plan_context, trial_context
+from connector.apply.composition import RunOpening, open_run
 from connector.apply.context import PlanContext
 from connector.apply.job_state import find_run_id
 from connector.apply.planning import FinishedRun, dry_run, make_plan, show_plan
@@ -76,7 +76,8 @@ def plan_command(
     find_earlier = _find_earlier(job, since)
     everybody = bool(options.whole or as_json or options.reports or is_saved)
     observed = partial(make_observers, kind="plan")
-    with plan_context(job, observed, everybody=everybody) as context:
+    opening = RunOpening(everybody=everybody)
+    with open_run(PlanContext, job, observed, opening) as context:
         show.keep_off(context.place.files)
         earlier = find_earlier(context)
         before = None if earlier is None else lambda: earlier
@@ -91,7 +92,8 @@ def _show_with_mapping(
 ) -> FinishedRun:
     """Show the plan with another mapping. Nothing of it is kept, so no apply takes it."""
     mapping = mapping_file.load_mapping(named, Path("--mapping"))
-    with trial_context(options.job, make_observers, mapping) as context:
+    opening = RunOpening(everybody=True, mapping=mapping)
+    with open_run(PlanContext, options.job, make_observers, opening) as context:
         show.keep_off(context.place.files)
         run = show_plan(context, make_plan(context, options.only).plan, show)
         context.observer.end_run(run.plan, exit_code(run))

@@ -13,7 +13,8 @@ from msgspec import to_builtins
 
 from connector.apply import state_care
 from connector.apply.approval import describe_job
-from connector.apply.composition import plan_context
+from connector.apply.composition import open_run
+from connector.apply.context import PlanContext
 from connector.apply.state_care import find_move, rename_in_state
 from connector.cli.advice import Exit
 from connector.cli.approvals import ask_to_confirm, can_ask
@@ -268,7 +269,7 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
     The directory is asked what it is, and not changed. At a terminal, it asks first;
     elsewhere it needs --yes.
     """
-    with plan_context(job, make_observers) as context:
+    with open_run(PlanContext, job, make_observers) as context:
         description = context.reader.describe()
         known = context.secret_attributes(description)
         names = known.find_same(attribute)
@@ -320,7 +321,7 @@ def move_job(job: Path, *, accept: str | None) -> None:
 
     With --accept, what the state knows of JOB goes to what it is now. The directory is not changed.
     """
-    with plan_context(job, make_observers) as context:
+    with open_run(PlanContext, job, make_observers) as context:
         found = find_move(context)
         say_lines(_describe_move(found))
         if accept == found.digest:

@@ -23,7 +23,7 @@ from connector.apply.approval import (
     find_approval_rules,
     require_no_hold,
 )
-from connector.apply.composition import BegunRun, apply_context, plan_context
+from connector.apply.composition import BegunRun, RunOpening, open_run
 from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
 from connector.apply.sync import FinishedRun, apply_run, dry_run
@@ -189,8 +189,12 @@ class ScheduledRun(WorkerRun):
     """A run of `serve`, whose plan waits in a file."""
 
     def execute_run(self) -> int:
-        open_context = apply_context if self.request.kind == "apply" else plan_context
-        opened = open_context(self.request.job, self.make_observers, everybody=True)
+        kind: type[PlanContext] = PlanContext
+        attempt = None
+        if self.request.kind == "apply":
+            kind, attempt = ApplyContext, Attempt()
+        opening = RunOpening(everybody=True, attempt=attempt)
+        opened = open_run(kind, self.request.job, self.make_observers, opening)
         with opened as context, self.take_turn(context) as is_ours:
             if not is_ours:
                 return Exit.DONE
@@ -241,12 +245,10 @@ class FleetStep(WorkerRun):
 
     def _draw_plan(self) -> int:
         may_write = self.request.kind == "apply"
-        opened = plan_context(
-            self.request.job,
-            self.make_observers,
-            everybody=True,
-            attempt=Attempt() if may_write else None,
-        )
+        attempt = Attempt() if may_write else None
+        opening = RunOpening(everybody=True, attempt=attempt)
+        job = self.request.job
+        opened = open_run(PlanContext, job, self.make_observers, opening)
         with opened as context, self.take_turn(context) as is_ours:
             if not is_ours:
                 return Exit.DONE
@@ -290,9 +292,10 @@ class FleetStep(WorkerRun):
     def _apply_plan(self) -> int:
         self.result.plan = self.run_id = self._fleet.plan
         self.kind = "apply"  # also of a job whose schedule only plans
-        opened = apply_context(
-            self.request.job, self.make_observers, self._fleet.plan, everybody=True
-        )
+        attempt = Attempt(plan=self._fleet.plan)
+        opening = RunOpening(everybody=True, attempt=attempt)
+        job = self.request.job
+        opened = open_run(ApplyContext, job, self.make_observers, opening)
         with opened as context:
             ticks = context.state.ticks(context.job)
             with nullcontext() if self._fleet.manual else self.note_tick(ticks):
