@@ -36,7 +36,6 @@ from connector.model import (
     Refused,
     Result,
     RunEnding,
-    WritePart,
 )
 from connector.model.limits import ApplyPace
 from connector.observers.observer import Observer
@@ -357,7 +356,7 @@ class _WriteEngine:
             outcome = outcomes.get(user)
             if outcome is None or outcome.result in CONFIRMED:
                 why = "the write that frees this value was not confirmed"
-                why += self.ledger.tell_parts(user)
+                why += self.ledger.tell_part(user)
                 outcome = Outcome(change.user, Result.SKIPPED, why)
             waiting.append((change, outcome))
         self.ledger.note_unwritten(waiting)
@@ -430,16 +429,16 @@ class _WriteEngine:
             outcome = replace(outcome, why=AGAIN)
         self.brake.take_outcome(outcome)
         if outcome.result not in CONFIRMED:
-            parts = self.ledger.tell_parts(user, WritePart.CLASSES, WritePart.STEP)
-            if not outcome.why.endswith(parts):
-                outcome = replace(outcome, why=outcome.why + parts)
+            part = self.ledger.tell_part(user)
+            if not outcome.why.endswith(part):
+                outcome = replace(outcome, why=outcome.why + part)
         self.ledger.settle(change, outcome)
 
     def _tell_not_sent(self, change: Change) -> Outcome:
         why = self.stopped or ""
         if not why.startswith(NOT_SENT):
             why = f"{NOT_SENT}: {why}"
-        why += self.ledger.tell_parts(change.user.id)
+        why += self.ledger.tell_part(change.user.id)
         return Outcome(change.user, Result.SKIPPED, why)
 
     def _is_confirmed(self, user: str) -> bool:

@@ -24,7 +24,7 @@ from connector.state.store import State, open_state
 
 def read_last_tick(job: jobs.LoadedJob) -> Tick | None:
     """The last run of the job's schedule. Raises StateError."""
-    with open_closing_state(job) as state:
+    with closing(open_kept_state(job)) as state:
         return state.ticks(job.name).read_last()
 
 
@@ -70,7 +70,7 @@ def try_state(path: Path) -> None:
         except OSError as fault:
             what = f"the state cannot be written: no file can be created in its folder {where} ({fault.strerror})"
             raise StateError(what, where=str(job.state_path)) from None
-    with open_closing_state(job) as state:
+    with closing(open_kept_state(job)) as state:
         state.try_writing()
 
 
@@ -86,7 +86,7 @@ def open_audit(
     require_own_audit_file(job)
     if job.job.audit is None:
         raise UsageError("this job has no `audit` section. Add one", where=str(path))
-    with open_closing_state(job) as state, state.hold_directories(job.name):
+    with closing(open_kept_state(job)) as state, state.hold_directories(job.name):
         key = find_key(job, state, needed=False)
         fingerprint = make_fingerprinter(key or Secret(os.urandom(32).hex()))
         yield job, state.audit if state.kept else None, fingerprint
@@ -184,15 +184,8 @@ def _describe_release(
 def open_job_state(path: Path) -> Iterator[tuple[jobs.LoadedJob, State]]:
     """The job in `path` and its state. Raises FileError, StateError."""
     job = jobs.load_job(path)
-    with open_closing_state(job) as state:
-        yield job, state
-
-
-@contextmanager
-def open_closing_state(job: jobs.LoadedJob) -> Iterator[State]:
-    """As `open_kept_state`; it is closed in the end."""
     with closing(open_kept_state(job)) as state:
-        yield state
+        yield job, state
 
 
 def open_kept_state(job: jobs.LoadedJob) -> State:

@@ -36,11 +36,9 @@ from connector.model import NOT_SENT, Change, Outcome, Result, UserRef, WritePar
 from connector.observers.observer import Observer
 
 _BEFORE: Final = "; the interrupted run may have written it. The next run settles it"
-_PARTS: Final = {
-    WritePart.RELEASE: " (its old value was already released for another user; the next run sets the new one)",
-    WritePart.CLASSES: " (its object classes were added)",
-    WritePart.STEP: " (some attributes were written: the server takes one operation a request)",
-}
+_PART_WRITTEN: Final = (
+    " (a part of its change was written; the next run writes the rest)"
+)
 _UNKNOWN: Final = (
     "sent, answer not awaited; the next run settles whether it was written"
 )
@@ -142,8 +140,8 @@ class WriteLedger:
         self._told_later: dict[str, Change] = {}
         self.outcomes: dict[str, Outcome] = {}
         """By user, the last one; that of a part that went first, until the rest has one."""
-        self.parts: dict[str, tuple[WritePart, ...]] = {}
-        """By user the parts that went first and are confirmed."""
+        self._begun: set[str] = set()
+        """Users of whom a part went first and is confirmed."""
         self.written: dict[str, Change] = {}
         """By user what was written, in whatever parts, but for what was there already."""
         self.lost: str | None = None
@@ -283,13 +281,12 @@ class WriteLedger:
                 f"{_UNKNOWN}: {why}",
                 unknown=True,
             )
-        why = f"{NOT_SENT}: {why}{self.tell_parts(user.id)}"
+        why = f"{NOT_SENT}: {why}{self.tell_part(user.id)}"
         return Outcome(user, Result.SKIPPED, why)
 
-    def tell_parts(self, user: str, *parts: WritePart) -> str:
-        """That a part of a change was written already (one of these, if any are named), as the end of a sentence."""
-        written = dict.fromkeys(self.parts.get(user, ()))
-        return "".join(_PARTS[part] for part in written if not parts or part in parts)
+    def tell_part(self, user: str) -> str:
+        """That a part of a change was written already, as the end of a sentence."""
+        return _PART_WRITTEN if user in self._begun else ""
 
     def _tell_outcome(
         self,
@@ -304,7 +301,7 @@ class WriteLedger:
         if change.part is WritePart.REST:
             self._whole[user] = outcome
         elif outcome.result in CONFIRMED:
-            self.parts[user] = (*self.parts.get(user, ()), change.part)
+            self._begun.add(user)
         change = _join_parts(self._told_later.pop(user, None), change)
         if change.part in _TOLD_LATER:
             self._told_later[user] = change

@@ -22,9 +22,9 @@ from connector.model import JobIdentity
 from connector.runtime.clock import format_now
 from connector.settings import job as jobs
 from connector.state.care import StateContents
-from connector.state.forgetting import Forgetting, Person
+from connector.state.forgetting import Person
 from connector.state.journal_rows import Sealer
-from connector.state.pruning import OldContents, Pruning
+from connector.state.pruning import OldContents
 from connector.state.sqlite import locate_key
 from connector.state.store import State
 
@@ -87,12 +87,11 @@ def rename_in_state(
     `path` is its file, under the name that it had; where that is renamed by now, `new` is the file. Raises FileError,
     StateError, UsageError, OnHoldError, BusyError.
     """
-    renamed = Path(new)
-    old, name = path.stem, renamed.stem if renamed.suffix in (".yaml", ".yml") else new
-    with _open_existing(
-        renamed if not path.exists() and renamed.exists() else path
-    ) as opened:
-        return old, name, opened[1].rename_job(old, name)
+    old, renamed = path.stem, Path(new)
+    name = renamed.stem if renamed.suffix in (".yaml", ".yml") else new
+    is_renamed = renamed.exists() and not path.exists()
+    with _open_existing(renamed if is_renamed else path) as (_, state):
+        return old, name, state.rename_job(old, name)
 
 
 def find_old_runs(
@@ -100,8 +99,10 @@ def find_old_runs(
     older: timedelta,
 ) -> OldContents:
     """What may be pruned from the state of the job in `path`. Raises FileError, StateError, UsageError."""
+    before = format_now("seconds", older)
     with _open_existing(path) as (job, state):
-        return _open_pruning(job, state, format_now("seconds", older)).find_old()
+        audited = _has_audit_file(job)
+        return state.make_pruning(job.name, before, audited=audited).find_old()
 
 
 def prune_runs(
@@ -113,15 +114,13 @@ def prune_runs(
     Raises FileError, StateError, UsageError, and BusyError while a run of the job's
     directories is under way.
     """
+    ids = {run.id for run in shown.runs}
     with _open_existing(path) as (job, state), state.hold_directories(job.name):
-        pruning = _open_pruning(job, state, shown.before)
-        ids, now = {run.id for run in shown.runs}, pruning.find_old()
-        return sum(
-            1
-            for _ in pruning.take_out(
-                replace(now, runs=[run for run in now.runs if run.id in ids])
-            )
-        )
+        audited = _has_audit_file(job)
+        pruning = state.make_pruning(job.name, shown.before, audited=audited)
+        now = pruning.find_old()
+        runs = [run for run in now.runs if run.id in ids]
+        return len(list(pruning.take_out(replace(now, runs=runs))))
 
 
 def find_person(
@@ -130,7 +129,8 @@ def find_person(
 ) -> Person:
     """What the state of the job in `path` holds of a user. Raises FileError, StateError, UsageError."""
     with _open_existing(path) as (job, state):
-        return _open_forgetting(job, state).find_person(user)
+        audited = _has_audit_file(job)
+        return state.make_forgetting(job.name, audited=audited).find_person(user)
 
 
 def take_person_out(
@@ -143,25 +143,10 @@ def take_person_out(
 
     `agreed`: somebody lets the rivals that were shown write to the user.
     """
+    rivals = shown.rivals if agreed else ()
     with _open_existing(path) as (job, state), state.hold_directories(job.name):
-        return _open_forgetting(job, state).forget_person(
-            shown.id, shown.rivals if agreed else ()
-        )
-
-
-def _open_forgetting(
-    job: jobs.LoadedJob,
-    state: State,
-) -> Forgetting:
-    return state.make_forgetting(job.name, audited=_has_audit_file(job))
-
-
-def _open_pruning(
-    job: jobs.LoadedJob,
-    state: State,
-    before: str,
-) -> Pruning:
-    return state.make_pruning(job.name, before, audited=_has_audit_file(job))
+        forgetting = state.make_forgetting(job.name, audited=_has_audit_file(job))
+        return forgetting.forget_person(shown.id, rivals)
 
 
 def _has_audit_file(job: jobs.LoadedJob) -> bool:

@@ -352,7 +352,7 @@ def test_who_could_not_let_go_is_told_of_once_and_by_its_own_reason() -> None:
         assert (first.result, first.why) == (result, NO)
         assert second.result is Result.SKIPPED
         assert "the write that frees this value" in second.why
-        assert "its old value was already released" not in second.why
+        assert "a part of its change was written" not in second.why
         assert third.result is Result.WRITTEN
         assert noting.intended.count("id0") == 1
 
@@ -374,7 +374,7 @@ def test_who_has_let_go_when_it_ends_is_told_that_the_next_run_sets_the_rest(las
     done = apply(changes, directory, directory.describe(), Noting(), Hearing(), stop=stop)
     first, second = done.outcomes
     assert first.result is Result.SKIPPED
-    assert "its old value was already released" in first.why
+    assert "a part of its change was written" in first.why
     if last == "id0":
         assert (second.result, second.why) == (Result.SKIPPED, "not sent: asked to stop")
     else:

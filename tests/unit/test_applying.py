@@ -74,7 +74,7 @@ def test_who_let_go_for_another_that_then_could_not_be_written_is_not_said_to_be
     first, second = sorted(done.outcomes, key=lambda outcome: outcome.user)
     assert second.result is Result.CONFLICT
     assert first.result is Result.SKIPPED
-    assert "its old value was already released" in first.why
+    assert "a part of its change was written" in first.why
     left = [(change.digest, outcome) for note, change, outcome in journal.notes if note == "leave"]
     assert left == [("sha256:0", first)]
     assert SEAT not in directory.store.snapshot()["id0"][1]
@@ -155,7 +155,7 @@ def test_who_got_a_value_in_time_is_written_though_its_old_holder_then_fails() -
         Observers(),
     )
     assert [outcome.result for outcome in done.outcomes] == [Result.FAILED, Result.WRITTEN, Result.WRITTEN]
-    assert done.outcomes[0].why == "no", "that the old value was released is told by itself"
+    assert done.outcomes[0].why == "no (a part of its change was written; the next run writes the rest)"
     assert [[change.user.id for change in step] for step in order_steps(changes)] == [["id0"], ["id1"], ["id0", "id2"]]
 
 
@@ -173,7 +173,7 @@ def test_who_waits_for_nobody_any_more_is_told_why_nothing_more_is_sent() -> Non
 
 def test_a_run_that_ends_at_once_says_of_whom_a_part_was_written() -> None:
     """Two swap; somebody ends the run when the first has let go, and when the other has its seat."""
-    released = " (its old value was already released for another user; the next run sets the new one)"
+    released = " (a part of its change was written; the next run writes the rest)"
     for rounds, seconds in ((1, "not sent: the run was stopped"), (2, "")):
 
         class Ended(MemoryDirectory):
@@ -343,7 +343,7 @@ def test_object_classes_are_written_and_noted_before_what_needs_them() -> None:
     assert {outcome.user.id: (outcome.result, outcome.why) for outcome in done.outcomes} == {
         "id0": (Result.WRITTEN, ""),
         "id1": (Result.FAILED, "no"),
-        "id2": (Result.CONFLICT, "somebody was there (its object classes were added)"),
+        "id2": (Result.CONFLICT, "somebody was there (a part of its change was written; the next run writes the rest)"),
     }
     noted = [
         (note, change.digest, change.part.value, outcome and outcome.result) for note, change, outcome in journal.notes
@@ -373,7 +373,9 @@ def test_of_whom_nothing_more_was_sent_it_is_said_once_that_its_object_classes_w
     attributes = AttributeChange("objectClass", (), ("cecAgent",)), AttributeChange("cecAccountCode", (), ("a",))
     changes = [Change(UserRef(f"id{n}", f"uid=u{n},dc=example"), None, 1, attributes, f"d{n}") for n in range(2)]
     done = apply(changes, directory, directory.describe(), Noting(), Observers())
-    assert {outcome.why for outcome in done.outcomes} == {"not sent (gone) (its object classes were added)"}
+    assert {outcome.why for outcome in done.outcomes} == {
+        "not sent (gone) (a part of its change was written; the next run writes the rest)"
+    }
 
 
 def test_a_batch_whose_object_classes_are_all_refused_is_passed_over() -> None:
@@ -395,7 +397,7 @@ def test_what_became_of_the_object_classes_is_told_also_where_nothing_more_is_wr
     done = apply(changes, directory, directory.describe(), Noting(), Observers(), pace=ApplyPace((), 1))
     not_sent = "not sent: 1 writes failed (max_failures)"
     assert [(outcome.result, outcome.why) for outcome in done.outcomes] == [
-        (Result.SKIPPED, f"{not_sent} (its object classes were added)"),
+        (Result.SKIPPED, f"{not_sent} (a part of its change was written; the next run writes the rest)"),
         (Result.FAILED, "no"),
         (Result.SKIPPED, not_sent),
     ]
@@ -478,7 +480,7 @@ def test_nothing_is_written_before_it_is_noted_and_everybody_has_one_outcome_tha
     assert written() <= journal.intended()
     noted = {change.user.id: outcome for note, change, outcome in journal.notes
              if note != "intend" and change.part is not WritePart.CLASSES}  # fmt: skip
-    alone = " (its object classes were added)"
+    alone = " (a part of its change was written; the next run writes the rest)"
     for outcome in done.outcomes:
         if outcome.user.id in noted:
             assert noted[outcome.user.id] in (outcome, replace(outcome, why=outcome.why.removesuffix(alone)))
