@@ -35,7 +35,6 @@ from connector.model.limits import APPROVAL, CLEAR_USERS
 from connector.planning.kinds import list_effects
 from connector.runtime import clock
 from connector.settings import job as jobs
-from connector.state.documents import KeptDocument
 from connector.state.store import State
 
 if TYPE_CHECKING:
@@ -207,14 +206,27 @@ class ApprovalRules(Struct, frozen=True):
     approvers: Approvers | None
     """None: nobody has to."""
     state: State
+    job: str
     directory: str
     """Its identity."""
 
-    def find_octets(self, review: Review) -> bytes | None:
-        """The octets that have to be those of the saved file, since people have to sign them; None: nobody has to."""
-        if self.approvers is None:
-            return None
-        return review.signed.octets if review.signed else b""
+    def permit_saved(
+        self,
+        review: Review,
+        undoes: str | None = None,
+    ) -> None:
+        """Raises RefusedError for a saved plan that is spent, or not as it was saved, or of something else.
+
+        `undoes`: the run that it has to take back.
+        """
+        plan, octets = review.plan, None
+        if plan is None or not review.is_saved:
+            return
+        if self.approvers is not None:  # they sign the octets of the file
+            octets = review.signed.octets if review.signed else b""
+        self.state.permit_plan(
+            plan, self.job, self.directory, undoes=undoes, octets=octets
+        )
 
     def approve_plan(
         self,
@@ -263,7 +275,7 @@ class ApprovalRules(Struct, frozen=True):
         for name, limit in limits.items():
             whole = plan.summary.matched
             if name == "clear" and limit.percent:
-                memory = self.state.memory(self.directory, plan.job)
+                memory = self.state.memory(self.directory, self.job)
                 whole = len(
                     {ref.id for ref, _ in memory.read_owned()} - memory.read_lapsed()
                 )
@@ -278,7 +290,7 @@ class ApprovalRules(Struct, frozen=True):
 def find_approval_rules(context: RunContext) -> ApprovalRules:
     """The rules of this context's job; the directory is asked what it is."""
     identity = context.reader.describe().identity
-    return ApprovalRules(context.rules.approvers, context.state, identity)
+    return ApprovalRules(context.rules.approvers, context.state, context.job, identity)
 
 
 def require_permission(
@@ -287,14 +299,10 @@ def require_permission(
     review: Review,
 ) -> None:
     """Raises OnHoldError for a job on hold, and RefusedError for a plan that is not to be applied."""
-    state, job, plan = context.state, context.job, review.plan
-    require_no_hold(state, job)
-    if plan is None:
-        return
-    if review.is_saved:
-        octets = rules.find_octets(review)
-        state.permit_plan(plan, job, rules.directory, octets=octets)
-    elif not set(tell_undone(state, job)).issubset(plan.cautions):
+    plan, undone = review.plan, tell_undone(context.state, context.job)
+    require_no_hold(context.state, context.job)
+    rules.permit_saved(review)
+    if review.was_just_shown and plan and not set(undone).issubset(plan.cautions):
         why = "a run of this job was taken back after this plan was shown"
         raise RefusedError(why, where=plan.id)
 
@@ -322,24 +330,10 @@ class WaitingPlan(Struct, frozen=True):
     """So many people have to sign it; 0: nobody."""
 
 
-class _WaitingDocument(Struct, frozen=True):
-    """A plan that waits, and what is asked about it."""
-
-    rules: ApprovalRules
-    document: KeptDocument
-    plan: Plan
-
-
 def find_waiting(path: Path) -> WaitingPlan | None:
     """The plan of the job in `path` that waits; None: there is none. Raises FileError, StateError."""
-    with _open_waiting(path) as found:
-        if found is None:
-            return None
-        plan, approvers = found.plan, found.rules.approvers
-        needed = 0
-        if approvers and found.rules.explain_missing(plan):
-            needed = approvers.needed
-        return WaitingPlan(plan, found.document.octets, needed)
+    with _open_waiting(path) as (_, waiting):
+        return waiting
 
 
 def check_approval(
@@ -352,17 +346,16 @@ def check_approval(
     Raises UsageError where another plan waits or none, UnapprovedError, RefusedError,
     FileError, StateError.
     """
-    with _open_waiting(path) as found:
-        if found is None:
+    with _open_waiting(path) as (rules, waiting):
+        if waiting is None:
             raise UsageError("no plan of this job waits for approval", where=str(path))
-        document, plan, rules = found.document, found.plan, found.rules
+        plan = waiting.plan
         if plan.digest != digest:
             why = f"another plan of this job waits: {plan.digest}. Review that one"
             raise UsageError(why, where=digest)
         require_no_hold(rules.state, plan.job)
-        review = Review(plan, SignedFile(document.octets, signatures))
-        octets = rules.find_octets(review)
-        rules.state.permit_plan(plan, plan.job, rules.directory, octets=octets)
+        review = Review(plan, SignedFile(waiting.octets, signatures))
+        rules.permit_saved(review)
         rules.approve_plan(review)
 
 
@@ -376,14 +369,16 @@ def withdraw_plan(
 
 
 @contextmanager
-def _open_waiting(path: Path) -> Iterator[_WaitingDocument | None]:
+def _open_waiting(path: Path) -> Iterator[tuple[ApprovalRules, WaitingPlan | None]]:
     job = jobs.load_job(path)
     require_shared(job)
     with closing(open_named_state(job)) as state:
-        document = state.documents.find_waiting(job.name)
-        if document is None:
-            yield None
-        else:
-            plan = state.documents.read_plan(document)
-            rules = ApprovalRules(read_approvers(job), state, document.directory)
-            yield _WaitingDocument(rules, document, plan)
+        document, waiting = state.documents.find_waiting(job.name), None
+        directory = document.directory if document else ""
+        rules = ApprovalRules(read_approvers(job), state, job.name, directory)
+        if document is not None:
+            plan, needed = state.documents.read_plan(document), 0
+            if rules.approvers and rules.explain_missing(plan):
+                needed = rules.approvers.needed
+            waiting = WaitingPlan(plan, document.octets, needed)
+        yield rules, waiting

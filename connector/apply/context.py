@@ -265,17 +265,15 @@ def _list_shown(
     undone: Collection[str],
 ) -> Iterator[tuple[str, str, str]]:
     """What reports may show values of: where that is said, the attribute, and what to do if it is secret."""
-    named = [
-        (rule.line, rule.name, "Add `secret: true` to it")
-        for rule in mapping.attributes
-        if not rule.secret
-    ]
-    named += [
-        (rule.line, rule.directory, "Match agents by another attribute")
-        for rule in mapping.match
-    ]
-    for line, name, advice in named:
-        yield (f"{mapping.where}:{line}" if line else mapping.where), name, advice
+
+    def place(line: int) -> str:
+        return f"{mapping.where}:{line}" if line else mapping.where
+
+    for rule in mapping.attributes:
+        if not rule.secret:
+            yield place(rule.line), rule.name, "Add `secret: true` to it"
+    for match in mapping.match:
+        yield place(match.line), match.directory, "Match agents by another attribute"
     for name in show.attributes if show.asked else ():
         yield job, name, "Take it out of `directory.show`"
     for name in sorted(undone):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
+from math import inf
 from time import monotonic
 
 from connector.directories.port import Read, Reader
@@ -66,11 +68,8 @@ class DirectoryLookup:
         keys: Iterable[Key],
         seconds: float | None,
     ) -> Iterable[User]:
-        if seconds is None:
-            return _find_opened(self._names, keys)
-        return TimedLookup(seconds).find_in_time(
-            lambda drawn: _find_opened(self._names, drawn), keys
-        )
+        find = partial(_find_opened, self._names)
+        return TimedLookup(inf if seconds is None else seconds).find_in_time(find, keys)
 
     def compare(self, questions: Iterable[Question]) -> list[tuple[Question, Holds]]:
         asked = list(questions)

@@ -43,10 +43,6 @@ class OpenStep(Struct, frozen=True):
     """What it set out to write and nothing tells of; of a secret, with its fingerprint."""
 
     @property
-    def names(self) -> list[str]:
-        return [name for _, name in self.slots]
-
-    @property
     def write_id(self) -> WriteId:
         change = self.step.change
         return change.user.id, change.digest, change.part
@@ -299,7 +295,9 @@ class Recovery:
             step, slots = each.step, set(each.slots.items())
             secret = {one.name for one in step.change.attributes if one.secret}
             is_twice = False
-            if outcome.result is Result.WRITTEN and secret.issuperset(each.names):
+            if outcome.result is Result.WRITTEN and secret.issuperset(
+                name for _, name in each.slots
+            ):
                 left = {(step.run, *slot) for slot in each.slots}
                 is_twice = slots <= counted or left.isdisjoint(unsettled)
                 counted |= slots

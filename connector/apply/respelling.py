@@ -126,7 +126,7 @@ class SpellingJudge:
             if not missing or len(missing) != len(come) or each.name == OBJECT_CLASS:
                 return ()
             sent, before = each, each.replaced
-            if before is None or not self._holds(user, each, each.old):
+            if before is None or not self._holds(user, replace(each, new=each.old)):
                 # this write has not brought the same again
                 sent, before = replace(each, replaced=None), each.old
             stored = replace(sent, old=before, new=held, sent=sent.new)
@@ -220,14 +220,14 @@ class SpellingJudge:
         """Whether the answer showed what stands, or an earlier write brought the same; None: nothing tells."""
         answered = write.answered
         if answered is not None and answered.values.get(each.sent.name):
-            return self._holds_stored(answered, each)
+            return self._holds(answered, each.stored)
         return None if each.sent.replaced is None else True
 
     def _still_stands(self, write: UnconfirmedWrite) -> bool:
         """Whether reading shows the same still: a replica that lagged may have caught up before it compared."""
         users = self._directory.read([write.change.user], disabled=True)
         return any(
-            all(self._holds_stored(user, each) for each in write.respellings)
+            all(self._holds(user, each.stored) for each in write.respellings)
             for user in list(users)
         )
 
@@ -258,7 +258,7 @@ class SpellingJudge:
         if user is None or second.result in _REFUSED:
             return write.change, replace(write.outcome, may_stand=second.is_open)
         elses = [
-            each for each in write.respellings if not self._holds_stored(user, each)
+            each for each in write.respellings if not self._holds(user, each.stored)
         ]
         if second.result is not Result.WRITTEN:
             return write.tell_conflict(elses or write.respellings)
@@ -308,22 +308,14 @@ class SpellingJudge:
                     return other.name
         return ""
 
-    def _holds_stored(
-        self,
-        user: User,
-        each: Respelling,
-    ) -> bool:
-        return self._holds(user, each.stored, each.stored.new)
-
     def _holds(
         self,
         user: User,
         each: AttributeChange,
-        values: tuple[Held, ...],
     ) -> bool:
-        """Whether a user holds, of the values that are ours, exactly these."""
+        """Whether a user holds, of the values that are ours, exactly what a change sets."""
         rule = self._description.equality(each.name)
-        return equality.same_set(rule, _find_held(user, each), values)
+        return equality.same_set(rule, _find_held(user, each), each.new)
 
     def _subtract(
         self,

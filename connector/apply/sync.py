@@ -149,11 +149,7 @@ def apply_undo(
 
     def carry_out(description: Description) -> FinishedRun:
         require_same_job(context)
-        if saved.plan is not None and saved.is_saved:
-            octets = rules.find_octets(saved)
-            state.permit_plan(
-                saved.plan, job, description.identity, undoes=context.run, octets=octets
-            )
+        rules.permit_saved(saved, context.run)
         recovery = Recovery(context, description)
         recovery.settle_by_reading()
         task = WriteTask(draw_undo(context), recovery, undoes=context.run)
