@@ -198,13 +198,13 @@ class DirectoryLookup:
         """
         most = int(wanted / SCAN_SHARE)
         tried = int(most * TRIED)
-        least = sorted([(FIRST, FIRST * SCAN_SHARE / 2), (tried, tried * SCAN_SHARE)])
+        least = {FIRST: FIRST * SCAN_SHARE / 2, tried: tried * SCAN_SHARE}
         why = f"there are more than {most} users"
         number = 0
-        for user in self._ask_users("scan", keys, wanted, "directory size unknown"):
+        scan = self._ask_users("scan", keys, wanted, "directory size unknown")
+        for number, user in enumerate(scan, 1):
             yield user
-            number += 1
-            if found and least and number >= least[0][0] and found() < least.pop(0)[1]:
+            if found and number in least and found() < least[number]:
                 why = f"few of the first {number} users match, so there are probably more than {most}"
                 break
             if number > most:
