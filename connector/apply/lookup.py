@@ -48,9 +48,11 @@ class DirectoryLookup:
         names: Callable[[], Reader] | None = None,
     ) -> None:
         self._reader = reader
+        # these the reader answers as they are
         self.find, self.read = reader.find, reader.read
         self.preflight = reader.preflight
-        self._read = read
+        self._job_way = read
+        """How the job says that users are got at."""
         self._observer = observer
         self._beyond = beyond
         self._names = names
@@ -124,14 +126,14 @@ class DirectoryLookup:
         """Find or scan, whichever is cheaper, and why; None: a scan will tell."""
         if unfindable:
             names = " and ".join(unfindable)
-            if self._read == "find":
+            if self._job_way == "find":
                 why = f"no look-ups by {names}: it has no equality rule. Set `read: scan` or `auto`"
                 raise FileError(why, where="directory.read")
             return "scan", f"{names} has no equality rule"
         if self.cut:  # a scan was cut short before
             return "find", self.cut
-        if self._read != "auto":
-            return self._read, "set in the job"
+        if self._job_way != "auto":
+            return self._job_way, "set in the job"
         size = self._reader.size()
         if size is not None:
             how: Read = "find" if wanted <= size * SCAN_SHARE else "scan"
@@ -154,7 +156,7 @@ class DirectoryLookup:
         id_, value = shown
         if any(user.id == id_ for user in self._reader.find([(attribute, value)])):
             return LookUpProof.GIVEN
-        if self._read == "find":
+        if self._job_way == "find":
             why = (
                 f"look-ups by {attribute} do not find even a user that shows a value of it. Set `read: scan`, or "
                 "give it an index"
@@ -227,7 +229,7 @@ class DirectoryLookup:
     ) -> Iterator[User | str]:
         """Users that may be near, and what keeps others from being seen."""
         self._observer.begin_stage("near misses", keys=count, agents_left_out=left_out)
-        if self._read == "scan" and not self.cut:
+        if self._job_way == "scan" and not self.cut:
             users = self._reader.scan()
             yield from islice(users, NEAR_USERS)
             if next(users, None) is not None:
