@@ -25,6 +25,7 @@ from connector.model import (
     User,
     UserNaming,
     UserRef,
+    View,
     equality,
 )
 from connector.model.dn import split_rdns
@@ -33,6 +34,7 @@ from connector.observers.observer import Observer
 from connector.planning.brief import NAMES_SECONDS, PlanBrief, ShownNames
 from connector.planning.person_names import add_people, find_people
 from tests.support.asked import answering
+from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.report_samples import sample
 from tests.support.worlds import NO_LIMITS
 
@@ -131,8 +133,9 @@ def test_names_that_nobody_asked_for_are_read_for_some_seconds(monkeypatch: pyte
                 yield User(id_, id_, {})
 
     slow, nobody = cast("Reader", Slow()), cast("Observer", None)
-    asking = lookup.DirectoryLookup(slow, "auto", nobody, names=lambda: slow)
+    empty = MemoryDirectory(MemoryStore({}), View(()))
+    asking = lookup.DirectoryLookup(empty, "auto", nobody, names=lambda: slow)
     keys = [(ID, str(number)) for number in range(10)]
     assert len(list(asking.find_named(keys, NAMES_SECONDS))) == 3
     assert len(list(asking.find_named(keys, None))) == 10
-    assert list(lookup.DirectoryLookup(slow, "auto", nobody).find_named(keys, 1)) == []
+    assert list(lookup.DirectoryLookup(empty, "auto", nobody).find_named(keys, 1)) == []
