@@ -161,7 +161,7 @@ def test_nothing_is_kept_that_no_rule_names(job: Job) -> None:
     [
         ([*accounts(), account(1)], "an account that is there already"),
         ([{**account(1), "email": 7}, *accounts()[1:]], ""),
-        (None, "no `accounts` in it"),
+        (None, "no list of `accounts` in it"),
     ],
     ids=["twice", "odd", "missing"],
 )
