@@ -9,7 +9,6 @@ from connector.model import AttributeChange, Change, Plan, Problem
 from connector.model.digests import (
     UNKEYED,
     is_secret,
-    make_readable,
     secret_fingerprint,
 )
 from connector.planning.comparison import ComparedLists, PlanComparison
@@ -18,7 +17,6 @@ from connector.reports.document import as_json, list_member
 from connector.reports.document_shape import (
     ChangeShape,
     ProblemShape,
-    readable_refusal,
 )
 from connector.reports.visible import make_visible
 
@@ -74,8 +72,8 @@ def render_document(old: Plan, new: Plan, found: PlanComparison) -> Iterator[str
     yield f'{{"schema": {as_json(SCHEMA)}'
     for name, plan in (("old", old), ("new", new)):
         said = {
-            "id": plan.id, "digest": plan.digest, "job": make_readable(plan.job), "created": plan.created,
-            "refusals": list(map(readable_refusal, plan.refusals)),
+            "id": plan.id, "digest": plan.digest, "job": plan.job, "created": plan.created,
+            "refusals": plan.refusals,
         }  # fmt: skip
         yield f',\n "{name}": {as_json(said)}'
     yield from _list_compared("changes", found.changes, ChangeShape.of)

@@ -21,23 +21,21 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from connector.model import Change, Held, Outcome, Plan
-from connector.model.digests import digest_of_change, digest_of_plan, make_readable
+from connector.model.digests import digest_of_change, digest_of_plan
 from connector.model.nesting import too_deep
 from connector.planning.kinds import add_overview
 from connector.reports.document_shape import (
     ChangeShape,
     DocumentError,
     DocumentShape,
-    HeadShape,
     KindShape,
-    LookShape,
     OutcomeShape,
     ProblemShape,
-    SummaryShape,
-    readable_refusal,
+    copy_fields,
+    make_encodable,
 )
 from connector.reports.visible import is_visible, make_visible
 
@@ -55,63 +53,59 @@ class TamperedError(ValueError):
 
 def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
     """The document, piece by piece."""
-    head = msgspec.to_builtins(_make_head(plan))
-    yield "{" + ",\n ".join(
-        f"{as_json(name)}: {as_json(member)}" for name, member in head.items()
-    )
     notes = plan.notes
+    head: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": plan.id,
+        "digest": plan.digest,
+        "job": plan.job,
+        "created": plan.created,
+    }
+    if plan.about:
+        head["about"] = dict(plan.about)
+    if notes.only:
+        head["only"] = notes.only
+    head["summary"] = plan.summary
+    members = [f"{as_json(name)}: {as_json(member)}" for name, member in head.items()]
+    yield "{" + ",\n ".join(members)
     yield from list_member("changes", map(ChangeShape.of, plan.changes))
     yield from list_member("problems", map(ProblemShape.of, plan.problems))
-    yield from list_member("refusals", map(readable_refusal, plan.refusals))
+    yield from list_member("refusals", plan.refusals)
     if plan.cautions:
-        yield from list_member("cautions", map(make_readable, plan.cautions))
-    yield from list_member("kinds", map(KindShape.of, notes.kinds))
-    yield from list_member("worth_a_look", map(LookShape.of, notes.worth_a_look))
-    if notes.lost:
-        yield f',\n "lost": {notes.lost}'
-    if notes.people:
-        yield f',\n "people": {as_json(_make_readable(notes.people.items()))}'
-    if notes.since is not None:
-        yield f',\n "since": {as_json(notes.since)}'
+        yield from list_member("cautions", plan.cautions)
+    kinds = (copy_fields(kind, KindShape) for kind in notes.kinds)
+    yield from list_member("kinds", kinds)
+    yield from list_member("worth_a_look", notes.worth_a_look)
+    for name in ("lost", "people", "since"):
+        note = getattr(notes, name)
+        if note:
+            yield f',\n "{name}": {as_json(note)}'
     if plan.approvals:
-        signed = (replace(each, who=make_readable(each.who)) for each in plan.approvals)
-        yield from list_member("approvals", signed)
+        yield from list_member("approvals", plan.approvals)
     if outcomes is not None:
         yield from list_member("outcomes", map(OutcomeShape.of, outcomes))
     yield "}\n"
 
 
-def _make_head(plan: Plan) -> HeadShape:
-    return HeadShape(
-        schema=SCHEMA,
-        id=plan.id,
-        digest=plan.digest,
-        job=make_readable(plan.job),
-        created=plan.created,
-        about=_make_readable(plan.about),
-        only=tuple(map(make_readable, plan.notes.only)),
-        summary=SummaryShape(**asdict(plan.summary)),
-    )
-
-
-def _make_readable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {make_readable(name): make_readable(said) for name, said in pairs}
-
-
 def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
-    begin, between, left = f"\n{indent} ", f",\n{indent} ", map(as_json, items)
-    while lines := list(islice(left, _LINES_AT_ONCE)):
-        yield begin + between.join(lines)
-        begin = between
+    lines = map(as_json, items)
+    lead = f"\n{indent} "
+    while piece := list(islice(lines, _LINES_AT_ONCE)):
+        yield lead + f",\n{indent} ".join(piece)
+        lead = f",\n{indent} "
     yield "]"
 
 
 def as_json(value: Any) -> str:
     """One line of JSON that a terminal can show."""
+    try:
+        octets = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        octets = msgspec.json.encode(make_encodable(value))
     # indent 0: one line, with spaces in it
-    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    text = msgspec.json.format(octets, indent=0).decode()
     # JSON has escapes for the other control characters
     if text.isascii() and "\x7f" not in text:
         return text

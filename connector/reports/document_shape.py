@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import replace
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from connector.model import (
     AgentRef,
     Approval,
     AttributeChange,
     Change,
-    ChangeKind,
     Form,
     Held,
     Look,
@@ -45,10 +43,11 @@ from connector.model.digests import (
     secret_fingerprint,
 )
 from connector.planning.review import LEFT_OUT, NEW
-from connector.reports.visible import make_visible
+from connector.reports.visible import clean_texts, make_visible
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0)]
+T = TypeVar("T")
 
 
 class DocumentError(ValueError):
@@ -85,6 +84,16 @@ def read_values(values: Iterable[str | WrittenOctets]) -> tuple[Value, ...]:
     )
 
 
+def copy_fields(value: Any, shape: type[T]) -> T:
+    """A value of another class with the fields of the same names."""
+    return msgspec.convert(value, shape, from_attributes=True)
+
+
+def make_encodable(value: Any) -> Any:
+    """The value as lists, objects and texts that UTF-8 can carry."""
+    return clean_texts(msgspec.to_builtins(value), make_readable)
+
+
 class DocumentMember(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
 ):
@@ -101,8 +110,7 @@ class AgentShape(DocumentMember, frozen=True):
     def of(cls, agent: AgentRef | None) -> AgentShape | None:
         if agent is None:
             return None
-        account = agent.account_code
-        return cls(agent.work_no, None if account is None else make_readable(account))
+        return cls(agent.work_no, agent.account_code)
 
     def to_agent(self) -> AgentRef:
         return AgentRef(self.work_no, self.account_code)
@@ -120,13 +128,12 @@ class AttributeShape(DocumentMember, frozen=True):
     @classmethod
     def of(cls, each: AttributeChange) -> AttributeShape:
         """Of a secret only what happens to it, and the fingerprint of what it is set to."""
-        name = make_readable(each.name)
         if not is_secret(each):
-            return cls(name, write_values(each.old), write_values(each.new))
+            return cls(each.name, write_values(each.old), write_values(each.new))
         fingerprint = secret_fingerprint(each)
         if fingerprint in ("", UNKEYED):
-            return cls(name, secret="set" if fingerprint else "clear")
-        return cls(name, UNSET, UNSET, "set", make_readable(fingerprint))
+            return cls(each.name, secret="set" if fingerprint else "clear")
+        return cls(each.name, secret="set", fingerprint=fingerprint)  # noqa: S106  # a word of the document, not a password
 
     def to_attribute(self, form: Form | None) -> AttributeChange:
         """Raises DocumentError where it is neither a plain attribute nor a secret one."""
@@ -156,13 +163,14 @@ class ChangeShape(DocumentMember, frozen=True):
     digest: Digest
     attributes: Annotated[list[AttributeShape], Meta(min_length=1)]
     forms: list[Form | None] = []
+    """One for each attribute; empty: none has one."""
     disabled: bool = False
 
     @classmethod
     def of(cls, change: Change) -> ChangeShape:
         forms = [each.form for each in change.attributes]
         return cls(
-            user=_readable_user(change.user),
+            user=change.user,
             agent=AgentShape.of(change.agent),
             rule=change.rule,
             digest=change.digest,
@@ -179,15 +187,11 @@ class ChangeShape(DocumentMember, frozen=True):
             raise DocumentError(
                 f"the change of {name} has not one of forms for each attribute"
             )
-        attributes = tuple(
-            each.to_attribute(form)
-            for each, form in zip(self.attributes, forms, strict=True)
-        )
         return Change(
             self.user,
             self.agent.to_agent() if self.agent else None,
             self.rule,
-            attributes,
+            tuple(map(AttributeShape.to_attribute, self.attributes, forms)),
             self.digest,
             inactive=self.disabled,
         )
@@ -207,62 +211,18 @@ class ProblemShape(DocumentMember, frozen=True):
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemShape:
-        attribute = problem.attribute
-        return cls(
-            kind=make_readable(problem.kind),
-            agent=AgentShape.of(problem.agent),
-            users=tuple(map(make_readable, problem.users)),
-            rule=problem.rule,
-            why=make_readable(problem.why),
-            attribute=None if attribute is None else make_readable(attribute),
-            record=problem.record,
-            near=tuple(map(_readable_near, problem.near)),
-        )
-
-    def to_problem(self) -> Problem:
-        return Problem(
-            self.kind,
-            self.why,
-            self.agent.to_agent() if self.agent else None,
-            self.users,
-            self.rule,
-            self.attribute,
-            self.record,
-            self.near,
-        )
+        return copy_fields(problem, cls)
 
 
 class KindShape(DocumentMember, frozen=True):
     """A kind of changes. It is worked out again when the document is read."""
 
-    kind: Form
+    form: Form = field(name="kind")
     rule: Count | None
     attributes: tuple[str, ...]
     users: Count
     sentence: str
     examples: tuple[str, ...]
-
-    @classmethod
-    def of(cls, kind: ChangeKind) -> KindShape:
-        return cls(
-            kind.form,
-            kind.rule,
-            tuple(map(make_readable, kind.attributes)),
-            kind.users,
-            make_readable(kind.sentence),
-            tuple(map(make_readable, kind.examples)),
-        )
-
-
-class LookShape(DocumentMember, frozen=True):
-    """A user that is worth a look."""
-
-    user: UserRef
-    why: str
-
-    @classmethod
-    def of(cls, look: Look) -> LookShape:
-        return cls(_readable_user(look.user), make_readable(look.why))
 
 
 class DifferenceShape(Struct, frozen=True, omit_defaults=True):
@@ -286,18 +246,13 @@ class OutcomeShape(DocumentMember, frozen=True):
 
     @classmethod
     def of(cls, outcome: Outcome) -> OutcomeShape:
-        differs = [DifferenceShape(make_readable(name)) for name in outcome.differs]
+        differs = [DifferenceShape(name) for name in outcome.differs]
         differs += [
-            DifferenceShape(make_readable(each.name), write_values(each.values))
+            DifferenceShape(each.name, write_values(each.values))
             for each in outcome.stored
         ]
-        return cls(
-            make_readable(outcome.user.name),
-            make_readable(outcome.user.id),
-            outcome.result,
-            make_readable(outcome.why),
-            differs,
-        )
+        user = outcome.user
+        return cls(user.name, user.id, outcome.result, outcome.why, differs)
 
     def to_outcome(self) -> Outcome:
         return Outcome(
@@ -314,34 +269,17 @@ class OutcomeShape(DocumentMember, frozen=True):
         )
 
 
-class SummaryShape(DocumentMember, frozen=True):
-    """Counts, as `Summary` has them."""
-
-    agents: Count
-    matched: Count
-    unmatched: Count
-    ambiguous: Count
-    contested: Count
-    unassigned: Count
-    invalid: Count
-    stale: Count
-    unchanged: Count
-    update: Count
-    clear: Count
-    secret: Count
-
-
 class HeadShape(DocumentMember, frozen=True, kw_only=True):
     """What stands above the lists of a document."""
 
-    schema: Literal["cec-connector/plan/1"]
+    schema: str
     id: str
     digest: Digest
     job: str
     created: str
     about: dict[str, str] = {}
     only: tuple[str, ...] = ()
-    summary: SummaryShape
+    summary: Summary
 
 
 class DocumentShape(HeadShape, frozen=True, kw_only=True):
@@ -357,7 +295,7 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
     since: PlanNews | None = None
     lost: Count = 0
     approvals: tuple[Approval, ...] = ()
-    worth_a_look: list[LookShape] = msgspec.field(name="worth_a_look", default=[])
+    worth_a_look: list[Look] = field(name="worth_a_look", default=[])
 
     def to_plan(self) -> Plan:
         """The plan, without its approvals and what can be worked out again of its changes."""
@@ -366,9 +304,9 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
             self.digest,
             self.job,
             self.created,
-            Summary(**msgspec.structs.asdict(self.summary)),
+            self.summary,
             tuple(change.to_change() for change in self.changes),
-            tuple(problem.to_problem() for problem in self.problems),
+            tuple(copy_fields(problem, Problem) for problem in self.problems),
             self.refusals,
             self.cautions,
             tuple(self.about.items()),
@@ -376,18 +314,3 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
                 people=self.people, since=self.since, lost=self.lost, only=self.only
             ),
         )
-
-
-def readable_refusal(refusal: Refusal) -> Refusal:
-    """A refusal as UTF-8 can carry it."""
-    return replace(
-        refusal, limit=make_readable(refusal.limit), why=make_readable(refusal.why)
-    )
-
-
-def _readable_user(user: UserRef) -> UserRef:
-    return UserRef(make_readable(user.id), make_readable(user.name))
-
-
-def _readable_near(near: NearMiss) -> NearMiss:
-    return NearMiss(*(make_readable(word) for word in msgspec.structs.astuple(near)))
