@@ -49,9 +49,8 @@ from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
 from connector.planning.plan_input import describe_accounts
 from connector.planning.schema_checks import ClassSurvey
-from connector.reports.schema import describe_attribute
 from connector.reports.visible import make_visible
-from connector.reports.wording import nobody_matches
+from connector.reports.wording import describe_attribute, nobody_matches
 from connector.runtime.clock import read_clock
 from connector.settings.job import load_job
 from connector.sources.port import OnceSource, Source

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
@@ -34,10 +34,10 @@ from connector.reports.document_shape import (
     KindShape,
     OutcomeShape,
     ProblemShape,
-    copy_fields,
     make_encodable,
 )
 from connector.reports.visible import is_visible, make_visible
+from connector.reports.wording import Lines, Outcomes
 
 SCHEMA: Final = "cec-connector/plan/1"
 _LINES_AT_ONCE: Final = 8
@@ -51,7 +51,7 @@ class TamperedError(ValueError):
 # ---------------------------------------------------------------- written
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     """The document, piece by piece."""
     notes = plan.notes
     head: dict[str, Any] = {
@@ -73,8 +73,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield from list_member("refusals", plan.refusals)
     if plan.cautions:
         yield from list_member("cautions", plan.cautions)
-    kinds = (copy_fields(kind, KindShape) for kind in notes.kinds)
-    yield from list_member("kinds", kinds)
+    yield from list_member("kinds", map(KindShape.of, notes.kinds))
     yield from list_member("worth_a_look", notes.worth_a_look)
     for name in ("lost", "people", "since"):
         note = getattr(notes, name)
@@ -87,7 +86,7 @@ def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[st
     yield "}\n"
 
 
-def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
+def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Lines:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
     lines = map(as_json, items)

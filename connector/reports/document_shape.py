@@ -18,6 +18,7 @@ from connector.model import (
     Approval,
     AttributeChange,
     Change,
+    ChangeKind,
     Form,
     Held,
     Look,
@@ -85,7 +86,10 @@ def read_values(values: Iterable[str | WrittenOctets]) -> tuple[Value, ...]:
 
 
 def copy_fields(value: Any, shape: type[T]) -> T:
-    """A value of another class with the fields of the same names."""
+    """A value of another class with the fields of the same names.
+
+    Fields alone: an error that a property raises would be taken for a field that is missing.
+    """
     return msgspec.convert(value, shape, from_attributes=True)
 
 
@@ -223,6 +227,17 @@ class KindShape(DocumentMember, frozen=True):
     users: Count
     sentence: str
     examples: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: ChangeKind) -> KindShape:
+        return cls(
+            kind.form,
+            kind.rule,
+            kind.attributes,
+            kind.users,
+            kind.sentence,
+            tuple(kind.examples),
+        )
 
 
 class DifferenceShape(Struct, frozen=True, omit_defaults=True):

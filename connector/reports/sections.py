@@ -1,39 +1,63 @@
-"""Sections that Markdown and the page share: their titles, columns and rows, in one place.
+"""Sections that several formats share: their titles, columns and rows, in one place.
 
 A format hands over its `Marker`, which makes its own markup of sentences, values and users.
-The table of changes is not among them: `markdown.py` and `html/rows.py` each lay it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
 from connector.model import Outcome, Plan, Problem
 from connector.model.plan import explain_kind, group_alike, group_problems
 from connector.planning.kinds import NAMED, find_concerned
-from connector.reports import wording as say
+from connector.reports.wording import (
+    NewsMarks,
+    count_refusal,
+    describe_near,
+    name_agent,
+    name_subjects,
+    outcome_text,
+)
 
 
-class Marker(Protocol):
+class Marker:
     """How a format marks up what stands in a cell."""
 
-    between: str
+    between = " "
     """What stands between two users in one cell."""
+    most = sys.maxsize
+    """So many problems that are alike are named one by one."""
+
+    def __init__(self, people: Mapping[str, str]) -> None:
+        """`people`: the names of people by the names of their users."""
+        self.people = people
+
+    def find_person(self, name: str) -> str:
+        """The name of the person, where it was read and is another one than the user's."""
+        person = self.people.get(name, "")
+        return "" if person == name else person
 
     def mark_prose(self, said: str) -> str:
         """A sentence."""
+        raise NotImplementedError
 
     def mark_value(self, shown: str) -> str:
         """A value, as it is."""
+        raise NotImplementedError
 
     def mark_user(self, name: str) -> str:
-        """A user by name, with the name of the person where it was read."""
+        """A user by name, with the name of the person."""
+        raise NotImplementedError
 
-    def mark_news(self, mark: str) -> str:
-        """That something is `new` or `changed` since an earlier plan, or nothing."""
+    def add_news(self, said: str, mark: str) -> str:
+        """What is said already, and that it is `new` or `changed` since an earlier plan (`mark`), or nothing."""
+        raise NotImplementedError
+
+    def join_users(self, names: Iterable[str]) -> str:
+        return self.between.join(map(self.mark_user, names))
 
 
 class Section(Struct, frozen=True):
@@ -41,12 +65,11 @@ class Section(Struct, frozen=True):
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Iterable[Sequence[str]]
     lead: str = ""
     """A sentence between the two."""
-
-
-_OUTCOMES: Final = ("User", "Outcome")
+    left: int = 0
+    """Problems that are not in the table."""
 
 
 def list_refusals(plan: Plan, marker: Marker) -> Iterator[Section]:
@@ -55,7 +78,7 @@ def list_refusals(plan: Plan, marker: Marker) -> Iterator[Section]:
         rows = [
             [
                 marker.mark_value(refusal.limit),
-                say.count_refusal(refusal),
+                count_refusal(refusal),
                 marker.mark_prose(refusal.why),
                 _name_first(find_concerned(plan, refusal), marker),
             ]
@@ -65,10 +88,10 @@ def list_refusals(plan: Plan, marker: Marker) -> Iterator[Section]:
 
 
 def _name_first(names: Sequence[str], marker: Marker) -> str:
-    said = list(map(marker.mark_user, names[:NAMED]))
-    if len(names) > NAMED:
-        said.append(f"… and {len(names) - NAMED:,} more")
-    return marker.between.join(said)
+    said = marker.join_users(names[:NAMED])
+    if len(names) <= NAMED:
+        return said
+    return f"{said}{marker.between}… and {len(names) - NAMED:,} more"
 
 
 def list_worth_a_look(plan: Plan, marker: Marker) -> Iterator[Section]:
@@ -90,47 +113,59 @@ def list_outcomes(
         rows = [
             [
                 marker.mark_user(outcome.user.name),
-                marker.mark_prose(say.outcome_text(outcome)),
+                marker.mark_prose(outcome_text(outcome)),
             ]
             for outcome in outcomes
         ]
-        yield Section(f"{title} ({len(outcomes):,})", _OUTCOMES, rows)
+        yield Section(f"{title} ({len(outcomes):,})", ("User", "Outcome"), rows)
 
 
-def list_problems(plan: Plan, marker: Marker) -> Iterator[Section]:
-    """Problems by kind, each kind explained. Those that are alike are one row."""
-    marks = say.NewsMarks(plan)
-    for kind, problems in group_problems(plan.problems).items():
+def list_problems(
+    plan: Plan, marker: Marker, most: int = sys.maxsize
+) -> Iterator[Section]:
+    """Problems by kind, each kind explained. Those that are alike are one row.
+
+    `most`: rows of one kind. Where there are more, those that are new come first.
+    """
+    marks = NewsMarks(plan)
+    for kind, problems in problem_kinds.group_problems(plan.problems).items():
+        groups = problem_kinds.group_alike(problems, marks.mark_problem)
+        if len(groups) > most:
+            groups.sort(key=lambda alike: not marks.mark_problem(alike[0]))
         rows = [
-            _problem_row(alike, marker, marks.mark_problem(alike[0]))
-            for alike in group_alike(problems, marks.mark_problem)
+            problem_row(alike, marker, marks.mark_problem(alike[0]))
+            for alike in groups[:most]
         ]
         yield Section(
             f"{marker.mark_prose(kind)} ({len(problems):,})",
             ("About", "Users", "Why"),
             rows,
-            explain_kind(kind),
+            problem_kinds.explain_kind(kind),
+            sum(map(len, groups[most:])),
         )
 
 
-def _problem_row(alike: Sequence[Problem], marker: Marker, news: str) -> list[str]:
+def problem_row(alike: Sequence[Problem], marker: Marker, news: str = "") -> list[str]:
+    """What problems that are alike are about, their users, and the reason with users that almost match."""
     first = alike[0]
-    if len(alike) == 1:
-        named = list(map(marker.mark_user, first.users))
-    else:
-        named = [_name_with_agent(problem, marker) for problem in alike]
+    named = marker.join_users(first.users)
+    if len(alike) > 1:
+        each = [_name_with_agent(problem, marker) for problem in alike[: marker.most]]
+        if len(alike) > marker.most:
+            each.append(f"… and {len(alike) - marker.most:,} more")
+        named = marker.between.join(each)
     why = [marker.mark_prose(first.why)]
     why += [
-        f"almost: {marker.mark_user(near.user)} ({marker.mark_value(say.describe_near(near))})"
+        f"almost: {marker.mark_user(near.user)} ({marker.mark_value(describe_near(near))})"
         for near in first.near
     ]
-    about = marker.mark_prose(say.name_subjects(alike)) + marker.mark_news(news)
-    return [about, marker.between.join(named), marker.between.join(why)]
+    about = marker.mark_prose(name_subjects(alike))
+    return [marker.add_news(about, news), named, marker.between.join(why)]
 
 
 def _name_with_agent(problem: Problem, marker: Marker) -> str:
     """The users of one of several problems, with its agent, which stands nowhere else."""
     said = list(map(marker.mark_user, problem.users))
     if problem.agent is not None:
-        said.append(marker.mark_prose(say.name_agent(problem.agent)))
+        said.append(marker.mark_prose(name_agent(problem.agent)))
     return " ← ".join(said)

@@ -115,7 +115,7 @@ def test_an_account_of_389ds_that_may_only_read_is_told_each_attribute_once(tmp_
         planned = program("plan", "job.yaml", "--report", "report.json", *reports, folder=tmp_path, env=PASSWORD)
         assert planned.code == 0, planned.said
         text, markdown, page = planned.out, *((tmp_path / f"report.{end}").read_text() for end in ("md", "html"))
-        headline = "Nothing would be written: 12 users would be changed, but the account may not write there."
+        headline = "Nothing would be written: no user would be changed. 12 users would be, but the account may not write there."
         for report in (text, markdown, page):
             assert headline in report
             assert report.count("the right to write ") == len(DENIED)
