@@ -120,9 +120,13 @@ def _list_notes(plan: Plan) -> Iterator[Row]:
     for caution in plan.cautions:
         yield {"kind": "note", "why": caution}
     if notes.lost:
-        yield {"kind": "lost", "users": str(notes.lost), "why": count_losses(plan)}
-    if notes.since is not None:
-        yield {"kind": "since", "why": describe_since(plan)}
+        yield {
+            "kind": "lost",
+            "users": str(notes.lost),
+            "why": count_losses(notes.lost),
+        }
+    if notes.since:
+        yield {"kind": "since", "why": describe_since(notes.since)}
     for kind in notes.kinds:
         yield {
             "kind": f"kind: {kind.form}",

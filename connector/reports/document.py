@@ -147,26 +147,19 @@ def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
 
 def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes, each after that of the one user who gives up a value which it alone sets."""
-    givers = defaultdict[tuple[str, Held], list[str]](list)
-    takers = defaultdict[tuple[str, Held], list[str]](list)
+    givers = defaultdict[tuple[str, Held], set[str]](set)
+    takers = defaultdict[tuple[str, Held], set[str]](set)
     for change in changes:
         for each in change.attributes:
-            name = each.name.lower()
-            for value in each.old:
-                if value not in each.new:
-                    givers[name, value].append(change.user.id)
-            for value in each.new:
-                if value not in each.old:
-                    takers[name, value].append(change.user.id)
+            for value in set(each.old).symmetric_difference(each.new):
+                side = takers if value in each.new else givers
+                side[each.name.lower(), value].add(change.user.id)
     waits = defaultdict[str, set[str]](set)
     for key, users in takers.items():
-        if len(users) == len(givers.get(key, ())) == 1:
-            waits[users[0]] |= {*givers[key]} - {users[0]}
+        if len(users) == len(givers[key]) == 1:
+            waits[min(users)] |= givers[key] - users
     return tuple(
-        replace(change, after=frozenset(waits[change.user.id]))
-        if change.user.id in waits
-        else change
-        for change in changes
+        replace(change, after=frozenset(waits[change.user.id])) for change in changes
     )
 
 

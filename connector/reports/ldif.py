@@ -68,18 +68,19 @@ def _describe_plan(plan: Plan) -> Lines:
     yield f"Plan {plan.id}, created {plan.created}"
     yield f"Digest {plan.digest}"
     yield "Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes."
-    if plan.notes.since is not None:
-        yield describe_since(plan)
-    if plan.notes.lost:
-        yield count_losses(plan)
+    notes = plan.notes
+    if notes.since:
+        yield describe_since(notes.since)
+    if notes.lost:
+        yield count_losses(notes.lost)
     for refusal in plan.refusals:
         yield f"REFUSED: {refusal.limit}: {refusal.why}"
     for caution in plan.cautions:
         yield f"Note: {caution}"
-    for kind in plan.notes.kinds:
+    for kind in notes.kinds:
         yield f"{kind.form}: {kind.sentence}"
-    for look in plan.notes.worth_a_look:
-        user = name_user(plan.notes.people, look.user.name)
+    for look in notes.worth_a_look:
+        user = name_user(notes.people, look.user.name)
         yield f"Worth a look: {user}: {look.why}"
 
 
@@ -177,7 +178,7 @@ def encode_line(attribute: str, value: str | bytes) -> str:
 
 def fold_line(text: str) -> str:
     r"""A logical line on physical ones of at most `WIDTH` columns, without a line break at the end."""
+    # each line has one character beside its own `step`: the first, or a leading space
     step = WIDTH - 1
-    starts = range(WIDTH, len(text), step)
-    rest = [text[start : start + step] for start in starts]
-    return "\n ".join([text[:WIDTH], *rest])
+    lines = [text[start : start + step] for start in range(1, len(text), step)]
+    return text[:1] + "\n ".join(lines)

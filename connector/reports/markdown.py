@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import Plan
+from connector.model import AttributeChange, Plan
 from connector.reports.sections import (
     Marker,
     Section,
@@ -70,24 +70,22 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     """
     marker = MarkdownMarker(plan.notes.people)
     yield from _report_head(plan, outcomes)
-    for section in list_refusals(plan, marker):
-        yield from _render_section(
-            section, after="" if outcomes is None else ", then accepted"
-        )
-        if outcomes is None:
-            sentence, accept = accept_advice(plan, command)
-            yield f"Blocked. {sentence} {code_span(accept)}\n\n"
+    refused = list_refusals(plan, marker)
+    is_open = outcomes is None
+    yield from _render_section(refused, after="" if is_open else ", then accepted")
+    if plan.refusals and is_open:
+        sentence, accept = accept_advice(plan, command)
+        yield f"Blocked. {sentence} {code_span(accept)}\n\n"
     for caution in plan.cautions:
         yield f"> {escape_prose(caution)}\n\n"
     yield from _summary_table(plan)
-    for section in _kinds_section(plan, marker):
-        yield from _render_section(section)
-    for section in list_worth_a_look(plan, marker):
-        yield from _render_section(section)
-    for section in _changes_section(plan, outcomes, marker):
-        yield from _render_section(section)
     strays = find_strays(plan, outcomes)
-    for section in list_outcomes("Not in this plan", strays, marker):
+    for section in (
+        _list_kinds(plan, marker),
+        list_worth_a_look(plan, marker),
+        _list_changes(plan, outcomes, marker),
+        list_outcomes("Not in this plan", strays, marker),
+    ):
         yield from _render_section(section)
     for section in list_problems(plan, marker):
         yield from _render_section(section, before="Problems: ")
@@ -102,11 +100,13 @@ def _report_head(plan: Plan, outcomes: Outcomes) -> Lines:
     if plan.about:
         yield "\n"
     yield f"**{make_visible(write_headline(plan, outcomes))}**\n\n"
-    if plan.notes.since is not None:
-        yield f"{escape_prose(describe_since(plan))}\n\n"
+    if plan.notes.since:
+        yield f"{escape_prose(describe_since(plan.notes.since))}\n\n"
 
 
 def _render_section(section: Section, before: str = "", after: str = "") -> Lines:
+    if not section.rows:
+        return
     yield f"## {before}{section.title}{after}\n\n"
     if section.lead:
         yield f"{section.lead}\n\n"
@@ -159,34 +159,31 @@ def _summary_table(plan: Plan) -> Lines:
     yield from _render_table(("Count", "", "Meaning"), rows)
 
 
-def _kinds_section(plan: Plan, marker: Marker) -> Iterator[Section]:
-    kinds = plan.notes.kinds
-    if kinds:
-        rows = [
-            [
-                str(kind.users),
-                marker.mark_prose(kind.form),
-                marker.mark_prose(kind.sentence),
-                marker.join_users(kind.examples),
-            ]
-            for kind in kinds
+def _list_kinds(plan: Plan, marker: Marker) -> Section:
+    rows = [
+        [
+            str(kind.users),
+            marker.mark_prose(kind.form),
+            marker.mark_prose(kind.sentence),
+            marker.join_users(kind.examples),
         ]
-        columns = ("Users", "Kind", "What", "Examples")
-        yield Section(f"Kinds of changes ({len(kinds)})", columns, rows)
+        for kind in plan.notes.kinds
+    ]
+    title = f"Kinds of changes ({len(rows):,})"
+    return Section(title, ("Users", "Kind", "What", "Examples"), rows)
 
 
-def _changes_section(
+def _list_changes(plan: Plan, outcomes: Outcomes, marker: Marker) -> Section:
+    columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
+    if outcomes is not None:
+        columns.append("Outcome")
+    rows = _change_rows(plan, outcomes, marker) if plan.changes else ()
+    return Section(f"Changes ({len(plan.changes):,})", columns, rows)
+
+
+def _change_rows(
     plan: Plan, outcomes: Outcomes, marker: Marker
-) -> Iterator[Section]:
-    if plan.changes:
-        columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
-        if outcomes is not None:
-            columns.append("Outcome")
-        rows = _change_rows(plan, outcomes, marker)
-        yield Section(f"Changes ({len(plan.changes)})", columns, rows)
-
-
-def _change_rows(plan: Plan, outcomes: Outcomes, marker: Marker) -> Iterator[list[str]]:
+) -> Iterator[Sequence[str]]:
     marks, results = NewsMarks(plan), by_user(outcomes)
     for change in plan.changes:
         user = marker.mark_user(change.user.name)
@@ -195,14 +192,14 @@ def _change_rows(plan: Plan, outcomes: Outcomes, marker: Marker) -> Iterator[lis
             marker.mark_prose(name_agent(change.agent)),
             name_rule(change.rule),
         ]
-        outcome = []
-        if outcomes is not None:
-            said = outcome_text(results.get(change.user.id))
-            outcome = [marker.mark_prose(said)]
+        outcome = outcome_text(results.get(change.user.id))
+        tail = [] if outcomes is None else [marker.mark_prose(outcome)]
         for each in change.attributes:
-            sides = find_sides(each)
-            none = "" if sides.kept else NONE
-            old = " ".join(map(code_span, sides.old))
-            new = " ".join(map(code_span, sides.new))
-            no_old = "" if each.secret else none
-            yield [*head, code_span(each.name), old or no_old, new or none, *outcome]
+            yield [*head, *_attribute_cells(each), *tail]
+
+
+def _attribute_cells(each: AttributeChange) -> Sequence[str]:
+    sides = find_sides(each)
+    old, new = (" ".join(map(code_span, side)) for side in (sides.old, sides.new))
+    none = "" if sides.kept or each.secret else NONE
+    return code_span(each.name), old or none, new or none

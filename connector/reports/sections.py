@@ -61,7 +61,7 @@ class Marker:
 
 
 class Section(Struct, frozen=True):
-    """A title, and a table below it."""
+    """A title, and a table below it; neither where there are no rows."""
 
     title: str
     columns: Sequence[str]
@@ -72,19 +72,18 @@ class Section(Struct, frozen=True):
     """Problems that are not in the table."""
 
 
-def list_refusals(plan: Plan, marker: Marker) -> Iterator[Section]:
+def list_refusals(plan: Plan, marker: Marker) -> Section:
     """Why the plan may not be applied, and whom each reason is about."""
-    if plan.refusals:
-        rows = [
-            [
-                marker.mark_value(refusal.limit),
-                count_refusal(refusal),
-                marker.mark_prose(refusal.why),
-                _name_first(find_concerned(plan, refusal), marker),
-            ]
-            for refusal in plan.refusals
+    rows = [
+        [
+            marker.mark_value(refusal.limit),
+            count_refusal(refusal),
+            marker.mark_prose(refusal.why),
+            _name_first(find_concerned(plan, refusal), marker),
         ]
-        yield Section("Refused", ("Limit", "Users", "Reason", "Affected users"), rows)
+        for refusal in plan.refusals
+    ]
+    return Section("Refused", ("Limit", "Users", "Reason", "Affected users"), rows)
 
 
 def _name_first(names: Sequence[str], marker: Marker) -> str:
@@ -94,30 +93,22 @@ def _name_first(names: Sequence[str], marker: Marker) -> str:
     return f"{said}{marker.between}… and {len(names) - NAMED:,} more"
 
 
-def list_worth_a_look(plan: Plan, marker: Marker) -> Iterator[Section]:
+def list_worth_a_look(plan: Plan, marker: Marker) -> Section:
     """Users that are worth a look, and why."""
-    looks = plan.notes.worth_a_look
-    if looks:
-        rows = [
-            [marker.mark_user(look.user.name), marker.mark_prose(look.why)]
-            for look in looks
-        ]
-        yield Section(f"Worth a look ({len(looks):,})", ("User", "Why"), rows)
+    rows = [
+        [marker.mark_user(look.user.name), marker.mark_prose(look.why)]
+        for look in plan.notes.worth_a_look
+    ]
+    return Section(f"Worth a look ({len(rows):,})", ("User", "Why"), rows)
 
 
-def list_outcomes(
-    title: str, outcomes: Sequence[Outcome], marker: Marker
-) -> Iterator[Section]:
-    """What became of some users, if there are any."""
-    if outcomes:
-        rows = [
-            [
-                marker.mark_user(outcome.user.name),
-                marker.mark_prose(outcome_text(outcome)),
-            ]
-            for outcome in outcomes
-        ]
-        yield Section(f"{title} ({len(outcomes):,})", ("User", "Outcome"), rows)
+def list_outcomes(title: str, outcomes: Iterable[Outcome], marker: Marker) -> Section:
+    """What became of some users."""
+    rows = [
+        [marker.mark_user(each.user.name), marker.mark_prose(outcome_text(each))]
+        for each in outcomes
+    ]
+    return Section(f"{title} ({len(rows):,})", ("User", "Outcome"), rows)
 
 
 def list_problems(

@@ -167,8 +167,8 @@ def _head_lines(plan: Plan, outcomes: Outcomes) -> Lines:
     yield ""
     yield write_headline(plan, outcomes)
     yield ""
-    if plan.notes.since is not None:
-        yield describe_since(plan)
+    if plan.notes.since:
+        yield describe_since(plan.notes.since)
         yield ""
 
 
@@ -203,17 +203,19 @@ def _held_back_lines(plan: Plan) -> Lines:
 
 
 def _refusal_lines(plan: Plan, accept_lines: Sequence[str]) -> Lines:
-    for section in list_refusals(plan, TextMarker(plan.notes.people)):
-        yield "REFUSED" if accept_lines else "REFUSED, then accepted"
-        for limit, count, why, users in section.rows:
-            yield f"  {limit}  {count}".rstrip()
-            yield f"    {why}"
-            yield from _indent_cell(users)
-        if accept_lines:
-            sentence, accept = accept_lines
-            yield f"  Blocked. {sentence}"
-            yield accept
-        yield ""
+    if not plan.refusals:
+        return
+    yield "REFUSED" if accept_lines else "REFUSED, then accepted"
+    section = list_refusals(plan, TextMarker(plan.notes.people))
+    for limit, count, why, users in section.rows:
+        yield f"  {limit}  {count}".rstrip()
+        yield f"    {why}"
+        yield from _indent_cell(users)
+    if accept_lines:
+        sentence, accept = accept_lines
+        yield f"  Blocked. {sentence}"
+        yield accept
+    yield ""
 
 
 def _indent_cell(cell: str) -> Lines:

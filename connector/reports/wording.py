@@ -28,6 +28,7 @@ from connector.model import (
     NearMiss,
     Outcome,
     Plan,
+    PlanNews,
     Problem,
     Refusal,
     RunEnding,
@@ -259,7 +260,7 @@ def _say_what_would_happen(plan: Plan) -> list[str]:
         users = count_noun(len(denied), "more user" if plan.changes else "user")
         said.append(f"{users} would be, but the account may not write there.")
     if plan.notes.lost:
-        said.append(count_losses(plan))
+        said.append(count_losses(plan.notes.lost))
     return said
 
 
@@ -273,9 +274,9 @@ def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
     return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
 
 
-def count_losses(plan: Plan) -> str:
+def count_losses(lost: int) -> str:
     """How many users lose values that this job did not write."""
-    users = count_noun(plan.notes.lost, "user loses", "users lose")
+    users = count_noun(lost, "user loses", "users lose")
     return f"{users} values that this job did not write."
 
 
@@ -396,11 +397,8 @@ def _other_outcomes(ending: RunEnding) -> str:
 # ---------------------------------------------------------------- what is new
 
 
-def describe_since(plan: Plan) -> str:
-    """How much is new in a plan since an earlier one; nothing where it was not compared with one."""
-    found = plan.notes.since
-    if found is None:
-        return ""
+def describe_since(found: PlanNews) -> str:
+    """How much is new in a plan since an earlier one."""
     if not found.plan:
         return "No earlier plan of this job is known here: everything is new."
     return (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from connector.model import Change, ChangeKind, Outcome, Plan
@@ -98,13 +98,13 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     strays = find_strays(plan, outcomes)
     yield from _page_head(plan, outcomes)
     yield "<main>\n"
-    for found in list_outcomes("Conflicts and failures", not_written, marker):
-        yield from render_section(found)
+    yield from render_section(
+        list_outcomes("Conflicts and failures", not_written, marker)
+    )
     yield from _refusals_section(plan, outcomes, command, marker)
     for caution in plan.cautions:
         yield f'<p class="note">{escape_prose(caution)}</p>\n'
-    for found in list_worth_a_look(plan, marker):
-        yield from render_section(found)
+    yield from render_section(list_worth_a_look(plan, marker))
     yield from _kinds_section(plan, marker)
     yield from _attributes_section(plan)
     agents = {"agents": COUNTS["agents"]} | AGENT_COUNTS
@@ -115,8 +115,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     yield from _problems_section(plan, marker)
     if plan.changes:
         yield from rows.render_rows()
-    for found in list_outcomes("Not in this plan", strays, marker):
-        yield from render_section(found)
+    yield from render_section(list_outcomes("Not in this plan", strays, marker))
     yield _SIGNATURES
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
@@ -139,8 +138,8 @@ def _page_head(plan: Plan, outcomes: Outcomes) -> Lines:
     headline = escape_text(write_headline(plan, outcomes))
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if is_bad else ""}">{headline}</p>\n'
-    if plan.notes.since is not None:
-        yield f"<p>{escape_text(describe_since(plan))}</p>\n"
+    if plan.notes.since:
+        yield f"<p>{escape_text(describe_since(plan.notes.since))}</p>\n"
     yield "<dl>"
     yield _describe_fact("Job", escape_value(plan.job))
     yield _describe_fact("Plan", escape_value(plan.id))
@@ -161,12 +160,10 @@ def _hash_source(source: str) -> str:
 
 
 def _refusals_section(
-    plan: Plan,
-    outcomes: Outcomes,
-    command: str,
-    marker: PageMarker,
+    plan: Plan, outcomes: Outcomes, command: str, marker: PageMarker
 ) -> Lines:
-    for found in list_refusals(plan, marker):
+    if plan.refusals:
+        found = list_refusals(plan, marker)
         then = "" if outcomes is None else ", then accepted"
         yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
         yield from render_table(found.columns, found.rows)

@@ -114,6 +114,7 @@ class PageMarker(Marker):
 
 def render_section(found: Section) -> Lines:
     """A section with its table."""
-    yield f"<section>\n<h2>{found.title}</h2>\n"
-    yield from render_table(found.columns, found.rows)
-    yield "</section>\n"
+    if found.rows:
+        yield f"<section>\n<h2>{found.title}</h2>\n"
+        yield from render_table(found.columns, found.rows)
+        yield "</section>\n"
