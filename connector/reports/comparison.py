@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from connector.model import AttributeChange, Change, Plan, Problem
 from connector.model.digests import UNKEYED, is_secret, secret_fingerprint
@@ -23,6 +23,7 @@ from connector.reports.wording import (
 
 SCHEMA: Final = "cec-connector/diff/1"
 _NOTHING: Final = "no change"
+T = TypeVar("T")
 
 
 def render_text(old: Plan, new: Plan, found: PlanComparison) -> Lines:
@@ -30,16 +31,14 @@ def render_text(old: Plan, new: Plan, found: PlanComparison) -> Lines:
     yield from text.finish_lines(_head_lines(old, new, found))
     before, after = TextMarker(old.notes.people), TextMarker(new.notes.people)
     changes, problems = found.changes, found.problems
-    sections: dict[str, Sequence[Iterable[str]]] = {
-        "New changes": [_describe_change(each, after) for each in changes.new],
-        "Gone changes": [_describe_change(each, before) for each in changes.gone],
-        "Changed changes": [_describe_changed(*each, after) for each in changes.changed],
-        "New problems": [_describe_problem(each, after) for each in problems.new],
-        "Gone problems": [_describe_problem(each, before) for each in problems.gone],
-        "Changed problems": [_changed_problem(*each, after) for each in problems.changed],
-    }  # fmt: skip
-    for title, items in sections.items():
-        yield from text.finish_lines(_section_lines(title, items))
+    yield from _list_section("New changes", changes.new, _describe_change, after)
+    yield from _list_section("Gone changes", changes.gone, _describe_change, before)
+    yield from _list_section("Changed changes", changes.changed, _changed_change, after)
+    yield from _list_section("New problems", problems.new, _describe_problem, after)
+    yield from _list_section("Gone problems", problems.gone, _describe_problem, before)
+    yield from _list_section(
+        "Changed problems", problems.changed, _changed_problem, after
+    )
 
 
 def _head_lines(old: Plan, new: Plan, found: PlanComparison) -> Lines:
@@ -61,14 +60,18 @@ def _count_items(found: ComparedLists[Any]) -> str:
     return count_news(new, gone, changed, found.same)
 
 
-def _section_lines(title: str, items: Sequence[Iterable[str]]) -> Lines:
+def _list_section(
+    title: str,
+    items: Sequence[T],
+    describe: Callable[[T, TextMarker], Lines],
+    marker: TextMarker,
+) -> Lines:
     if not items:
         return
-    yield ""
-    yield f"{title} ({len(items):,})"
-    for lines in items[: text.MOST]:
-        yield from lines
-    yield from text.list_more(len(items) - text.MOST, "--json")
+    yield f"\n{title} ({len(items):,})\n"
+    for item in items[: text.MOST]:
+        yield from text.finish_lines(describe(item, marker))
+    yield from text.finish_lines(text.list_more(len(items) - text.MOST, "--json"))
 
 
 def _describe_change(change: Change, marker: TextMarker) -> Lines:
@@ -77,8 +80,9 @@ def _describe_change(change: Change, marker: TextMarker) -> Lines:
         yield f"    {each.name}: {cut_text(_describe_sides(each))}"
 
 
-def _describe_changed(old: Change, new: Change, marker: TextMarker) -> Lines:
+def _changed_change(pair: tuple[Change, Change], marker: TextMarker) -> Lines:
     """Only what is not the same: `mail: was a → b, now a → c`."""
+    old, new = pair
     yield f"~ {marker.mark_user(new.user.name)}"
     before, after = _describe_parts(old), _describe_parts(new)
     for name in before | after:
@@ -106,7 +110,8 @@ def _describe_problem(problem: Problem, marker: TextMarker) -> Lines:
     return text.describe_problem(row, problem.kind)
 
 
-def _changed_problem(old: Problem, new: Problem, marker: TextMarker) -> Lines:
+def _changed_problem(pair: tuple[Problem, Problem], marker: TextMarker) -> Lines:
+    old, new = pair
     yield from _describe_problem(new, marker)
     if old.why != new.why:
         yield f"      was: {cut_text(old.why)}"

@@ -16,14 +16,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from connector.model import Change, Held, Outcome, Plan
+from connector.model import Change, ChangeKind, Held, Outcome, Plan
 from connector.model.digests import digest_of_change, digest_of_plan
 from connector.model.nesting import too_deep
 from connector.planning.kinds import add_overview
@@ -31,7 +30,6 @@ from connector.reports.document_shape import (
     ChangeShape,
     DocumentError,
     DocumentShape,
-    KindShape,
     OutcomeShape,
     ProblemShape,
     make_encodable,
@@ -40,8 +38,6 @@ from connector.reports.visible import is_visible, make_visible
 from connector.reports.wording import Lines, Outcomes
 
 SCHEMA: Final = "cec-connector/plan/1"
-_LINES_AT_ONCE: Final = 8
-"""Lines that are one piece of a report: each piece passes through several hands."""
 
 
 class TamperedError(ValueError):
@@ -73,7 +69,7 @@ def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     yield from list_member("refusals", plan.refusals)
     if plan.cautions:
         yield from list_member("cautions", plan.cautions)
-    yield from list_member("kinds", map(KindShape.of, notes.kinds))
+    yield from list_member("kinds", map(_kind_object, notes.kinds))
     yield from list_member("worth_a_look", notes.worth_a_look)
     for name in ("lost", "people", "since"):
         note = getattr(notes, name)
@@ -86,13 +82,23 @@ def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     yield "}\n"
 
 
+def _kind_object(kind: ChangeKind) -> dict[str, Any]:
+    return {
+        "kind": kind.form,
+        "rule": kind.rule,
+        "attributes": kind.attributes,
+        "users": kind.users,
+        "sentence": kind.sentence,
+        "examples": kind.examples,
+    }
+
+
 def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Lines:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
-    lines = map(as_json, items)
     lead = f"\n{indent} "
-    while piece := list(islice(lines, _LINES_AT_ONCE)):
-        yield lead + f",\n{indent} ".join(piece)
+    for item in items:
+        yield lead + as_json(item)
         lead = f",\n{indent} "
     yield "]"
 

@@ -18,10 +18,8 @@ from connector.model import (
     Approval,
     AttributeChange,
     Change,
-    ChangeKind,
     Form,
     Held,
-    Look,
     NearMiss,
     Outcome,
     Plan,
@@ -104,22 +102,6 @@ class DocumentMember(
     """A member of the document."""
 
 
-class AgentShape(DocumentMember, frozen=True):
-    """An agent, by its two numbers."""
-
-    work_no: int | None
-    account_code: str | None
-
-    @classmethod
-    def of(cls, agent: AgentRef | None) -> AgentShape | None:
-        if agent is None:
-            return None
-        return cls(agent.work_no, agent.account_code)
-
-    def to_agent(self) -> AgentRef:
-        return AgentRef(self.work_no, self.account_code)
-
-
 class AttributeShape(DocumentMember, frozen=True):
     """The old and new values of an attribute, or what happens to a secret."""
 
@@ -162,7 +144,7 @@ class ChangeShape(DocumentMember, frozen=True):
     """One user's change."""
 
     user: UserRef
-    agent: AgentShape | None
+    agent: AgentRef | None
     rule: Count | None
     digest: Digest
     attributes: Annotated[list[AttributeShape], Meta(min_length=1)]
@@ -175,7 +157,7 @@ class ChangeShape(DocumentMember, frozen=True):
         forms = [each.form for each in change.attributes]
         return cls(
             user=change.user,
-            agent=AgentShape.of(change.agent),
+            agent=change.agent,
             rule=change.rule,
             digest=change.digest,
             attributes=[AttributeShape.of(each) for each in change.attributes],
@@ -193,7 +175,7 @@ class ChangeShape(DocumentMember, frozen=True):
             )
         return Change(
             self.user,
-            self.agent.to_agent() if self.agent else None,
+            self.agent,
             self.rule,
             tuple(map(AttributeShape.to_attribute, self.attributes, forms)),
             self.digest,
@@ -205,7 +187,7 @@ class ProblemShape(DocumentMember, frozen=True):
     """A problem, with the agent, users and attribute that it is about."""
 
     kind: str
-    agent: AgentShape | None
+    agent: AgentRef | None
     users: tuple[str, ...]
     rule: Count | None
     why: str
@@ -216,28 +198,6 @@ class ProblemShape(DocumentMember, frozen=True):
     @classmethod
     def of(cls, problem: Problem) -> ProblemShape:
         return copy_fields(problem, cls)
-
-
-class KindShape(DocumentMember, frozen=True):
-    """A kind of changes. It is worked out again when the document is read."""
-
-    form: Form = field(name="kind")
-    rule: Count | None
-    attributes: tuple[str, ...]
-    users: Count
-    sentence: str
-    examples: tuple[str, ...]
-
-    @classmethod
-    def of(cls, kind: ChangeKind) -> KindShape:
-        return cls(
-            kind.form,
-            kind.rule,
-            kind.attributes,
-            kind.users,
-            kind.sentence,
-            tuple(kind.examples),
-        )
 
 
 class DifferenceShape(Struct, frozen=True, omit_defaults=True):
@@ -305,12 +265,14 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...]
     cautions: tuple[str, ...] = ()
     outcomes: list[OutcomeShape] | UnsetType = UNSET
-    kinds: list[KindShape] = []
+    kinds: list[Any] = []
+    """They are worked out again."""
     people: dict[str, str] = {}
     since: PlanNews | None = None
     lost: Count = 0
     approvals: tuple[Approval, ...] = ()
-    worth_a_look: list[Look] = field(name="worth_a_look", default=[])
+    worth_a_look: list[Any] = field(name="worth_a_look", default=[])
+    """They are worked out again."""
 
     def to_plan(self) -> Plan:
         """The plan, without its approvals and what can be worked out again of its changes."""

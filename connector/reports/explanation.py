@@ -15,7 +15,6 @@ from connector.planning.explanation import (
 )
 from connector.reports.document import as_json
 from connector.reports.document_shape import (
-    AgentShape,
     ChangeShape,
     ProblemShape,
     WrittenOctets,
@@ -168,7 +167,7 @@ def as_document(job: str, explained: ExplainedNames) -> str:
 
 def _explanation_object(each: Explanation) -> Object:
     return {
-        "agent": AgentShape.of(each.agent),
+        "agent": each.agent,
         "verdict": each.verdict,
         "why": each.why,
         "user": each.user,

@@ -123,21 +123,20 @@ def _change_record(change: Change) -> Lines:
 
 
 def _list_modifications(attributes: Sequence[AttributeChange]) -> Lines:
-    """Object classes come before the attributes that need them, and go after them."""
-    plain = [
-        each
-        for each in attributes
-        if not is_secret(each) and _DESCRIPTION.fullmatch(each.name)
-    ]
-    classes = [each for each in plain if each.name.lower() == OBJECT_CLASS]
-    for each in classes:
-        yield from _list_modification("add", each.name, each.new, each.old)
-    for each in plain:
-        if each not in classes:
-            yield from _list_modification("delete", each.name, each.old, each.new)
-            yield from _list_modification("add", each.name, each.new, each.old)
-    for each in classes:
-        yield from _list_modification("delete", each.name, each.old, each.new)
+    """Values that go, and values that come. Object classes come before the attributes that need them, and go after."""
+    first, between, last = [], [], []
+    for each in attributes:
+        if is_secret(each) or not _DESCRIPTION.fullmatch(each.name):
+            continue
+        gone = _list_modification("delete", each.name, each.old, each.new)
+        come = _list_modification("add", each.name, each.new, each.old)
+        if each.name.lower() == OBJECT_CLASS:
+            first.append(come)
+            last.append(gone)
+        else:
+            between += [gone, come]
+    for lines in (*first, *between, *last):
+        yield from lines
 
 
 def _list_modification(

@@ -16,6 +16,7 @@ from connector.model import AttributeChange, Plan
 from connector.reports.sections import (
     Marker,
     Section,
+    list_kinds,
     list_outcomes,
     list_problems,
     list_refusals,
@@ -48,6 +49,8 @@ _PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:
 class MarkdownMarker(Marker):
     """Values and users as code spans."""
 
+    news = "{said} **{mark}**"
+
     def mark_prose(self, said: str) -> str:
         return escape_prose(said)
 
@@ -58,9 +61,6 @@ class MarkdownMarker(Marker):
         person = self.find_person(name)
         said = code_span(name)
         return f"{said} ({escape_prose(person)})" if person else said
-
-    def add_news(self, said: str, mark: str) -> str:
-        return f"{said} **{mark}**" if mark else said
 
 
 def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
@@ -81,7 +81,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     yield from _summary_table(plan)
     strays = find_strays(plan, outcomes)
     for section in (
-        _list_kinds(plan, marker),
+        list_kinds(plan, marker),
         list_worth_a_look(plan, marker),
         _list_changes(plan, outcomes, marker),
         list_outcomes("Not in this plan", strays, marker),
@@ -157,20 +157,6 @@ def _summary_table(plan: Plan) -> Lines:
         for name, meaning in COUNTS.items()
     )
     yield from _render_table(("Count", "", "Meaning"), rows)
-
-
-def _list_kinds(plan: Plan, marker: Marker) -> Section:
-    rows = [
-        [
-            str(kind.users),
-            marker.mark_prose(kind.form),
-            marker.mark_prose(kind.sentence),
-            marker.join_users(kind.examples),
-        ]
-        for kind in plan.notes.kinds
-    ]
-    title = f"Kinds of changes ({len(rows):,})"
-    return Section(title, ("Users", "Kind", "What", "Examples"), rows)
 
 
 def _list_changes(plan: Plan, outcomes: Outcomes, marker: Marker) -> Section:

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from connector.model import Outcome, Plan, Problem
-from connector.model.plan import explain_kind, group_alike, group_problems
+from connector.model import Outcome, Plan, Problem, Refusal, problem_kinds
 from connector.planning.kinds import NAMED, find_concerned
+from connector.reports.visible import make_visible
 from connector.reports.wording import (
     NewsMarks,
     count_refusal,
     describe_near,
     name_agent,
     name_subjects,
+    name_user,
     outcome_text,
 )
 
@@ -28,6 +29,8 @@ class Marker:
 
     between = " "
     """What stands between two users in one cell."""
+    news = "{said} {mark}"
+    """What is said already, and that it is `new` or `changed` since an earlier plan."""
     most = sys.maxsize
     """So many problems that are alike are named one by one."""
 
@@ -35,29 +38,28 @@ class Marker:
         """`people`: the names of people by the names of their users."""
         self.people = people
 
+    def mark_prose(self, said: str) -> str:
+        """A sentence."""
+        return make_visible(said)
+
+    def mark_value(self, shown: str) -> str:
+        """A value, as it is."""
+        return make_visible(shown)
+
+    def mark_user(self, name: str) -> str:
+        """A user by name, with the name of the person, where it was read and is another one."""
+        return self.mark_value(name_user(self.people, name))
+
     def find_person(self, name: str) -> str:
         """The name of the person, where it was read and is another one than the user's."""
         person = self.people.get(name, "")
         return "" if person == name else person
 
-    def mark_prose(self, said: str) -> str:
-        """A sentence."""
-        raise NotImplementedError
-
-    def mark_value(self, shown: str) -> str:
-        """A value, as it is."""
-        raise NotImplementedError
-
-    def mark_user(self, name: str) -> str:
-        """A user by name, with the name of the person."""
-        raise NotImplementedError
-
-    def add_news(self, said: str, mark: str) -> str:
-        """What is said already, and that it is `new` or `changed` since an earlier plan (`mark`), or nothing."""
-        raise NotImplementedError
-
     def join_users(self, names: Iterable[str]) -> str:
         return self.between.join(map(self.mark_user, names))
+
+    def add_news(self, said: str, mark: str) -> str:
+        return self.news.format(said=said, mark=mark) if mark else said
 
 
 class Section(Struct, frozen=True):
@@ -79,18 +81,39 @@ def list_refusals(plan: Plan, marker: Marker) -> Section:
             marker.mark_value(refusal.limit),
             count_refusal(refusal),
             marker.mark_prose(refusal.why),
-            _name_first(find_concerned(plan, refusal), marker),
+            _name_concerned(plan, refusal, marker),
         ]
         for refusal in plan.refusals
     ]
     return Section("Refused", ("Limit", "Users", "Reason", "Affected users"), rows)
 
 
-def _name_first(names: Sequence[str], marker: Marker) -> str:
-    said = marker.join_users(names[:NAMED])
-    if len(names) <= NAMED:
-        return said
-    return f"{said}{marker.between}… and {len(names) - NAMED:,} more"
+def _name_concerned(plan: Plan, refusal: Refusal, marker: Marker) -> str:
+    names = find_concerned(plan, refusal)
+    return _name_first(names[:NAMED], len(names), marker)
+
+
+def _name_first(names: Iterable[str], count: int, marker: Marker) -> str:
+    """These users, and how many more there are of `count` in all."""
+    said = list(map(marker.mark_user, names))
+    if count > len(said):
+        said.append(f"… and {count - len(said):,} more")
+    return marker.between.join(said)
+
+
+def list_kinds(plan: Plan, marker: Marker) -> Section:
+    """Kinds of changes, the riskiest first, each with some of its users."""
+    rows = [
+        [
+            f"{kind.users:,}",
+            marker.mark_prose(kind.form),
+            marker.mark_prose(kind.sentence),
+            _name_first(kind.examples, kind.users, marker),
+        ]
+        for kind in plan.notes.kinds
+    ]
+    title = f"Kinds of changes ({len(rows):,})"
+    return Section(title, ("Users", "Kind", "What", "Examples"), rows)
 
 
 def list_worth_a_look(plan: Plan, marker: Marker) -> Section:

@@ -17,7 +17,7 @@ from connector.model import (
 )
 from connector.planning.kinds import NAMED
 from connector.planning.review import LEFT_OUT
-from connector.reports.sections import Marker, list_problems, list_refusals
+from connector.reports.sections import Marker, list_kinds, list_problems, list_refusals
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     AGENT_COUNTS,
@@ -35,7 +35,6 @@ from connector.reports.wording import (
     find_sides,
     give_reason,
     last_line,
-    name_user,
     report_title,
     write_headline,
 )
@@ -54,19 +53,11 @@ class TextMarker(Marker):
     """Plain words, of which a cell has one a line."""
 
     between = "\n"
+    news = "[{mark}] {said}"
     most = NAMED
-
-    def mark_prose(self, said: str) -> str:
-        return make_visible(said)
 
     def mark_value(self, shown: str) -> str:
         return cut_text(make_visible(shown))
-
-    def mark_user(self, name: str) -> str:
-        return self.mark_value(name_user(self.people, name))
-
-    def add_news(self, said: str, mark: str) -> str:
-        return f"[{mark}] {said}" if mark else said
 
 
 def render(
@@ -218,9 +209,9 @@ def _refusal_lines(plan: Plan, accept_lines: Sequence[str]) -> Lines:
     yield ""
 
 
-def _indent_cell(cell: str) -> Lines:
+def _indent_cell(cell: str, columns: int = 6) -> Lines:
     for line in cell.splitlines():
-        yield f"      {line}"
+        yield f"{' ' * columns}{line}"
 
 
 def _caution_lines(plan: Plan) -> Lines:
@@ -236,17 +227,14 @@ def _caution_lines(plan: Plan) -> Lines:
 def _kind_lines(plan: Plan) -> Lines:
     if not plan.notes.kinds:
         return
-    marker = TextMarker(plan.notes.people)
     users = count_noun(len(plan.changes), "user")
     yield f"Kinds of changes ({users}), the riskiest first"
-    for kind in plan.notes.kinds:
-        yield f"{kind.users:>7,}  {kind.form}"
-        yield f"         {kind.sentence}"
+    section = list_kinds(plan, TextMarker(plan.notes.people))
+    for count, form, sentence, examples in section.rows:
+        yield f"{count:>7}  {form}"
+        yield f"         {sentence}"
         if len(plan.changes) > LISTED:
-            for name in kind.examples:
-                yield f"           {marker.mark_user(name)}"
-            if kind.users > len(kind.examples):
-                yield f"           … and {kind.users - len(kind.examples):,} more"
+            yield from _indent_cell(examples, 11)
     yield ""
 
 

@@ -120,11 +120,17 @@ def find_sides(each: AttributeChange) -> ChangeSides:
 
 
 def describe_attribute(info: AttributeInfo) -> str:
-    """What a directory's schema says: `text of at most 64 characters, one value, compared as caseIgnore`."""
+    """What a directory's schema says: `text, at most 64 characters, one value, compared as caseIgnore`."""
     if not info.definition.known:
         return "not in the directory's schema"
+    bounds = info.bounds
+    unit = "octets" if info.octets else "characters"
     remarks = {
-        f"{info.syntax}{_describe_bounds(info)}": True,
+        str(info.syntax): True,
+        f"at least {bounds.min_length} {unit}": bounds.min_length > 0,
+        f"at most {bounds.max_length} {unit}": bounds.max_length is not None,
+        f"from {bounds.least}": bounds.least is not None,
+        f"up to {bounds.most}": bounds.most is not None,
         "one value": info.single,
         "several values": not info.single,
         f"compared as {info.equality}": True,
@@ -133,22 +139,6 @@ def describe_attribute(info: AttributeInfo) -> str:
         "kept by the directory itself": not info.writable,
     }
     return ", ".join(said for said, holds in remarks.items() if holds)
-
-
-def _describe_bounds(info: AttributeInfo) -> str:
-    """The length of a value, or the range of a number."""
-    bounds = info.bounds
-    unit = "octets" if info.octets else "characters"
-    said = ""
-    if bounds.min_length:
-        said += f" of at least {bounds.min_length} {unit}"
-    if bounds.max_length is not None:
-        said += f" of at most {bounds.max_length} {unit}"
-    if bounds.least is not None:
-        said += f" from {bounds.least}"
-    if bounds.most is not None:
-        said += f" to {bounds.most}"
-    return said
 
 
 # ---------------------------------------------------------------- agents, users, problems

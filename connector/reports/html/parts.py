@@ -85,6 +85,7 @@ class PageMarker(Marker):
     """Users with the name of the person, where it was read, and a link to their row."""
 
     between = "<br>"
+    news = "{said} <strong>{mark}</strong>"
 
     def __init__(self, people: Mapping[str, str], changed: Iterable[str]) -> None:
         """`changed`: the names of users in the order of their rows."""
@@ -107,9 +108,6 @@ class PageMarker(Marker):
         said = self.name_user(name)
         row = self._rows.get(name)
         return f'<a href="#u{row}">{said}</a>' if row else said
-
-    def add_news(self, said: str, mark: str) -> str:
-        return f"{said} <strong>{mark}</strong>" if mark else said
 
 
 def render_section(found: Section) -> Lines:
