@@ -118,9 +118,9 @@ class PlanNews(Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
     same: int
     """How many."""
-    new_problems: tuple[int, ...]
+    new_problems: tuple[Count, ...]
     """Their numbers in the plan, from 0."""
-    changed_problems: tuple[int, ...]
+    changed_problems: tuple[Count, ...]
     """Their numbers in the plan, from 0."""
     gone_problems: int
     same_problems: int

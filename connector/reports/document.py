@@ -202,7 +202,7 @@ def _find_line(octets: bytes, message: str) -> int:
 def _verify_digests(plan: Plan) -> None:
     since = plan.notes.since
     numbers = (*since.new_problems, *since.changed_problems) if since else ()
-    if not all(0 <= number < len(plan.problems) for number in numbers):
+    if max(numbers, default=-1) >= len(plan.problems):
         raise DocumentError("since: a number is not that of a problem")
     for change in plan.changes:
         if digest_of_change(change) != change.digest:

@@ -123,18 +123,19 @@ class AttributeShape(DocumentMember, frozen=True):
 
     def to_attribute(self, form: Form | None) -> AttributeChange:
         """Raises DocumentError where it is neither a plain attribute nor a secret one."""
-        name, is_set = sys.intern(self.name), self.secret == "set"  # noqa: S105  # a word of the document, not a password
-        values = (self.old, self.new)
-        if self.secret is UNSET:
-            if UNSET in values or self.fingerprint is not UNSET:
+        name = sys.intern(self.name)
+        match self.secret, self.old, self.new, self.fingerprint:
+            case UnsetType(), tuple() as old, tuple() as new, UnsetType():
+                values = read_values(old), read_values(new)
+                return AttributeChange(name, *values, form=form)
+            case "set", UnsetType(), UnsetType(), set_to:
+                fingerprint = set_to or UNKEYED
+            case "clear", UnsetType(), UnsetType(), UnsetType():
+                fingerprint = ""
+            case _:
                 what = "it needs either old and new, or secret"
-                raise DocumentError(f"attribute {make_visible(name)}: {what}")
-            old, new = (read_values(each or ()) for each in values)
-            return AttributeChange(name, old, new, form=form)
-        if values != (UNSET, UNSET) or (self.fingerprint is not UNSET and not is_set):
-            what = "a secret has a fingerprint where it is set, and no values"
-            raise DocumentError(f"attribute {make_visible(name)}: {what}")
-        fingerprint = (self.fingerprint or UNKEYED) if is_set else ""
+                more = "a secret has a fingerprint where it is set, and no values"
+                raise DocumentError(f"attribute {make_visible(name)}: {what}; {more}")
         return AttributeChange(
             name, (), (), secret=True, fingerprint=fingerprint, form=form
         )

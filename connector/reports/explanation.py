@@ -83,10 +83,12 @@ def _rule_lines(trace: RuleTrace, people: Mapping[str, str]) -> Lines:
     if trace.rendered.value is not None:
         yield f"      looks for {_show_compared(trace.rendered)}"
     yield f"      {trace.outcome}"
-    unequal = "returned by the directory but not equal: "
-    lists = {"": trace.found, unequal: trace.unequal}
-    lists["outside of base and filter: "] = trace.outside
-    for said, names in lists.items():
+    users = {
+        "": trace.found,
+        "returned by the directory but not equal: ": trace.unequal,
+        "outside of base and filter: ": trace.outside,
+    }
+    for said, names in users.items():
         for name in names:
             yield f"        {said}{name_user(people, name)}"
 

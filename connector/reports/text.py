@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final
@@ -21,6 +22,7 @@ from connector.reports.sections import Marker, list_kinds, list_problems, list_r
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     AGENT_COUNTS,
+    HIDDEN,
     NONE,
     USER_COUNTS,
     ChangeSides,
@@ -300,7 +302,7 @@ def change_title(change: Change, marker: TextMarker) -> str:
 def show_sides(change: ChangeSides) -> str:
     """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
     old, new = change.old, change.new
-    if new and new[0].startswith("(secret)"):
+    if new in HIDDEN:
         return new[0]
     if change.kept or len(old) > 1 or len(new) > 1:
         signed = [f"- {value}" for value in old]
@@ -342,45 +344,28 @@ def describe_problem(row: Sequence[str], kind: str = "") -> Lines:
 
 
 def _outcome_lines(result: Result, outcomes: Sequence[Outcome]) -> Lines:
-    """Conflicts and failures are all listed: each is somebody's to look at."""
+    """Users with the same long reason together. Conflicts and failures are all listed: each is somebody's to see."""
     if not outcomes:
         return
     yield f"{result}: {len(outcomes):,}"
+    counts = Counter(each.why for each in outcomes)
     for why in LEFT_OUT:
-        count = sum(each.why == why for each in outcomes)
-        if count:
-            yield f"  {count:,} {why}"
-    listed = [outcome for outcome in outcomes if _has_more_to_say(outcome)]
-    lists_all = result in (Result.CONFLICT, Result.FAILED)
-    most = len(listed) if lists_all else MOST
-    for alike in _group_by_reason(listed[:most]):
-        yield from _reason_lines(alike)
+        if counts[why]:
+            yield f"  {counts[why]:,} {why}"
+    routine = (*LEFT_OUT, "") if result is Result.WRITTEN else LEFT_OUT
+    listed = [each for each in outcomes if each.why not in routine]
+    most = MOST
+    if result in (Result.CONFLICT, Result.FAILED):
+        most = len(listed)
+    groups = defaultdict[tuple[str, ...], list[str]](list)
+    for each in listed[:most]:
+        name = cut_text(each.user.name)
+        alone = "" if len(each.why) > LONG else each.user.id
+        groups[alone, each.why, *difference_texts(each)].append(name)
+    for (_, why, *differences), names in groups.items():
+        several = names if len(names) > 1 else []
+        who = count_noun(len(names), "user") if several else names[0]
+        yield f"  {who}: {why or 'no reason given'}"
+        for line in (*several, *differences):
+            yield f"      {line}"
     yield from list_more(len(listed) - most)
-
-
-def _has_more_to_say(outcome: Outcome) -> bool:
-    if outcome.why in LEFT_OUT:
-        return False
-    return bool(outcome.why) or outcome.result is not Result.WRITTEN
-
-
-def _group_by_reason(outcomes: Sequence[Outcome]) -> Iterable[list[Outcome]]:
-    """Outcomes with the same long reason together, any other by itself."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        stands_alone = len(outcome.why) <= LONG or difference_texts(outcome)
-        key = outcome.user.id if stands_alone else outcome.why
-        groups.setdefault(key, []).append(outcome)
-    return groups.values()
-
-
-def _reason_lines(alike: Sequence[Outcome]) -> Lines:
-    why = alike[0].why or "no reason given"
-    names = [cut_text(each.user.name) for each in alike]
-    if len(alike) == 1:
-        yield f"  {names[0]}: {why}"
-        names = []
-    else:
-        yield f"  {count_noun(len(alike), 'user')}: {why}"
-    for line in (*names, *difference_texts(alike[0])):
-        yield f"      {line}"

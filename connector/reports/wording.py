@@ -46,6 +46,8 @@ Outcomes = Sequence[Outcome] | None
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
 HIDDEN_CLEARED: Final = "(secret) cleared"
+HIDDEN: Final = ([HIDDEN_SET], [HIDDEN_CLEARED])
+"""What is shown of a secret. A value that reads like it is shown in quotation marks."""
 NOT_READABLE: Final = "(not readable)"
 LONGEST: Final = 60
 """Characters of a stored value that are shown; all of them are in the plan document."""
@@ -415,16 +417,15 @@ class NewsMarks:
     def __init__(self, plan: Plan) -> None:
         self._users: dict[str, str] = {}
         self._problems: dict[int, str] = {}
-        found = plan.notes.since
-        if found is None:
-            return
-        self._users = dict.fromkeys(found.new, "new")
-        self._users |= dict.fromkeys(found.changed, "changed")
-        numbers = dict.fromkeys(found.new_problems, "new")
-        numbers |= dict.fromkeys(found.changed_problems, "changed")
-        for number, mark in numbers.items():
-            # by identity: two of them may be equal
-            self._problems[id(plan.problems[number])] = mark
+        """By identity: two of them may be equal."""
+        since = plan.notes.since
+        if since:
+            for mark, users, numbers in (
+                ("new", since.new, since.new_problems),
+                ("changed", since.changed, since.changed_problems),
+            ):
+                self._users |= dict.fromkeys(users, mark)
+                self._problems |= {id(plan.problems[each]): mark for each in numbers}
 
     def mark_change(self, change: Change) -> str:
         return self._users.get(change.user.id, "")

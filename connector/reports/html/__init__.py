@@ -28,6 +28,7 @@ from connector.reports.html.rows import (
     ChangeRows,
     find_common_sides,
     group_changes,
+    rank_result,
     render_attributes,
 )
 from connector.reports.sections import (
@@ -121,9 +122,9 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
 
 
 def _find_not_written(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Conflicts and failures, in this order."""
+    """Conflicts, then failures."""
     found = [each for each in outcomes if each.result in NOT_WRITTEN]
-    return sorted(found, key=lambda each: NOT_WRITTEN.index(each.result))
+    return sorted(found, key=rank_result)
 
 
 def _page_head(plan: Plan, outcomes: Outcomes) -> Lines:

@@ -14,6 +14,7 @@ from connector.model import (
     AgentRef,
     Change,
     ChangeKind,
+    Outcome,
     Plan,
     Result,
 )
@@ -27,8 +28,7 @@ from connector.reports.html.parts import (
     split_chunks,
 )
 from connector.reports.wording import (
-    HIDDEN_CLEARED,
-    HIDDEN_SET,
+    HIDDEN,
     NONE,
     ChangeSides,
     Lines,
@@ -47,8 +47,6 @@ NOT_WRITTEN: Final = (Result.CONFLICT, Result.FAILED)
 COLUMNS: Final = ("Row", "User", "Agent", "Rule", "Old → new")
 """`assets.py` counts on these places. A mark of news stands beside the rule, so that no row
 gets another element."""
-_SECRET: Final = ([HIDDEN_SET], [HIDDEN_CLEARED])
-"""What is shown of a secret. A value that reads like it is shown in quotation marks."""
 Group = tuple[ChangeKind | None, list[Change]]
 Sides = dict[str, ChangeSides]
 """Attributes by name."""
@@ -89,15 +87,14 @@ class ChangeRows:
         self._rules = _number_names(
             sorted(rules, key=lambda rule: -1 if rule is None else rule)
         )
-        self._problems = _number_names(problem_kinds.group_problems(plan.problems))
-        self._problems_of = defaultdict[str | AgentRef, set[int]](set)
+        self._kinds_of_problems = problem_kinds.group_problems(plan.problems)
+        self._problems_of = defaultdict[str | AgentRef | None, set[int]](set)
         """By the name of a user, and by agent: numbers of the kinds of problems about it."""
-        for problem in plan.problems:
-            number = self._problems[problem.kind]
-            for user in problem.users:
-                self._problems_of[user].add(number)
-            if problem.agent:
-                self._problems_of[problem.agent].add(number)
+        for number, problems in enumerate(self._kinds_of_problems.values()):
+            for problem in problems:
+                for about in (*problem.users, problem.agent):
+                    self._problems_of[about].add(number)
+        self._problems_of[None] = set()
 
     def render_tools(self) -> Lines:
         """What the script shows: search, filters, sorting."""
@@ -114,7 +111,9 @@ class ChangeRows:
             "attribute", "Attribute", "all attributes", self._attributes
         )
         yield _render_select("rule", "Rule", "all rules", rules)
-        yield _render_select("problem", "Problem", "with and without", self._problems)
+        yield _render_select(
+            "problem", "Problem", "with and without", self._kinds_of_problems
+        )
         yield '<label>Sort by <select id="sort"><option value="0">kind</option><option value="1">user</option>'
         yield '<option value="2">agent</option><option value="3">rule</option></select></label>\n'
         yield '<button type="button" id="reset">Show all</button>\n'
@@ -132,28 +131,27 @@ class ChangeRows:
                 common = find_common_sides(kind)
                 named = f", kind {place + 1}"
                 yield from _kind_heading(place + 1, kind, common)
-            ordered = sorted(changes, key=self._rank_outcome)
+            ordered = sorted(changes, key=self._rank_change)
             for part, chunk in enumerate(split_chunks(ordered)):
-                shared = {"kind": f"{place}"} | self._find_choices(chunk[0])
+                shared = self._list_choices(chunk[0])
                 rows = []
                 for change in chunk:
                     number += 1
-                    own = self._find_own_choices(change, shared)
+                    choices = self._list_choices(change)
+                    own = "" if choices == shared else choices
                     rows.append(
-                        f'<tr id="u{number}"{_data_attributes(own)}>'
+                        f'<tr id="u{number}"{own}{self._list_problems(change)}>'
                         f'<td><a href="#u{number}">{number}</a></td>'
                         f"{self._render_cells(change, named, common)}</tr>"
                     )
-                data = _data_attributes(shared)
+                data = f' data-kind="{place}"{shared}'
                 yield from render_chunk(COLUMNS, rows, data, is_first=not part)
             yield "</section>\n"
         yield "</section>\n"
 
-    def _rank_outcome(self, change: Change) -> int:
+    def _rank_change(self, change: Change) -> int:
         outcome = self._results.get(change.user.id)
-        if outcome is None or outcome.result not in NOT_WRITTEN:
-            return len(NOT_WRITTEN)
-        return NOT_WRITTEN.index(outcome.result)
+        return len(NOT_WRITTEN) if outcome is None else rank_result(outcome)
 
     def _render_cells(self, change: Change, kind: str, common: Sides) -> str:
         user = self._marker.name_user(change.user.name)
@@ -170,25 +168,23 @@ class ChangeRows:
             f"<td>{_render_changes(change, common)}</td>"
         )
 
-    def _find_choices(self, change: Change) -> dict[str, str]:
-        attributes = {self._attributes[each.name] for each in change.attributes}
-        return {
-            "attribute": _list_numbers(attributes),
-            "rule": f"{self._rules[change.rule]}",
-        }
+    def _list_choices(self, change: Change) -> str:
+        """What the row can be filtered by, as attributes of an element."""
+        numbers = {self._attributes[each.name] for each in change.attributes}
+        rule = self._rules[change.rule]
+        return f' data-attribute="{_list_numbers(numbers)}" data-rule="{rule}"'
 
-    def _find_own_choices(
-        self, change: Change, shared: dict[str, str]
-    ) -> dict[str, str]:
-        """Those that its chunk does not share, with the kinds of problems about the user or its agent."""
-        choices = self._find_choices(change)
-        own = {name: said for name, said in choices.items() if shared[name] != said}
-        problems = self._problems_of.get(change.user.name, set())
-        if change.agent:
-            problems = problems | self._problems_of.get(change.agent, set())
-        if problems:
-            own["problem"] = _list_numbers(problems)
-        return own
+    def _list_problems(self, change: Change) -> str:
+        """The kinds of problems about the user or its agent, as an attribute of an element."""
+        of_user = self._problems_of.get(change.user.name, set())
+        numbers = of_user | self._problems_of.get(change.agent, set())
+        return f' data-problem="{_list_numbers(numbers)}"' if numbers else ""
+
+
+def rank_result(outcome: Outcome) -> int:
+    """Conflicts come first, then failures, then all else."""
+    is_written = outcome.result not in NOT_WRITTEN
+    return len(NOT_WRITTEN) if is_written else NOT_WRITTEN.index(outcome.result)
 
 
 def _kind_heading(number: int, kind: ChangeKind, common: Sides) -> Lines:
@@ -196,10 +192,6 @@ def _kind_heading(number: int, kind: ChangeKind, common: Sides) -> Lines:
     yield f'<h3><a href="#k{number}">{title}</a></h3>\n'
     if common:
         yield f'<p class="paper lead">In each row also: {render_attributes(common)}</p>\n'
-
-
-def _data_attributes(choices: dict[str, str]) -> str:
-    return "".join(f' data-{name}="{numbers}"' for name, numbers in choices.items())
 
 
 def _list_numbers(numbers: Iterable[int]) -> str:
@@ -278,6 +270,6 @@ def render_attribute(name: str, sides: ChangeSides, *, plain: bool = False) -> s
         signed = [f"- {gone}"] if gone else []
         signed += [f"+ {come}"] if come else []
         return f"{label} {', '.join(signed)}"
-    if sides.new in _SECRET:
+    if sides.new in HIDDEN:
         return f"{label} {come}"
     return f"{label} {gone or NONE} → {come or NONE}"
