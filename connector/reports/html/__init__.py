@@ -91,7 +91,7 @@ _SIGNATURES: Final = """<section class="paper sign">
 
 def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
-    groups = group_changes(plan)
+    groups = group_changes(plan, outcomes)
     in_rows = (change.user.name for _, changes in groups for change in changes)
     marker = PageMarker(plan.notes.people, in_rows)
     rows = ChangeRows(plan, outcomes, marker, groups)

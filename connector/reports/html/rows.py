@@ -52,18 +52,30 @@ Sides = dict[str, ChangeSides]
 """Attributes by name."""
 
 
-def group_changes(plan: Plan) -> list[Group]:
-    """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind."""
+def group_changes(plan: Plan, outcomes: Outcomes) -> list[Group]:
+    """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind.
+
+    Of each kind conflicts and failures come first.
+    """
     kinds = plan.notes.kinds
     place_of = {
         change.user.id: place
         for place, kind in enumerate(kinds)
         for change in kind.changes
     }
+    ranks = {outcome.user.id: rank_result(outcome) for outcome in outcomes or ()}
     groups: list[Group] = [(kind, []) for kind in (*kinds, None)]
-    for change in plan.changes:
+    for change in sorted(
+        plan.changes, key=lambda each: ranks.get(each.user.id, len(NOT_WRITTEN))
+    ):
         groups[place_of.get(change.user.id, -1)][1].append(change)
     return [group for group in groups if any(group)]
+
+
+def rank_result(outcome: Outcome) -> int:
+    """Conflicts come first, then failures, then all else."""
+    is_written = outcome.result not in NOT_WRITTEN
+    return len(NOT_WRITTEN) if is_written else NOT_WRITTEN.index(outcome.result)
 
 
 class ChangeRows:
@@ -120,7 +132,7 @@ class ChangeRows:
         yield f'<output id="shown">{count_noun(self._count, "user")}</output>\n</div>\n'
 
     def render_rows(self) -> Lines:
-        """The rows, kind by kind, in chunks; of each kind conflicts and failures first."""
+        """The rows, kind by kind, in chunks."""
         yield f'<section class="rows" id="changes">\n<h2>Changes ({self._count:,})</h2>\n'
         number = 0
         for place, (kind, changes) in enumerate(self._groups):
@@ -131,8 +143,7 @@ class ChangeRows:
                 common = find_common_sides(kind)
                 named = f", kind {place + 1}"
                 yield from _kind_heading(place + 1, kind, common)
-            ordered = sorted(changes, key=self._rank_change)
-            for part, chunk in enumerate(split_chunks(ordered)):
+            for part, chunk in enumerate(split_chunks(changes)):
                 shared = self._list_choices(chunk[0])
                 rows = []
                 for change in chunk:
@@ -148,10 +159,6 @@ class ChangeRows:
                 yield from render_chunk(COLUMNS, rows, data, is_first=not part)
             yield "</section>\n"
         yield "</section>\n"
-
-    def _rank_change(self, change: Change) -> int:
-        outcome = self._results.get(change.user.id)
-        return len(NOT_WRITTEN) if outcome is None else rank_result(outcome)
 
     def _render_cells(self, change: Change, kind: str, common: Sides) -> str:
         user = self._marker.name_user(change.user.name)
@@ -179,12 +186,6 @@ class ChangeRows:
         of_user = self._problems_of.get(change.user.name, set())
         numbers = of_user | self._problems_of.get(change.agent, set())
         return f' data-problem="{_list_numbers(numbers)}"' if numbers else ""
-
-
-def rank_result(outcome: Outcome) -> int:
-    """Conflicts come first, then failures, then all else."""
-    is_written = outcome.result not in NOT_WRITTEN
-    return len(NOT_WRITTEN) if is_written else NOT_WRITTEN.index(outcome.result)
 
 
 def _kind_heading(number: int, kind: ChangeKind, common: Sides) -> Lines:
