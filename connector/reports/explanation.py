@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from connector.model import NAME, Held, Secret, patterns
@@ -30,6 +29,7 @@ from connector.reports.text import (
 from connector.reports.wording import (
     NONE,
     Lines,
+    People,
     find_sides,
     name_agent,
     name_user,
@@ -48,7 +48,7 @@ def render_text(explained: ExplainedNames) -> Lines:
         yield from finish_lines(_explanation_lines(each, explained.people))
 
 
-def _explanation_lines(each: Explanation, people: Mapping[str, str]) -> Lines:
+def _explanation_lines(each: Explanation, people: People) -> Lines:
     yield f"{name_agent(each.agent) if each.agent else 'user'}: {each.verdict}"
     yield f"  {each.why}"
     user = each.user and name_user(people, each.user.name)
@@ -73,7 +73,7 @@ def _explanation_lines(each: Explanation, people: Mapping[str, str]) -> Lines:
         yield from describe_problem(problem_row([problem], marker))
 
 
-def _rule_lines(trace: RuleTrace, people: Mapping[str, str]) -> Lines:
+def _rule_lines(trace: RuleTrace, people: People) -> Lines:
     if trace.rule:
         yield f"  rule {trace.rule}: {trace.rendered.template} in {trace.attribute}"
     else:

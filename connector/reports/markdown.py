@@ -32,6 +32,7 @@ from connector.reports.wording import (
     accept_advice,
     by_user,
     describe_since,
+    find_person,
     find_sides,
     find_strays,
     name_agent,
@@ -58,7 +59,7 @@ class MarkdownMarker(Marker):
         return code_span(shown)
 
     def mark_user(self, name: str) -> str:
-        person = self.find_person(name)
+        person = find_person(self.people, name)
         said = code_span(name)
         return f"{said} ({escape_prose(person)})" if person else said
 

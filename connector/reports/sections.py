@@ -6,7 +6,7 @@ A format hands over its `Marker`, which makes its own markup of sentences, value
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from connector.planning.kinds import NAMED, find_concerned
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     NewsMarks,
+    People,
     count_refusal,
     describe_near,
     name_agent,
@@ -34,8 +35,7 @@ class Marker:
     most = sys.maxsize
     """So many problems that are alike are named one by one."""
 
-    def __init__(self, people: Mapping[str, str]) -> None:
-        """`people`: the names of people by the names of their users."""
+    def __init__(self, people: People) -> None:
         self.people = people
 
     def mark_prose(self, said: str) -> str:
@@ -49,11 +49,6 @@ class Marker:
     def mark_user(self, name: str) -> str:
         """A user by name, with the name of the person, where it was read and is another one."""
         return self.mark_value(name_user(self.people, name))
-
-    def find_person(self, name: str) -> str:
-        """The name of the person, where it was read and is another one than the user's."""
-        person = self.people.get(name, "")
-        return "" if person == name else person
 
     def join_users(self, names: Iterable[str]) -> str:
         return self.between.join(map(self.mark_user, names))

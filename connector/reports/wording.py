@@ -41,6 +41,8 @@ from connector.reports.visible import make_visible
 
 Lines = Iterator[str]
 """The text of a report, piece by piece."""
+People = Mapping[str, str]
+"""The names of people by the names of their users."""
 Outcomes = Sequence[Outcome] | None
 """What became of a plan's changes; None: it has not been applied."""
 NONE: Final = "(none)"
@@ -155,10 +157,16 @@ def name_agent(agent: AgentRef | None) -> str:
     return f"accountCode {account}, workNo {seat}"
 
 
-def name_user(people: Mapping[str, str], user: str) -> str:
-    """A user by name, with the name of the person where it was read: `uid=ada,… (Ada Example)`."""
-    person = people.get(user, user)
-    return user if person == user else f"{user} ({person})"
+def name_user(people: People, user: str) -> str:
+    """A user by name, with the name of the person: `uid=ada,… (Ada Example)`."""
+    person = find_person(people, user)
+    return f"{user} ({person})" if person else user
+
+
+def find_person(people: People, user: str) -> str:
+    """The name of the person, where it was read and is another one than the user's."""
+    person = people.get(user, "")
+    return "" if person == user else person
 
 
 def name_rule(rule: int | None) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from connector.model import Change, ChangeKind, Outcome, Plan
+from connector.model import ChangeKind, Outcome, Plan
 from connector.reports.html.assets import SCRIPT, STYLE, page_foot_style
 from connector.reports.html.parts import (
     PageMarker,
@@ -201,28 +202,24 @@ def _kind_block(number: int, kind: ChangeKind, marker: PageMarker) -> Lines:
 
 def _attributes_section(plan: Plan) -> Lines:
     """How many users each attribute changes for, by what happens to its values."""
-    if plan.changes:
-        columns = ("Attribute", "Set", "Replaced", "Emptied")
-        rows = [
-            [escape_value(name), *(f"{count:,}" for count in counts)]
-            for name, counts in sorted(_count_by_attribute(plan.changes).items())
-        ]
-        yield '<section class="numbers">\n<h2>Counts by attribute</h2>\n'
-        yield from render_table(columns, rows)
-        yield "</section>\n"
-
-
-def _count_by_attribute(changes: Iterable[Change]) -> dict[str, list[int]]:
-    """Of each attribute for how many users values come and none goes; come and go; go and none comes."""
-    counts: dict[str, list[int]] = {}
-    for change in changes:
+    if not plan.changes:
+        return
+    counts = Counter[tuple[str, str]]()
+    for change in plan.changes:
         for each in change.attributes:
             sides = find_sides(each)
-            place = 1 if sides.old else 0
-            if not sides.new or sides.new == [HIDDEN_CLEARED]:
-                place = 2
-            counts.setdefault(each.name, [0, 0, 0])[place] += 1
-    return counts
+            what = "Replaced" if sides.old else "Set"
+            if sides.new in ([], [HIDDEN_CLEARED]):
+                what = "Emptied"
+            counts[each.name, what] += 1
+    columns = ("Set", "Replaced", "Emptied")
+    rows = [
+        [escape_value(name), *(f"{counts[name, what]:,}" for what in columns)]
+        for name in sorted({name for name, _ in counts})
+    ]
+    yield '<section class="numbers">\n<h2>Counts by attribute</h2>\n'
+    yield from render_table(("Attribute", *columns), rows)
+    yield "</section>\n"
 
 
 def _counts_section(plan: Plan, title: str, counts: dict[str, str]) -> Lines:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import islice
 from typing import Final, TypeVar
 
 from connector.reports.sections import Marker, Section
 from connector.reports.visible import make_visible
-from connector.reports.wording import Lines
+from connector.reports.wording import Lines, People, find_person
 
 CHUNK: Final = 200
 """Rows that a browser lays out together, once they come near the screen. It can do that for
@@ -87,7 +87,7 @@ class PageMarker(Marker):
     between = "<br>"
     news = "{said} <strong>{mark}</strong>"
 
-    def __init__(self, people: Mapping[str, str], changed: Iterable[str]) -> None:
+    def __init__(self, people: People, changed: Iterable[str]) -> None:
         """`changed`: the names of users in the order of their rows."""
         super().__init__(people)
         self._rows = {name: number for number, name in enumerate(changed, 1)}
@@ -100,7 +100,7 @@ class PageMarker(Marker):
 
     def name_user(self, name: str) -> str:
         """A user by name, without a link; the person's name first."""
-        person = self.find_person(name)
+        person = find_person(self.people, name)
         said = escape_value(name)
         return f"<b>{isolate_direction(person)} </b>{said}" if person else said
 
