@@ -17,8 +17,8 @@ from connector.reports.wording import (
     Lines,
     count_news,
     count_refusal,
-    find_sides,
     give_reason,
+    show_sides,
 )
 
 SCHEMA: Final = "cec-connector/diff/1"
@@ -98,7 +98,7 @@ def _describe_parts(change: Change) -> dict[str, str]:
 
 def _describe_sides(each: AttributeChange) -> str:
     """`old → new`; of a secret its fingerprint."""
-    said = text.show_sides(find_sides(each))
+    said = show_sides(each)
     fingerprint = secret_fingerprint(each) if is_secret(each) else ""
     if fingerprint in ("", UNKEYED):
         return said

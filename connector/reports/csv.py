@@ -22,10 +22,10 @@ from connector.model import (
     UserRef,
     problem_kinds,
 )
+from connector.reports.sections import NewsMarks
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     Lines,
-    NewsMarks,
     Outcomes,
     by_user,
     count_losses,

@@ -24,15 +24,14 @@ from connector.reports.text import (
     TextMarker,
     describe_problem,
     finish_lines,
-    show_sides,
 )
 from connector.reports.wording import (
     NONE,
     Lines,
     People,
-    find_sides,
     name_agent,
     name_user,
+    show_sides,
     show_value,
 )
 
@@ -111,7 +110,7 @@ def _attribute_lines(trace: AttributeTrace) -> Lines:
     yield f"      held   {', '.join(map(show_value, trace.held)) or none}"
     outcome = trace.outcome
     if trace.change is not None:
-        outcome += f": {show_sides(find_sides(trace.change))}"
+        outcome += f": {show_sides(trace.change)}"
     if trace.why:
         outcome += f": {trace.why}"
     yield f"      {outcome}"
@@ -127,7 +126,7 @@ def _further_lines(explained: Explanation) -> Lines:
         if each.name not in listed:
             done = "set" if each.new else "cleared"
             yield f"  {each.name}"
-            yield f"      {done}: {show_sides(find_sides(each))}"
+            yield f"      {done}: {show_sides(each)}"
     if change.after:
         others = ", ".join(sorted(change.after))
         yield f"  written after the change of user {others}, which frees a value"

@@ -14,10 +14,10 @@ from typing import Final
 
 from connector.model import AttributeChange, Change, Held, Plan, Secret
 from connector.model.digests import is_secret, keep_octets, secret_fingerprint
+from connector.reports.sections import NewsMarks
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     Lines,
-    NewsMarks,
     Outcomes,
     by_user,
     count_losses,

@@ -15,6 +15,7 @@ from typing import Final
 from connector.model import AttributeChange, Plan
 from connector.reports.sections import (
     Marker,
+    NewsMarks,
     Section,
     list_kinds,
     list_outcomes,
@@ -27,7 +28,6 @@ from connector.reports.wording import (
     COUNTS,
     NONE,
     Lines,
-    NewsMarks,
     Outcomes,
     accept_advice,
     by_user,

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from connector.model import Outcome, Plan, Problem, Refusal, problem_kinds
+from connector.model import Change, Outcome, Plan, Problem, Refusal, problem_kinds
 from connector.planning.kinds import NAMED, find_concerned
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
-    NewsMarks,
     People,
     count_refusal,
     describe_near,
@@ -50,11 +49,31 @@ class Marker:
         """A user by name, with the name of the person, where it was read and is another one."""
         return self.mark_value(name_user(self.people, name))
 
-    def join_users(self, names: Iterable[str]) -> str:
-        return self.between.join(map(self.mark_user, names))
-
     def add_news(self, said: str, mark: str) -> str:
         return self.news.format(said=said, mark=mark) if mark else said
+
+
+class NewsMarks:
+    """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._users: dict[str, str] = {}
+        self._problems: dict[int, str] = {}
+        """By identity: two of them may be equal."""
+        since = plan.notes.since
+        if since:
+            for mark, users, numbers in (
+                ("new", since.new, since.new_problems),
+                ("changed", since.changed, since.changed_problems),
+            ):
+                self._users |= dict.fromkeys(users, mark)
+                self._problems |= {id(plan.problems[each]): mark for each in numbers}
+
+    def mark_change(self, change: Change) -> str:
+        return self._users.get(change.user.id, "")
+
+    def mark_problem(self, problem: Problem) -> str:
+        return self._problems.get(id(problem), "")
 
 
 class Section(Struct, frozen=True):
@@ -85,12 +104,12 @@ def list_refusals(plan: Plan, marker: Marker) -> Section:
 
 def _name_concerned(plan: Plan, refusal: Refusal, marker: Marker) -> str:
     names = find_concerned(plan, refusal)
-    return _name_first(names[:NAMED], len(names), marker)
+    return _join_first(map(marker.mark_user, names[:NAMED]), len(names), marker)
 
 
-def _name_first(names: Iterable[str], count: int, marker: Marker) -> str:
-    """These users, and how many more there are of `count` in all."""
-    said = list(map(marker.mark_user, names))
+def _join_first(named: Iterable[str], count: int, marker: Marker) -> str:
+    """Some users, and how many more there are of `count` in all."""
+    said = list(named)
     if count > len(said):
         said.append(f"… and {count - len(said):,} more")
     return marker.between.join(said)
@@ -103,7 +122,7 @@ def list_kinds(plan: Plan, marker: Marker) -> Section:
             f"{kind.users:,}",
             marker.mark_prose(kind.form),
             marker.mark_prose(kind.sentence),
-            _name_first(kind.examples, kind.users, marker),
+            _join_first(map(marker.mark_user, kind.examples), kind.users, marker),
         ]
         for kind in plan.notes.kinds
     ]
@@ -157,19 +176,20 @@ def list_problems(
 def problem_row(alike: Sequence[Problem], marker: Marker, news: str = "") -> list[str]:
     """What problems that are alike are about, their users, and the reason with users that almost match."""
     first = alike[0]
-    named = marker.join_users(first.users)
+    users = list(map(marker.mark_user, first.users))
+    left = 0
     if len(alike) > 1:
-        each = [_name_with_agent(problem, marker) for problem in alike[: marker.most]]
-        if len(alike) > marker.most:
-            each.append(f"… and {len(alike) - marker.most:,} more")
-        named = marker.between.join(each)
+        users = [_name_with_agent(each, marker) for each in alike[: marker.most]]
+        left = len(alike) - len(users)
     why = [marker.mark_prose(first.why)]
-    why += [
-        f"almost: {marker.mark_user(near.user)} ({marker.mark_value(describe_near(near))})"
-        for near in first.near
+    for near in first.near:
+        how = marker.mark_value(describe_near(near))
+        why.append(f"almost: {marker.mark_user(near.user)} ({how})")
+    return [
+        marker.add_news(marker.mark_prose(name_subjects(alike)), news),
+        _join_first(users, len(users) + left, marker),
+        marker.between.join(why),
     ]
-    about = marker.mark_prose(name_subjects(alike))
-    return [marker.add_news(about, news), named, marker.between.join(why)]
 
 
 def _name_with_agent(problem: Problem, marker: Marker) -> str:

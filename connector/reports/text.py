@@ -18,26 +18,28 @@ from connector.model import (
 )
 from connector.planning.kinds import NAMED
 from connector.planning.review import LEFT_OUT
-from connector.reports.sections import Marker, list_kinds, list_problems, list_refusals
+from connector.reports.sections import (
+    Marker,
+    NewsMarks,
+    list_kinds,
+    list_problems,
+    list_refusals,
+)
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
     AGENT_COUNTS,
-    HIDDEN,
-    NONE,
     USER_COUNTS,
-    ChangeSides,
     Lines,
-    NewsMarks,
     Outcomes,
     accept_advice,
     by_user,
     count_noun,
     describe_since,
     difference_texts,
-    find_sides,
     give_reason,
     last_line,
     report_title,
+    show_sides,
     write_headline,
 )
 
@@ -289,27 +291,13 @@ class _ChangeDescriber:
             line += f"  [{news}]"
         yield line
         for each in change.attributes:
-            sides = show_sides(find_sides(each))
-            yield f"    {each.name}: {cut_text(sides)}"
+            yield f"    {each.name}: {cut_text(show_sides(each))}"
 
 
 def change_title(change: Change, marker: TextMarker) -> str:
     """Who changes, and why."""
     user = marker.mark_user(change.user.name)
     return f"~ {user}  ← {cut_text(give_reason(change))}"
-
-
-def show_sides(change: ChangeSides) -> str:
-    """`old → new` of one value, `- old, + new` of several; of a secret only what happens to it."""
-    old, new = change.old, change.new
-    if new in HIDDEN:
-        return new[0]
-    if change.kept or len(old) > 1 or len(new) > 1:
-        signed = [f"- {value}" for value in old]
-        signed += [f"+ {value}" for value in new]
-        return ", ".join(signed)
-    before, after = "".join(old), "".join(new)
-    return f"{before or NONE} → {after or NONE}"
 
 
 def _ways_to_list_all(whole: bool | None) -> str:

@@ -123,6 +123,26 @@ def find_sides(each: AttributeChange) -> ChangeSides:
     return ChangeSides(gone if each.seen else [NOT_READABLE], come, kept)
 
 
+def show_sides(each: AttributeChange) -> str:
+    """`old → new`, with a bar between several values."""
+    sides = find_sides(each)
+    return join_sides(sides, " | ".join(sides.old), " | ".join(sides.new))
+
+
+def join_sides(sides: ChangeSides, gone: str, come: str) -> str:
+    """`old → new`; `- old, + new` where other values stay; of a secret only what happens to it.
+
+    `gone`, `come`: the old and new values, as a format marks them up.
+    """
+    if sides.new in HIDDEN:
+        return come
+    if not sides.kept:
+        return f"{gone or NONE} → {come or NONE}"
+    signed = [f"- {gone}"] if gone else []
+    signed += [f"+ {come}"] if come else []
+    return ", ".join(signed)
+
+
 def describe_attribute(info: AttributeInfo) -> str:
     """What a directory's schema says: `text, at most 64 characters, one value, compared as caseIgnore`."""
     if not info.definition.known:
@@ -417,26 +437,3 @@ def numbers_since(found: Mapping[str, int]) -> str:
 def count_news(new: int, gone: int, changed: int, same: int) -> str:
     """`3 new, 1 gone, 0 changed, 40 the same`."""
     return f"{new:,} new, {gone:,} gone, {changed:,} changed, {same:,} the same"
-
-
-class NewsMarks:
-    """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._users: dict[str, str] = {}
-        self._problems: dict[int, str] = {}
-        """By identity: two of them may be equal."""
-        since = plan.notes.since
-        if since:
-            for mark, users, numbers in (
-                ("new", since.new, since.new_problems),
-                ("changed", since.changed, since.changed_problems),
-            ):
-                self._users |= dict.fromkeys(users, mark)
-                self._problems |= {id(plan.problems[each]): mark for each in numbers}
-
-    def mark_change(self, change: Change) -> str:
-        return self._users.get(change.user.id, "")
-
-    def mark_problem(self, problem: Problem) -> str:
-        return self._problems.get(id(problem), "")

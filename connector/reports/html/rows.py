@@ -27,16 +27,15 @@ from connector.reports.html.parts import (
     render_chunk,
     split_chunks,
 )
+from connector.reports.sections import NewsMarks
 from connector.reports.wording import (
-    HIDDEN,
-    NONE,
     ChangeSides,
     Lines,
-    NewsMarks,
     Outcomes,
     by_user,
     count_noun,
     find_sides,
+    join_sides,
     name_agent,
     name_rule,
     outcome_text,
@@ -267,10 +266,4 @@ def render_attribute(name: str, sides: ChangeSides, *, plain: bool = False) -> s
         label = f"<b>{label}</b>"
         gone = f"<del>{gone}</del>"
         come = f"<ins>{come}</ins>" if come else ""
-    if sides.kept:
-        signed = [f"- {gone}"] if gone else []
-        signed += [f"+ {come}"] if come else []
-        return f"{label} {', '.join(signed)}"
-    if sides.new in HIDDEN:
-        return f"{label} {come}"
-    return f"{label} {gone or NONE} → {come or NONE}"
+    return f"{label} {join_sides(sides, gone, come)}"
