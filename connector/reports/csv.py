@@ -20,8 +20,8 @@ from connector.model import (
     Plan,
     Problem,
     UserRef,
-    problem_kinds,
 )
+from connector.model.plan import group_problems
 from connector.reports.sections import NewsMarks
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
@@ -102,7 +102,7 @@ def _list_rows(plan: Plan, outcomes: Outcomes) -> Iterator[Row]:
     for outcome in results.values():
         cells = _user_cells(outcome.user)
         yield {"kind": "outcome", **cells, "outcome": outcome_text(outcome)}
-    for name, problems in problem_kinds.group_problems(plan.problems).items():
+    for name, problems in group_problems(plan.problems).items():
         for problem in problems:
             since = marks.mark_problem(problem)
             yield {

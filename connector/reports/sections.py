@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from connector.model import Change, Outcome, Plan, Problem, Refusal, problem_kinds
+from connector.model import Change, Outcome, Plan, Problem, Refusal
+from connector.model.plan import explain_kind, group_alike, group_problems
 from connector.planning.kinds import NAMED, find_concerned
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
@@ -156,8 +157,8 @@ def list_problems(
     `most`: rows of one kind. Where there are more, those that are new come first.
     """
     marks = NewsMarks(plan)
-    for kind, problems in problem_kinds.group_problems(plan.problems).items():
-        groups = problem_kinds.group_alike(problems, marks.mark_problem)
+    for kind, problems in group_problems(plan.problems).items():
+        groups = group_alike(problems, marks.mark_problem)
         if len(groups) > most:
             groups.sort(key=lambda alike: not marks.mark_problem(alike[0]))
         rows = [
@@ -168,7 +169,7 @@ def list_problems(
             f"{marker.mark_prose(kind)} ({len(problems):,})",
             ("About", "Users", "Why"),
             rows,
-            problem_kinds.explain_kind(kind),
+            explain_kind(kind),
             sum(map(len, groups[most:])),
         )
 

@@ -18,6 +18,7 @@ from connector.model import (
     Plan,
     Result,
 )
+from connector.model.plan import group_problems
 from connector.reports.html.parts import (
     PageMarker,
     T,
@@ -98,7 +99,7 @@ class ChangeRows:
         self._rules = _number_names(
             sorted(rules, key=lambda rule: -1 if rule is None else rule)
         )
-        self._kinds_of_problems = problem_kinds.group_problems(plan.problems)
+        self._kinds_of_problems = group_problems(plan.problems)
         self._problems_of = defaultdict[str | AgentRef | None, set[int]](set)
         """By the name of a user, and by agent: numbers of the kinds of problems about it."""
         for number, problems in enumerate(self._kinds_of_problems.values()):
