@@ -153,17 +153,20 @@ def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
 
 def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes, each after that of the one user who gives up a value which it alone sets."""
-    givers = defaultdict[tuple[str, Held], set[str]](set)
-    takers = defaultdict[tuple[str, Held], set[str]](set)
+    givers: dict[tuple[str, Held], str] = {}
+    takers: dict[tuple[str, Held], str] = {}
     for change in changes:
         for each in change.attributes:
             for value in set(each.old).symmetric_difference(each.new):
-                side = takers if value in each.new else givers
-                side[each.name.lower(), value].add(change.user.id)
+                users = takers if value in each.new else givers
+                key = each.name.lower(), value
+                # empty: several users do
+                users[key] = "" if key in users else change.user.id
     waits = defaultdict[str, set[str]](set)
-    for key, users in takers.items():
-        if len(users) == len(givers[key]) == 1:
-            waits[min(users)] |= givers[key] - users
+    for key, user in takers.items():
+        giver = givers.get(key)
+        if user and giver and giver != user:
+            waits[user].add(giver)
     return tuple(
         replace(change, after=frozenset(waits[change.user.id])) for change in changes
     )
