@@ -93,16 +93,12 @@ def _rule_lines(trace: RuleTrace, people: People) -> Lines:
 
 
 def _attribute_lines(trace: AttributeTrace) -> Lines:
-    title = trace.rendered[0].template
-    if len(trace.rendered) > 1:
-        title = f"{len(trace.rendered)} templates"
+    title = " and ".join(made.template for made in trace.rendered)
     if trace.owns is not None:
         title += f", ours are {patterns.describe_pattern(trace.owns)}"
     yield f"  {trace.name}: {title}"
     none = NONE
     for made in trace.rendered:
-        if len(trace.rendered) > 1:
-            yield f"      {made.template}"
         yield from _step_lines(made)
         yield f"      wanted {NONE if made.value is None else _show_compared(made)}"
         if isinstance(made.value, Secret):

@@ -261,13 +261,12 @@ def write_headline(plan: Plan, outcomes: Outcomes) -> str:
 
 def _say_what_would_happen(plan: Plan) -> list[str]:
     changed = count_noun(len(plan.changes), "user") if plan.changes else "no user"
-    said = [f"{changed} would be changed."]
+    verdict = "" if plan.changes else "Nothing would be written: "
     if plan.refusals:
-        said = [f"Refused: {changed} would be changed."]
-        if plan.changes:
-            said.append("Nothing is written until the plan is accepted.")
-    elif not plan.changes:
-        said = [f"Nothing would be written: {changed} would be changed."]
+        verdict = "Refused: "
+    said = [f"{verdict}{changed} would be changed."]
+    if plan.refusals and plan.changes:
+        said.append("Nothing is written until the plan is accepted.")
     changing = {change.user.name for change in plan.changes}
     denied = {
         user
