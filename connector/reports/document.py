@@ -56,13 +56,15 @@ def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
         "digest": plan.digest,
         "job": plan.job,
         "created": plan.created,
+        "about": dict(plan.about),
+        "only": notes.only,
+        "summary": plan.summary,
     }
-    if plan.about:
-        head["about"] = dict(plan.about)
-    if notes.only:
-        head["only"] = notes.only
-    head["summary"] = plan.summary
-    members = [f"{as_json(name)}: {as_json(member)}" for name, member in head.items()]
+    members = [
+        f"{as_json(name)}: {as_json(member)}"
+        for name, member in head.items()
+        if member not in ({}, ())
+    ]
     yield "{" + ",\n ".join(members)
     yield from list_member("changes", map(ChangeShape.of, plan.changes))
     yield from list_member("problems", map(ProblemShape.of, plan.problems))

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from connector.model import ChangeKind, Outcome, Plan
+from connector.model import Outcome, Plan
 from connector.reports.html.assets import SCRIPT, STYLE, page_foot_style
 from connector.reports.html.parts import (
     PageMarker,
@@ -178,26 +178,21 @@ def _refusals_section(
 def _kinds_section(plan: Plan, marker: PageMarker) -> Lines:
     """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
     kinds = plan.notes.kinds
-    if not kinds:
-        return
-    yield f"<section>\n<h2>Kinds of changes ({len(kinds):,})</h2>\n"
+    if kinds:
+        yield f"<section>\n<h2>Kinds of changes ({len(kinds):,})</h2>\n"
     for number, kind in enumerate(kinds, 1):
-        yield from _kind_block(number, kind, marker)
-    yield "</section>\n"
-
-
-def _kind_block(number: int, kind: ChangeKind, marker: PageMarker) -> Lines:
-    title = escape_text(kind.form.capitalize())
-    yield f'<div class="kind" id="k{number}">\n<h3>{number}. {title}: {kind.users:,}</h3>\n'
-    yield f"<p>{escape_text(kind.sentence)}</p>\n"
-    common = render_attributes(find_common_sides(kind))
-    if common:
-        yield f"<p>The same for all of them: {common}</p>\n"
-    shown = "Examples" if kind.users > len(kind.examples) else "Users"
-    yield f"<p>{shown}: {', '.join(map(marker.mark_user, kind.examples))}</p>\n"
-    users = count_noun(kind.users, "user")
-    link = f'<a href="#r{number}">Show {users} of kind {number}</a>'
-    yield f'<p class="screen">{link}</p>\n</div>\n'
+        title = f"{number}. {escape_text(kind.form.capitalize())}: {kind.users:,}"
+        yield f'<div class="kind" id="k{number}">\n<h3>{title}</h3>\n'
+        yield f"<p>{escape_text(kind.sentence)}</p>\n"
+        common = render_attributes(find_common_sides(kind))
+        if common:
+            yield f"<p>The same for all of them: {common}</p>\n"
+        shown = "Examples" if kind.users > len(kind.examples) else "Users"
+        yield f"<p>{shown}: {', '.join(map(marker.mark_user, kind.examples))}</p>\n"
+        link = f"Show {count_noun(kind.users, 'user')} of kind {number}"
+        yield f'<p class="screen"><a href="#r{number}">{link}</a></p>\n</div>\n'
+    if kinds:
+        yield "</section>\n"
 
 
 def _attributes_section(plan: Plan) -> Lines:

@@ -42,8 +42,8 @@ from connector.reports.wording import (
     outcome_text,
 )
 
-NOT_WRITTEN: Final = (Result.CONFLICT, Result.FAILED)
-"""Results that come first, in this order."""
+NOT_WRITTEN: Final = {Result.CONFLICT: 0, Result.FAILED: 1}
+"""Results that come first, and their places."""
 COLUMNS: Final = ("Row", "User", "Agent", "Rule", "Old → new")
 """`assets.py` counts on these places. A mark of news stands beside the rule, so that no row
 gets another element."""
@@ -63,19 +63,19 @@ def group_changes(plan: Plan, outcomes: Outcomes) -> list[Group]:
         for place, kind in enumerate(kinds)
         for change in kind.changes
     }
-    ranks = {outcome.user.id: rank_result(outcome) for outcome in outcomes or ()}
+    results = by_user(outcomes)
     groups: list[Group] = [(kind, []) for kind in (*kinds, None)]
     for change in sorted(
-        plan.changes, key=lambda each: ranks.get(each.user.id, len(NOT_WRITTEN))
+        plan.changes, key=lambda each: rank_result(results.get(each.user.id))
     ):
         groups[place_of.get(change.user.id, -1)][1].append(change)
     return [group for group in groups if any(group)]
 
 
-def rank_result(outcome: Outcome) -> int:
+def rank_result(outcome: Outcome | None) -> int:
     """Conflicts come first, then failures, then all else."""
-    is_written = outcome.result not in NOT_WRITTEN
-    return len(NOT_WRITTEN) if is_written else NOT_WRITTEN.index(outcome.result)
+    last = len(NOT_WRITTEN)
+    return NOT_WRITTEN.get(outcome.result, last) if outcome else last
 
 
 class ChangeRows:
@@ -213,9 +213,9 @@ def _render_select(name: str, label: str, every: str, choices: Iterable[str]) ->
 
 def find_common_sides(kind: ChangeKind) -> Sides:
     """What all changes of a kind have in common: a page of paper says it once, and not again for each user."""
-    if kind.users < 2:
-        return {}
     first, *others = kind.changes
+    if not others:
+        return {}
     common = {each.name: find_sides(each) for each in first.attributes}
     for change in others:
         sides = {
@@ -226,8 +226,6 @@ def find_common_sides(kind: ChangeKind) -> Sides:
         common = {
             name: side for name, side in common.items() if sides.get(name) == side
         }
-        if not common:
-            break
     return common
 
 
