@@ -71,7 +71,7 @@ class SchemaChecks:
             return self._judge_changes(user, changes)
         set_ = tuple([each.name for each in changes if each.new])
         others = tuple(
-            [(each.name, _is_emptied(user, each)) for each in changes if not each.new]
+            [(each.name, is_emptied(user, each)) for each in changes if not each.new]
         )
         shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
@@ -144,7 +144,7 @@ class SchemaChecks:
         changes: Iterable[AttributeChange],
     ) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
-        emptied = [change for change in changes if _is_emptied(user, change)]
+        emptied = [change for change in changes if is_emptied(user, change)]
         there = {name.lower() for name in user.values} | {
             name for change in set_ for name in self._spellings_of(change)
         }
@@ -258,7 +258,8 @@ class SchemaChecks:
         return self._info_of(change).definition.aliases | {change.name.lower()}
 
 
-def _is_emptied(user: User, change: AttributeChange) -> bool:
+def is_emptied(user: User, change: AttributeChange) -> bool:
+    """Whether a change leaves no value of an attribute."""
     return not change.new and len(user.values.get(change.name, ())) <= len(change.old)
 
 
