@@ -13,7 +13,7 @@ from connector.model import Approval, Description, Fingerprint, Secret
 from connector.model.digests import make_fingerprinter, make_readable
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import fetch_secret
-from connector.planning.other_jobs import OtherJobs
+from connector.planning.check_drafts import OtherJobs, find_other_jobs
 from connector.reports.visible import make_visible
 from connector.settings import job as jobs
 from connector.settings.shape import walk_parts
@@ -58,7 +58,7 @@ def find_run_id(
         return state.history.find_run(job.name, run)
 
 
-def find_other_jobs(
+def read_other_jobs(
     path: Path,
     mapping: Mapping,
     description: Description,
@@ -66,12 +66,7 @@ def find_other_jobs(
     """What other jobs of this job's state wrote to the directory."""
     with open_job_state(path) as (job, state):
         memory = state.memory(description.identity, job.name)
-        return OtherJobs(
-            memory,
-            mapping,
-            description,
-            lambda _: True,
-        )
+        return find_other_jobs(memory, mapping, description, lambda _: True)
 
 
 def read_hold(path: Path) -> tuple[str, str] | None:

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from connector.apply.composition import plan_context, trial_context
 from connector.apply.context import PlanContext
 from connector.apply.job_state import (
-    find_other_jobs,
     open_job_state,
     read_hold,
+    read_other_jobs,
     try_state,
 )
 from connector.apply.permission import require_same_job
@@ -214,7 +214,7 @@ def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
 
 def _tell_remembered(context: PlanContext, job: Path, description: Description) -> None:
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
-    others = find_other_jobs(job, context.rules.mapping, description)
+    others = read_other_jobs(job, context.rules.mapping, description)
     for place, what in others.told.items():
         say_line(f"{place}: {what}")
     if held := read_hold(job):

@@ -49,7 +49,7 @@ from connector.planning.assembly import (
     make_change,
 )
 from connector.planning.brief import PlanBrief, Slot
-from connector.planning.check_drafts import check_drafts
+from connector.planning.check_drafts import check_drafts, find_other_jobs
 from connector.planning.clearing import clear_leavers
 from connector.planning.compare_user import UserComparer
 from connector.planning.forms import OtherValues
@@ -60,7 +60,6 @@ from connector.planning.leavers import (
     find_leavers,
 )
 from connector.planning.open_writes import tell_unsettled
-from connector.planning.other_jobs import OtherJobs
 from connector.planning.person_names import add_people
 from connector.planning.plan_input import PlanInput
 from connector.planning.plan_notes import (
@@ -155,13 +154,6 @@ def make_plan(
         last=lambda: _last_agents(brief, matches, leavers),
     )
     left = leavers.user_ids
-    others = OtherJobs(
-        brief.memory,
-        brief.mapping,
-        description,
-        lambda id_: id_ in matches.claimed or id_ in left,
-    )
-
     unsure = is_unsure(given, matches)
     drafts, problems, left_out = make_drafts(
         matches,
@@ -179,8 +171,13 @@ def make_plan(
         claimers=_find_claimers(given, candidates, matches),
     )
     drafts += cleared.drafts
-    for draft in drafts:
-        others.hold_theirs(draft)
+    others = find_other_jobs(
+        brief.memory,
+        brief.mapping,
+        description,
+        lambda id_: id_ in matches.claimed or id_ in left,
+    )
+    others.hold_theirs(drafts)
 
     cautions = list(
         list_cautions(
