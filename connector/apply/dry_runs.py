@@ -14,7 +14,7 @@ from connector.apply.planning import make_plan
 from connector.errors import StateError, UsageError
 from connector.model import EarlierPlan, Outcome, Plan, Result, RunEnding
 from connector.planfile import sha256_of
-from connector.planning.comparison import digest_plan, find_news
+from connector.planning.review import digest_plan, find_news
 from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]

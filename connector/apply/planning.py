@@ -13,8 +13,8 @@ from connector.errors import FileError, IncompleteRead
 from connector.matching.selection import select_names
 from connector.model import NOBODY, NOTICED, Change, Plan, Summary
 from connector.planning import make_plan as planner
+from connector.planning.brief import PlanInput
 from connector.planning.make_plan import PlannedRun
-from connector.planning.plan_input import PlanInput
 from connector.reports.wording import nobody_matches
 
 

@@ -30,7 +30,7 @@ from connector.cli.running import PlanPrinter, RunOptions, exit_code
 from connector.errors import UsageError
 from connector.model import EarlierPlan
 from connector.planfile import load_plan
-from connector.planning.comparison import digest_plan
+from connector.planning.review import digest_plan
 from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST

@@ -29,7 +29,7 @@ from connector.cli.terminal import wrap_text
 from connector.errors import UsageError
 from connector.model import Plan
 from connector.planfile import load_plan, load_report, write_out
-from connector.planning.comparison import compare_plans
+from connector.planning.review import compare_plans
 from connector.reports import comparison, document, find_renderer, text
 from connector.reports.visible import visible_lines
 from connector.state.history import RunRecord

@@ -20,7 +20,8 @@ from connector.matching.selection import describe_nobody, find_named_users, sele
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
 from connector.model.dn import split_rdns
 from connector.model.draft import names_held_back
-from connector.planning.brief import ShownNames
+from connector.planning.assembly import why_unsure
+from connector.planning.brief import PlanInput, ShownNames
 from connector.planning.clearing import judge_leavers
 from connector.planning.explanation import (
     ExplainedNames,
@@ -28,11 +29,9 @@ from connector.planning.explanation import (
     RuleTrace,
     UserLines,
 )
-from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
 from connector.planning.make_plan import PlannedRun, make_plan
 from connector.planning.person_names import find_people
-from connector.planning.plan_input import PlanInput
-from connector.planning.plan_notes import why_unsure
+from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""

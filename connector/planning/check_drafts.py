@@ -27,7 +27,7 @@ from connector.model.mapping import Mapping as AttributeMapping
 from connector.model.patterns import are_apart
 from connector.planning.brief import PlanBrief, Slot
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver
+from connector.planning.standing import Leaver
 from connector.planning.unique_values import UniqueValues, settle_drafts
 from connector.planning.unseen import UnseenValues, judge_alike
 

@@ -24,7 +24,7 @@ from connector.model.mapping import Grace, Mapping as AttributeMapping
 from connector.model.memory import count_time
 from connector.planning.brief import PlanBrief
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
+from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 MISSED: Final = (
     "not cleared: an agent matches this user, but no look-up gave it the user"

@@ -35,8 +35,7 @@ from connector.planning.conversion import (
     check_names,
     make_fit,
 )
-from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
-from connector.planning.standing import KnownSpellings
+from connector.planning.standing import CHANGED, UNSHOWN_LEAVER, KnownSpellings, Leaver
 from connector.planning.together import choose_staying
 
 Made = Held | None | tuple[Held | None, ...]

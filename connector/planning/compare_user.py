@@ -1,5 +1,6 @@
 """What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final
@@ -31,9 +32,8 @@ from connector.planning.compare_attribute import (
     makes_any,
 )
 from connector.planning.conversion import UnfitError
-from connector.planning.leaver import CHANGED, Leaver
 from connector.planning.schema_checks import SchemaChecks, lower_classes
-from connector.planning.standing import KnownSpellings
+from connector.planning.standing import CHANGED, KnownSpellings, Leaver
 from connector.planning.together import AttributeGroups
 
 _MEMO: Final = 10_000

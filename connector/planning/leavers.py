@@ -32,7 +32,7 @@ from connector.model.dn import is_below, split_rdns
 from connector.model.mapping import Mapping as AttributeMapping
 from connector.planning.brief import PlanBrief, Slot
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver, LeaverPlace
+from connector.planning.standing import Leaver, LeaverPlace
 
 READ_AGAIN: Final = 500
 """Former leavers that a plan reads to see whether what was cleared is back: one request each."""

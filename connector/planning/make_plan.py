@@ -46,23 +46,6 @@ from connector.model.draft import Draft
 from connector.planning.assembly import (
     PlanContents,
     assemble_plan,
-    make_change,
-)
-from connector.planning.brief import PlanBrief, Slot
-from connector.planning.check_drafts import check_drafts, find_other_jobs
-from connector.planning.clearing import clear_leavers
-from connector.planning.compare_user import UserComparer
-from connector.planning.forms import OtherValues
-from connector.planning.leaver import LeaverPlace
-from connector.planning.leavers import (
-    Leavers,
-    find_emptied,
-    find_leavers,
-)
-from connector.planning.open_writes import tell_unsettled
-from connector.planning.person_names import add_people
-from connector.planning.plan_input import PlanInput
-from connector.planning.plan_notes import (
     describe_keeping,
     describe_not_ours,
     describe_unmapped,
@@ -71,8 +54,22 @@ from connector.planning.plan_notes import (
     list_invalid,
     list_problems,
     list_refusals,
+    make_change,
     summarize_plan,
 )
+from connector.planning.brief import PlanBrief, PlanInput, Slot
+from connector.planning.check_drafts import check_drafts, find_other_jobs
+from connector.planning.clearing import clear_leavers
+from connector.planning.compare_user import UserComparer
+from connector.planning.forms import OtherValues
+from connector.planning.leavers import (
+    Leavers,
+    find_emptied,
+    find_leavers,
+)
+from connector.planning.open_writes import tell_unsettled
+from connector.planning.person_names import add_people
+from connector.planning.standing import LeaverPlace
 from connector.planning.unique_values import UniqueValues, in_order
 
 _EXCLUDED: Final = "on the exclude list; without that it would be changed"

@@ -24,7 +24,6 @@ from connector.model import (
     Equality,
     Held,
     Holds,
-    Owned,
     Plan,
     Problem,
     Question,
@@ -48,12 +47,12 @@ from connector.planning.assembly import (
     list_held_back,
     make_change,
 )
-from connector.planning.brief import PlanBrief, Slot
+from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues
 from connector.planning.open_writes import OpenWrite, tell_unsettled
 from connector.planning.person_names import add_people
 from connector.planning.schema_checks import classes_of, is_emptied
-from connector.planning.standing import ShownUser
+from connector.planning.standing import LastWriters, ShownUser
 from connector.planning.unique_values import in_order, settle_drafts
 
 _LATE: Final = "that run wrote it at {wrote}. {asked} does not show it yet. Rerun the undo once it does"
@@ -115,7 +114,8 @@ def make_undo_plan(
     undo = _Undo(brief, run, _read_users(directory, brief, run))
     written, unknown = _judge_writes(undo)
     there, kept = _choose_users(undo, written, exclude, naming)
-    writers = LastWriters(undo)
+    open_users = {each.change.user.id for each in run.writes if each.result is None}
+    writers = LastWriters(brief.memory, brief.description, undo.now, open_users)
     drafts = _make_drafts(directory, undo, there, writers)
     unique = settle_drafts(directory, drafts, brief, lambda draft: False)
     for draft, (change, user) in zip(drafts, there, strict=True):
@@ -269,47 +269,6 @@ def join_parts(steps: Iterable[Change]) -> list[Change]:
 
 
 # ---------------------------------------------------------------- what takes it back
-
-
-class LastWriters:
-    """Who wrote last to the users of an undo."""
-
-    def __init__(self, undo: _Undo) -> None:
-        self._brief = undo.brief
-        self._open_users = {
-            each.change.user.id for each in undo.run.writes if each.result is None
-        }
-        """Of whom it was not known whether the run wrote to them."""
-        self.users = 0
-        """To how many users, of all, this job wrote."""
-        self._mine: dict[Slot, Owned] = {}
-        for ref, owned in undo.brief.memory.read_owned():
-            self.users += 1
-            for name, each in owned.items() if ref.id in undo.now else ():
-                self._mine[ref.id, name.lower()] = each
-        self._theirs = defaultdict[Slot, list[tuple[str, str | None]]](list)
-        for other in undo.brief.memory.read_other_jobs():
-            for name, pattern in other.attributes.items():
-                self._theirs[other.user.id, name.lower()].append((other.job, pattern))
-
-    def tell_later_writer(
-        self, user: str, each: AttributeChange, back: AttributeChange
-    ) -> str | None:
-        """Who has written since the run what `back` takes away, as far as the state knows; None: nobody."""
-        slot = user, each.name.lower()
-        for job, pattern in self._theirs.get(slot, ()):
-            if not patterns.are_apart(pattern, each.pattern):
-                return f"another job ({job}) wrote it since; kept"
-        if user in self._open_users:
-            return None  # what was written there is not noted yet
-        last = self._mine.get(slot, Owned(""))
-        if each.secret:
-            is_ours = not back.old or last.fingerprint == each.fingerprint
-        else:
-            rule = self._brief.description.equality(each.name)
-            taken = equality.subtract_equal(rule, back.old, back.new)
-            is_ours = equality.digest_values(rule, taken) <= set(last.values)
-        return None if is_ours else "this job did not write the current value; kept"
 
 
 def _make_drafts(

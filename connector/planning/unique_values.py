@@ -37,7 +37,7 @@ from connector.model import (
 from connector.model.draft import Bond, Draft
 from connector.model.mapping import Mapping as AttributeMapping
 from connector.planning.brief import PlanBrief
-from connector.planning.leaver import Leaver, LeaverPlace
+from connector.planning.standing import Leaver, LeaverPlace
 
 Slot = tuple[str, Hashable]
 """An attribute, and a value's key under its equality rule."""

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from connector.model import AttributeChange, Change, Plan, Problem
 from connector.model.digests import UNKEYED, is_secret, secret_fingerprint
-from connector.planning.comparison import ComparedLists, PlanComparison
+from connector.planning.review import ComparedLists, PlanComparison
 from connector.reports import text
 from connector.reports.document import as_json, list_member
 from connector.reports.document_shape import ChangeShape, ProblemShape

@@ -43,8 +43,8 @@ from connector.model import (
 )
 from connector.model.digests import UNKEYED
 from connector.model.equality import digest_value
-from connector.planning.comparison import find_news
 from connector.planning.order import split_classes
+from connector.planning.review import find_news
 from connector.state.audit_lines import AuditLine, ChainHead, digest_line
 from connector.state.database import Transaction, make_storable, restore_row
 from connector.state.documents import KEPT

@@ -31,7 +31,7 @@ from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
+from connector.planning.standing import CHANGED, UNSHOWN_LEAVER, Leaver
 
 PRINT: Final = make_fingerprinter(Secret("key"))
 INFOS: Final = {

@@ -25,7 +25,7 @@ from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsen
 from connector.model.patterns import join_patterns
 from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver
+from connector.planning.standing import Leaver
 from connector.planning.suitability import find_faults
 from connector.settings import mapping_file as mappings
 
