@@ -434,19 +434,23 @@ def take_classes_back(
     if wrote is None:
         return ()
     held, left = classes_of(user), _list_left(draft, user, brief)
-    others = held - {str(name).lower() for name in wrote.new}
+    others = set(held)
     gone = []
     for name in map(str, wrote.new):
+        low = name.lower()
         allowing = {
             each: info.definition.classes
             for each, info in brief.description.attributes.items()
-            if name.lower() in info.definition.classes
+            if low in info.definition.classes
         }
+        others.discard(low)
         needing = [
             each for each in left & allowing.keys() if not allowing[each] & others
         ]
-        if name.lower() in held and allowing and not needing:
+        if low in held and allowing and not needing:
             gone.append(name)
+        elif low in held:
+            others.add(low)
     come = [name for name in map(str, wrote.old) if name.lower() not in held]
     if not gone and not come:
         return ()
