@@ -46,6 +46,7 @@ from connector.apply.recovery import OpenWrites, Recovery
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import Change, Description, LastGood, Plan, Result, RunEnding
 from connector.planning.make_plan import PlannedRun
+from connector.planning.order import join_parts
 from connector.planning.review import (
     HeldPlan,
     Progress,
@@ -53,7 +54,6 @@ from connector.planning.review import (
     find_fresh_refusals,
     hold_to,
 )
-from connector.planning.undoing import join_parts
 from connector.runtime import clock
 from connector.runtime.stopping import SettleTime, StopRequest
 

@@ -161,7 +161,10 @@ class PlanExplainer(Struct, frozen=True):
         agent = tenant.agents[number]
         rules = self._trace_rules(number, outside=number in matches.unmatched)
         explained = Explanation(
-            agent.ref, "unassigned", "the seat has no account: no look-up", rules
+            agent.ref,
+            "unassigned",
+            "the seat has no account: no look-up",
+            rules,
         )
         for verdict, found in (
             ("unmatched", matches.unmatched),
@@ -173,7 +176,10 @@ class PlanExplainer(Struct, frozen=True):
                 if verdict == "unmatched" and not problem.near:
                     problem = self._add_near(number, problem)
                 return replace(
-                    explained, verdict=verdict, why=problem.why, problems=(problem,)
+                    explained,
+                    verdict=verdict,
+                    why=problem.why,
+                    problems=(problem,),
                 )
         if number in tenant.others:
             why = "source.only and source.except leave it to other jobs; it still claims its users"
@@ -284,7 +290,12 @@ class PlanExplainer(Struct, frozen=True):
         names = {each.user.name, each.now.name if each.now else each.user.name}
         lines: Sequence[Problem] = plan.problems
         if each in self.planned.leavers.silent:
-            _, lines = judge_leavers([each], brief.mapping, brief.memory, brief.now)
+            _, lines = judge_leavers(
+                [each],
+                brief.mapping,
+                brief.memory,
+                brief.now,
+            )
         problems = tuple(
             line for line in lines if line.agent is None and names & {*line.users}
         )
@@ -304,7 +315,12 @@ class PlanExplainer(Struct, frozen=True):
         elif self.planned.exclusion.spares(None, each.user):
             why += ": on the exclude list"
         return Explanation(
-            None, verdict, why, user=each.user, change=change, problems=problems
+            None,
+            verdict,
+            why,
+            user=each.user,
+            change=change,
+            problems=problems,
         )
 
     def _explain_unsought(self, user: User, seekers: Sequence[int]) -> Explanation:
@@ -317,7 +333,13 @@ class PlanExplainer(Struct, frozen=True):
         about = (
             each for each in self.planned.leavers.problems if user.name in each.users
         )
-        return Explanation(None, "untouched", why, user=user.ref, problems=tuple(about))
+        return Explanation(
+            None,
+            "untouched",
+            why,
+            user=user.ref,
+            problems=tuple(about),
+        )
 
     def _describe_values(self, user: User) -> Iterator[str]:
         names = dict.fromkeys(name for _, name in self.roster.list_attributes())
@@ -347,7 +369,12 @@ class PlanExplainer(Struct, frozen=True):
         why = "base or filter leaves it out: no run reads or writes it"
         for user in self._find_outside(naming.list_keys(written)):
             if named(user.ref):
-                yield Explanation(None, "outside", why, user=user.ref)
+                yield Explanation(
+                    None,
+                    "outside",
+                    why,
+                    user=user.ref,
+                )
 
     def _find_outside(self, keys: Sequence[Key]) -> list[User]:
         """Who holds a key, also past base and filter; nobody where nobody may look there."""
@@ -368,7 +395,14 @@ def _find_lines(
     differing = match.draft.planned if match.draft else ()
     held = {each.name for each in differing} - {each.name for each in changes}
     problems = tuple(
-        each for each in plan.problems if _is_about(each, ref, match.user, held)
+        each
+        for each in plan.problems
+        if _is_about(
+            each,
+            ref,
+            match.user,
+            held,
+        )
     )
     return UserLines(changes, problems), change
 

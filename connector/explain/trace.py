@@ -119,7 +119,12 @@ class PlanTracer(Struct, frozen=True):
         for rule in self.mapping.attributes:
             fitted = values.get(rule.name, (None,) * len(rule.templates))
             made = tuple(
-                self._render_template(template, agent, rule.name, value)
+                self._render_template(
+                    template,
+                    agent,
+                    rule.name,
+                    value,
+                )
                 for template, value in zip(rule.templates, fitted, strict=True)
             )
             shown = user.values.get(rule.name, ())
@@ -136,7 +141,13 @@ class PlanTracer(Struct, frozen=True):
             else:
                 outcome, why = self._judge_unchanged(rule, made, shown)
             yield AttributeTrace(
-                rule.name, made, shown, rule.owns, outcome, why, change
+                rule.name,
+                made,
+                shown,
+                rule.owns,
+                outcome,
+                why,
+                change,
             )
 
     def _judge_unchanged(
@@ -174,7 +185,13 @@ class PlanTracer(Struct, frozen=True):
             if isinstance(piece, TemplatePiece)
         )
         key = None if value is None else normalise_value(rule, value)
-        return RenderedTemplate(template.text, parts, value, rule, key)
+        return RenderedTemplate(
+            template.text,
+            parts,
+            value,
+            rule,
+            key,
+        )
 
 
 def _trace_part(

@@ -101,7 +101,11 @@ def _merge_group(group: Sequence[ChangeKind]) -> ChangeKind:
         (change for kind in group for change in kind.changes),
         key=lambda change: change.user.name,
     )
-    return _make_kind(changes, changes, sum(kind.merged for kind in group))
+    return _make_kind(
+        changes,
+        changes,
+        sum(kind.merged for kind in group),
+    )
 
 
 def _form_and_rule(kind: ChangeKind) -> Hashable:
@@ -156,7 +160,11 @@ def worth_a_look(kinds: Sequence[ChangeKind]) -> list[Look]:
     for kind in kinds:
         for change, why in (
             *_find_rare(kind, total),
-            *_find_unlike(kind, total, of_rules),
+            *_find_unlike(
+                kind,
+                total,
+                of_rules,
+            ),
         ):
             reasons.setdefault(change.user, []).append(why)
     return [Look(user, "; ".join(why)) for user, why in reasons.items()]
@@ -182,7 +190,12 @@ def _find_unlike(
     of_rules: Counter[int | None],
 ) -> Iterator[tuple[Change, str]]:
     disabled = [change for change in kind.changes if change.targets_disabled_account]
-    yield from _if_few(kind, disabled, "a disabled account", most=FEW)
+    yield from _if_few(
+        kind,
+        disabled,
+        "a disabled account",
+        most=FEW,
+    )
     if total < FEW:
         return
     for change in kind.changes:
@@ -190,15 +203,27 @@ def _find_unlike(
             by = f"rule {change.rule}" if change.rule else "a pin"
             yield change, f"the only user by {by}"
     services = [change for change in kind.changes if _of_a_service(change)]
-    yield from _if_few(kind, services, "looks like a service account")
+    yield from _if_few(
+        kind,
+        services,
+        "looks like a service account",
+    )
     if kind.users < FEW:
         return
     apart = _find_alone(kind, [_container_of(change) for change in kind.changes])
-    yield from _if_few(kind, apart, "the only user in its container")
+    yield from _if_few(
+        kind,
+        apart,
+        "the only user in its container",
+    )
     for name in kind.attributes:
         shapes = [_shape_of(change, name) for change in kind.changes]
         why = f"{name}: a value of another shape"
-        yield from _if_few(kind, _find_alone(kind, shapes), why)
+        yield from _if_few(
+            kind,
+            _find_alone(kind, shapes),
+            why,
+        )
 
 
 def _if_few(
@@ -218,7 +243,11 @@ def _find_alone(kind: ChangeKind, keys: Sequence[str | None]) -> list[Change]:
     counts = Counter(keys)
     return [
         change
-        for change, key in zip(kind.changes, keys, strict=True)
+        for change, key in zip(
+            kind.changes,
+            keys,
+            strict=True,
+        )
         if key is not None and counts[key] == 1
     ]
 
@@ -295,5 +324,9 @@ def add_overview(plan: Plan) -> Plan:
     kinds = tuple(find_kinds(plan.changes))
     return replace(
         plan,
-        notes=replace(plan.notes, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds))),
+        notes=replace(
+            plan.notes,
+            kinds=kinds,
+            worth_a_look=tuple(worth_a_look(kinds)),
+        ),
     )

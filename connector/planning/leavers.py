@@ -83,13 +83,28 @@ def find_leavers(
     adopting = brief.mapping.adopting
     why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
     adopted = directory.scan(adopting, why) if adopting else ()
-    found = list_leavers(brief.memory, is_nobodys, adopted, comparer.list_adopted)
+    found = list_leavers(
+        brief.memory,
+        is_nobodys,
+        adopted,
+        comparer.list_adopted,
+    )
     shown = (match.id for match in matches.matched if match.user.identified)
     witness = next(shown, None)
-    placed = place_leavers(directory, found.users, brief.description, witness)
+    placed = place_leavers(
+        directory,
+        found.users,
+        brief.description,
+        witness,
+    )
     told, lapsed = split_lapsed(placed, brief.memory.read_lapsed())
     ids = {each.user.id for each in told}
-    problems, restored = _find_restored(directory, brief, is_nobodys, comparer)
+    problems, restored = _find_restored(
+        directory,
+        brief,
+        is_nobodys,
+        comparer,
+    )
     return replace(
         found,
         users=[
@@ -130,7 +145,12 @@ def list_leavers(
             holders.update([] if user.id in found else [ANY])
             found[user.id] = replace(each, user=user.ref, adopted=names)
     users = sorted(found.values(), key=lambda each: each.user)
-    return Leavers(users, (), holders, claimed)
+    return Leavers(
+        users,
+        (),
+        holders,
+        claimed,
+    )
 
 
 def _find_restored(

@@ -97,7 +97,13 @@ class SchemaChecks:
         refused: dict[str, str] = {}
         while True:  # an attribute that falls away may be one that a class which is to be added must have
             left = [change for change in changes if change.name not in refused]
-            found = dict(self._list_refused(entry, user, left))
+            found = dict(
+                self._list_refused(
+                    entry,
+                    user,
+                    left,
+                )
+            )
             if not found:
                 return refused
             refused |= found
@@ -173,7 +179,11 @@ class SchemaChecks:
         }
         coming: dict[str, ClassInfo] = {}
         for change in set_:
-            why = self._why_barred(entry, change, there)
+            why = self._why_barred(
+                entry,
+                change,
+                there,
+            )
             if why:
                 yield change.name, why
             coming |= {item.name: item for item in self._find_coming(entry, change)}
@@ -206,7 +216,14 @@ class SchemaChecks:
                 f"no object class of the entry allows {change.name}. "
                 f"Add {self._find_addable(definition)} under `object_classes` of the mapping"
             )
-        barred = (self._class_barred(entry, item, there) for item in coming)
+        barred = (
+            self._class_barred(
+                entry,
+                item,
+                there,
+            )
+            for item in coming
+        )
         return next(filter(None, barred), "")
 
     def _find_addable(self, definition: AttributeDefinition) -> str:
@@ -313,7 +330,12 @@ class ClassSurvey:
         self, attributes: Collection[str], schema_checks: SchemaChecks
     ) -> None:
         self._changes = tuple(
-            AttributeChange(name, (), ("some value",)) for name in attributes
+            AttributeChange(
+                name,
+                (),
+                ("some value",),
+            )
+            for name in attributes
         )
         self._schema_checks = schema_checks
         self._examples: dict[frozenset[str], User] = {}

@@ -24,7 +24,11 @@ _CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 def find_faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
     for rule in mapping.attributes:
-        fault = _why_forbidden(mapping, rule, description)
+        fault = _why_forbidden(
+            mapping,
+            rule,
+            description,
+        )
         if description.naming.chosen_id is not None and description.attributes[
             rule.name
         ].is_(description.naming.chosen_id):

@@ -32,7 +32,6 @@ from connector.model import (
     Secret,
     Summary,
     User,
-    WritePart,
     equality,
     hide_value,
     patterns,
@@ -50,6 +49,7 @@ from connector.planning.assembly import (
 from connector.planning.brief import PlanBrief
 from connector.planning.forms import OtherValues
 from connector.planning.open_writes import OpenWrite, tell_unsettled
+from connector.planning.order import join_parts
 from connector.planning.person_names import add_people
 from connector.planning.schema_checks import classes_of, is_emptied
 from connector.planning.standing import LastWriters, ShownUser
@@ -253,21 +253,6 @@ def _refuse_unprotected(
     return refuse_unprotected(directory, exclude, naming, lost)
 
 
-def join_parts(steps: Iterable[Change]) -> list[Change]:
-    """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
-    users: dict[str, Change] = {}
-    for change in sorted(steps, key=lambda change: change.part is WritePart.REST):
-        before = users.setdefault(change.user.id, change)
-        if before is not change:
-            joined = {each.name: each for each in before.attributes}
-            for each in change.attributes:
-                begun = joined.pop(each.name, each)
-                joined[each.name] = replace(each, old=begun.old)
-            whole = replace(before, attributes=tuple(joined.values()))
-            users[change.user.id] = whole
-    return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
-
-
 # ---------------------------------------------------------------- what takes it back
 
 
@@ -293,7 +278,14 @@ def _make_drafts(
             why = _LATE.format(wrote=elsewhere[user.id], asked=server)
             late = dict.fromkeys(_list_late(change, undo.run, emptied), why)
         drafts.append(
-            _draft_back(undo, change, user, stays[user.id], late, writers=writers)
+            _draft_back(
+                undo,
+                change,
+                user,
+                stays[user.id],
+                late,
+                writers=writers,
+            )
         )
     return drafts
 
@@ -340,7 +332,11 @@ def _draft_back(
     )
 
 
-def _list_late(change: Change, run: WrittenRun, emptied: Collection[str]) -> set[str]:
+def _list_late(
+    change: Change,
+    run: WrittenRun,
+    emptied: Collection[str],
+) -> set[str]:
     """Attributes that may not be everywhere as they were before the run: it wrote at another server."""
     had_values = {each.name for each in change.attributes if each.old}
     # what was emptied alone, and had no value before, is done
@@ -457,7 +453,11 @@ def take_classes_back(
     return (AttributeChange(OBJECT_CLASS, tuple(gone), tuple(come)),)
 
 
-def _list_left(draft: Draft, user: User, brief: PlanBrief) -> set[str]:
+def _list_left(
+    draft: Draft,
+    user: User,
+    brief: PlanBrief,
+) -> set[str]:
     """The attributes that the user has once the draft is written, or may have."""
     left = {*user.values, *(each.name for each in draft.planned)}
     left -= {each.name for each in draft.planned if is_emptied(user, each)}

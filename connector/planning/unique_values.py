@@ -92,7 +92,11 @@ class UniqueValues:
                 rule = self._rules.get(each.name)
                 if rule is None:
                     continue
-                for value in equality.subtract_equal(rule, each.new, each.old):
+                for value in equality.subtract_equal(
+                    rule,
+                    each.new,
+                    each.old,
+                ):
                     slot = self._slot_of(each.name, value)
                     self._wanted[slot].append(user)
                     self._slots[user].append(slot)
@@ -152,7 +156,12 @@ class UniqueValues:
             bringing = [user for user in users if self._brings_value(user, slot)]
             if len(bringing) > 1:
                 names = sorted(self._drafts[user].user.name for user in bringing)
-                line = Problem("shared", _SHARED, users=tuple(names), attribute=slot[0])
+                line = Problem(
+                    "shared",
+                    _SHARED,
+                    users=tuple(names),
+                    attribute=slot[0],
+                )
                 self._hold_users(bringing, line)
         if self._held:
             self._hold_reassigned()
@@ -198,7 +207,12 @@ class UniqueValues:
                 if stuck:
                     why = _LATE if all(each.late for each in stuck) else _STUCK
                     names = sorted(each.name for each in stuck)
-                    line = self._drafts[user].problem("reassigned", why, slot[0], names)
+                    line = self._drafts[user].problem(
+                        "reassigned",
+                        why,
+                        slot[0],
+                        names,
+                    )
                     self._hold_users([user], line)
                     queue += waiters.pop(user, ())
 
@@ -207,7 +221,11 @@ class UniqueValues:
         name, draft = slot[0], self._drafts.get(holder)
         for each in draft.planned if draft else ():
             if each.name == name:
-                gone = equality.subtract_equal(self._rules[name], each.old, each.new)
+                gone = equality.subtract_equal(
+                    self._rules[name],
+                    each.old,
+                    each.new,
+                )
                 if self._held[slot][holder].respelt:
                     return gone == each.old
                 return any(slot == self._slot_of(name, value) for value in gone)
@@ -243,13 +261,24 @@ def settle_drafts(
     bond = Bond(brief.mapping.groups, brief.description.writing.replaces)
     for draft in drafts if bond.groups else ():
         draft.bind(bond)
-    unique = UniqueValues(in_order(drafts), brief.mapping, brief.description)
+    unique = UniqueValues(
+        in_order(drafts),
+        brief.mapping,
+        brief.description,
+    )
     keys = unique.list_keys()
     if keys:
         unique.held_by(directory.search(keys, len(keys)))
         unique.held_by(still_holding(unique, leavers))
         unique.held_by(_told_elsewhere(unique, brief), late=True)
-        unique.held_by(_holding_respelt(directory, unique, brief), respelt=True)
+        unique.held_by(
+            _holding_respelt(
+                directory,
+                unique,
+                brief,
+            ),
+            respelt=True,
+        )
     unique.hold_back()
     while [draft for draft in drafts if hold_classless(draft)]:
         unique.hold_back()
@@ -265,7 +294,13 @@ def still_holding(unique: UniqueValues, leavers: Iterable[Leaver]) -> list[User]
     for each in leavers:
         values = unique.find_among((n, one.values) for n, one in each.owned.items())
         if values and each.place is LeaverPlace.UNKNOWN:
-            holders.append(User(each.user.id, each.user.name, values))
+            holders.append(
+                User(
+                    each.user.id,
+                    each.user.name,
+                    values,
+                )
+            )
         elif values and each.place is not LeaverPlace.WITHIN and each.now is not None:
             holders.append(each.now)
     return holders
@@ -295,7 +330,11 @@ def _holding_respelt(
                 for digest in each.stored
             }
             if not held.isdisjoint(stored):
-                yield User(user.id, user.name, {name: values})
+                yield User(
+                    user.id,
+                    user.name,
+                    {name: values},
+                )
 
 
 def _told_elsewhere(unique: UniqueValues, brief: PlanBrief) -> Iterator[User]:
@@ -303,4 +342,8 @@ def _told_elsewhere(unique: UniqueValues, brief: PlanBrief) -> Iterator[User]:
     for ref, owned in brief.memory.read_late():
         held = unique.find_among((name, each.values) for name, each in owned.items())
         if held:
-            yield User(ref.id, ref.name, held)
+            yield User(
+                ref.id,
+                ref.name,
+                held,
+            )

@@ -64,10 +64,23 @@ def _list_respelt(
         for each in draft.planned:
             if each.old and not each.secret:
                 rule = description.equality(each.name)
-                if equality.are_alike(rule, each.old, each.new):
-                    respelt = equality.subtract_equal(rule, each.new, each.old)
+                if equality.are_alike(
+                    rule,
+                    each.old,
+                    each.new,
+                ):
+                    respelt = equality.subtract_equal(
+                        rule,
+                        each.new,
+                        each.old,
+                    )
                     yield from (
-                        Question(draft.user, each.name, value) for value in respelt
+                        Question(
+                            draft.user,
+                            each.name,
+                            value,
+                        )
+                        for value in respelt
                     )
 
 
@@ -126,11 +139,19 @@ class UnseenValues:
         }
         for name in silent:
             self._unreadable[name] = Problem(
-                "unreadable", f"{name} {_UNREADABLE}", attribute=name
+                "unreadable",
+                f"{name} {_UNREADABLE}",
+                attribute=name,
             )
         for draft in self._drafts if secrets or doubtful or silent else ():
             draft.keeps = tuple(
-                kept for kept in draft.keeps if self._is_staying(draft, kept, answers)
+                kept
+                for kept in draft.keeps
+                if self._is_staying(
+                    draft,
+                    kept,
+                    answers,
+                )
             )
             self._judge_draft(draft, answers)
             if not draft.news:
@@ -163,20 +184,36 @@ class UnseenValues:
             for change in draft.planned:
                 if change.secret and not change.seen:
                     value = change.new[0] if change.new else Secret("-")
-                    yield Question(draft.user, change.name, value)
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        value,
+                    )
             for kept in draft.keeps:
                 if isinstance(kept.probe, Secret):
-                    yield Question(draft.user, kept.name, kept.probe)
+                    yield Question(
+                        draft.user,
+                        kept.name,
+                        kept.probe,
+                    )
 
     def _list_hidden(self, hidden: Collection[str]) -> Iterator[Question]:
         """What to ask about attributes of which a user shows no value."""
         for draft in self._drafts:
             for change in draft.planned:
                 if change.name in hidden and _is_first(draft, change):
-                    yield Question(draft.user, change.name, change.new[0])
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        change.new[0],
+                    )
             for kept in draft.keeps:
                 if kept.name in hidden and kept.probe is not None:
-                    yield Question(draft.user, kept.name, kept.probe)
+                    yield Question(
+                        draft.user,
+                        kept.name,
+                        kept.probe,
+                    )
 
     def _is_staying(
         self,
@@ -201,7 +238,14 @@ class UnseenValues:
         )
 
     def _judge_draft(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
-        verdicts = [self._judge_change(draft, answers, each) for each in draft.planned]
+        verdicts = [
+            self._judge_change(
+                draft,
+                answers,
+                each,
+            )
+            for each in draft.planned
+        ]
         draft.planned = tuple(
             [each for each in verdicts if isinstance(each, AttributeChange)]
         )
@@ -219,13 +263,21 @@ class UnseenValues:
         """The change (as it is, or completed), what holds it back, or None: in step."""
         answer = answers.get((draft.user.id, change.name))
         if change.secret:
-            return self._judge_secret(draft, answer, change)
+            return self._judge_secret(
+                draft,
+                answer,
+                change,
+            )
         if change.name in self._unreadable:
             return self._unreadable[change.name]
         if answer in (None, Holds.ABSENT):
             return change
         why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
-        return draft.problem("unreadable", f"{change.name} {why}", change.name)
+        return draft.problem(
+            "unreadable",
+            f"{change.name} {why}",
+            change.name,
+        )
 
     def _judge_secret(
         self,
@@ -236,7 +288,11 @@ class UnseenValues:
         user = draft.user
         slot = user.id, change.name
         print_ = (
-            self._brief.fingerprint(user, change.name, change.new[0])
+            self._brief.fingerprint(
+                user,
+                change.name,
+                change.new[0],
+            )
             if change.new
             else ""
         )
@@ -259,7 +315,15 @@ class UnseenValues:
         else:
             (self.confirmed if there else self.denied)[slot] = print_
         absent = answer is Holds.ABSENT and not change.seen
-        return None if there else replace(change, fingerprint=print_, absent=absent)
+        return (
+            None
+            if there
+            else replace(
+                change,
+                fingerprint=print_,
+                absent=absent,
+            )
+        )
 
     def _wrote_last(self, slot: Slot, print_: str) -> bool:
         """Whether this is what was written there last, and nothing since may have happened."""
