@@ -79,8 +79,8 @@ def assemble_plan(
     others: OtherValues,
 ) -> Plan:
     """The plan with its digest; its problems in the order in which a reviewer has to act on them."""
-    given, losing, left = add_forms(contents.changes, brief, others)
-    former = sorted((left + _count_former(brief)).items())
+    formed = add_forms(contents.changes, brief, others)
+    former = sorted((formed.left + _count_former(brief)).items())
     problems = {id(each): each for each in contents.problems}
     plan = Plan(
         id=brief.plan_id,
@@ -88,7 +88,7 @@ def assemble_plan(
         job=brief.job,
         created=brief.now.isoformat(timespec="seconds"),
         summary=contents.summary,
-        changes=tuple(given),
+        changes=tuple(formed.changes),
         problems=tuple(sorted(problems.values(), key=_sort_key)),
         refusals=tuple(contents.refusals),
         cautions=(
@@ -96,7 +96,7 @@ def assemble_plan(
             *(_describe_former(*slot, users) for slot, users in former),
         ),
         about=brief.about,
-        notes=PlanNotes(lost=len(set[str]().union(*losing.values()))),
+        notes=PlanNotes(lost=len(set[str]().union(*formed.losing.values()))),
     )
     return add_overview(replace(plan, digest=digest_of_plan(plan)))
 
