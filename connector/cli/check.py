@@ -45,9 +45,9 @@ from connector.model import Change, Description, Key, Tenant, User
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
+from connector.planning.brief import describe_accounts
 from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
-from connector.planning.plan_input import describe_accounts
 from connector.planning.schema_checks import ClassSurvey
 from connector.reports.visible import make_visible
 from connector.reports.wording import describe_attribute, nobody_matches

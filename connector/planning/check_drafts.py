@@ -70,14 +70,32 @@ def check_drafts(
 
     `shown`: attributes that some user showed a value of. `open_writes`: as of `make_plan`.
     """
-    judge_alike(directory, drafts, brief)
+    judge_alike(
+        directory,
+        drafts,
+        brief,
+    )
     unseen = UnseenValues(brief, drafts)
     unseen.judge_drafts(directory, shown)
     _note_replaced(drafts, brief)
     _settle_unshown(drafts, brief)
-    _hold_doubled_ids(directory, drafts, brief.description)
-    _hold_objections(directory, drafts, comparer)
-    cautions = list(_say_repeated(drafts, unseen, open_writes))
+    _hold_doubled_ids(
+        directory,
+        drafts,
+        brief.description,
+    )
+    _hold_objections(
+        directory,
+        drafts,
+        comparer,
+    )
+    cautions = list(
+        _say_repeated(
+            drafts,
+            unseen,
+            open_writes,
+        )
+    )
     unique = settle_drafts(
         directory,
         drafts,
@@ -92,7 +110,11 @@ def check_drafts(
         cautions.append(UNSEEN)
     if comparer.schema_checks.blind:
         cautions.append(BLIND)
-    return CheckedDrafts(unseen, unique, cautions)
+    return CheckedDrafts(
+        unseen,
+        unique,
+        cautions,
+    )
 
 
 class OtherJobs(Struct, frozen=True):
@@ -109,7 +131,11 @@ class OtherJobs(Struct, frozen=True):
                 job = self.writers.get((draft.user.id, each.name))
                 if job is not None:
                     why = f"another job ({job}) writes this attribute"
-                    draft.hold_attribute(each.name, "another job", why)
+                    draft.hold_attribute(
+                        each.name,
+                        "another job",
+                        why,
+                    )
 
 
 def find_other_jobs(
@@ -167,7 +193,12 @@ def _hold_objections(
     for draft in drafts:
         comparer.hold_classless(draft)
     changes = (
-        Change(draft.user, draft.agent, draft.rule, comparer.attributes_of(draft))
+        Change(
+            draft.user,
+            draft.agent,
+            draft.rule,
+            comparer.attributes_of(draft),
+        )
         for draft in drafts
         if draft.planned
     )
@@ -182,7 +213,11 @@ def _hold_objections(
             if found is None and each.name in classless:
                 found = by_class
             if found is not None:
-                draft.hold_attribute(each.name, found.kind, found.why)
+                draft.hold_attribute(
+                    each.name,
+                    found.kind,
+                    found.why,
+                )
 
 
 def _hold_doubled_ids(
@@ -199,7 +234,11 @@ def _hold_doubled_ids(
     for user in sorted(holders, key=lambda user: user.name):
         draft = planned.get(user.id)
         if draft and draft.planned and user.name != draft.user.name:
-            why = DOUBLED.format(id=user.id, name=chosen.name, other=user.name)
+            why = DOUBLED.format(
+                id=user.id,
+                name=chosen.name,
+                other=user.name,
+            )
             draft.drop(draft.problem("unreadable", why))
 
 
@@ -217,8 +256,19 @@ def _note_replaced(drafts: Iterable[Draft], brief: PlanBrief) -> None:
             if before is not None and each.seen:
                 rule = brief.description.equality(each.name)
                 last = unshown[draft.user.id][each.name]
-                others = equality.subtract_equal(rule, each.old, before) == each.old
-                if others and equality.same_set(rule, last, each.new):
+                others = (
+                    equality.subtract_equal(
+                        rule,
+                        each.old,
+                        before,
+                    )
+                    == each.old
+                )
+                if others and equality.same_set(
+                    rule,
+                    last,
+                    each.new,
+                ):
                     noted = replace(each, replaced=before)
             planned.append(noted)
         draft.planned = tuple(planned)
@@ -242,15 +292,27 @@ def _settle_unshown(drafts: Iterable[Draft], brief: PlanBrief) -> None:
             if name not in lasts or each.old or each.secret or shown:
                 continue
             last = lasts[name]
-            same = equality.same_set(info.equality, last, each.new)
+            same = equality.same_set(
+                info.equality,
+                last,
+                each.new,
+            )
             same = same or 0 < len(each.new) < templates[name]
             if last and not same and description.writing.by_value and info.comparable:
-                now = replace(each, old=last, seen=False)
+                now = replace(
+                    each,
+                    old=last,
+                    seen=False,
+                )
                 draft.planned = tuple(
                     now if one is each else one for one in draft.planned
                 )
             else:
-                draft.hold_attribute(name, "unreadable", UNSHOWN)
+                draft.hold_attribute(
+                    name,
+                    "unreadable",
+                    UNSHOWN,
+                )
 
 
 def _say_repeated(

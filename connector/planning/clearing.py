@@ -68,32 +68,73 @@ def clear_leavers(
     for some users alone, so that nobody is cleared. `claimers`: the agents that would claim a user.
     """
     mapping = brief.mapping
-    due, problems = judge_leavers(leavers, mapping, brief.memory, brief.now)
+    due, problems = judge_leavers(
+        leavers,
+        mapping,
+        brief.memory,
+        brief.now,
+    )
     if doubtful is None or not mapping.clears:
         return ClearedLeavers((), problems)
-    hidden = hidden_attributes(directory, leavers, mapping, brief.description)
-    doubted = doubted_attributes(leavers, doubtful, hidden)
+    hidden = hidden_attributes(
+        directory,
+        leavers,
+        mapping,
+        brief.description,
+    )
+    doubted = doubted_attributes(
+        leavers,
+        doubtful,
+        hidden,
+    )
     drafts: list[Draft] = []
     for each in due:
         user = each.now
         if user is None or not each.user.identified:
             continue
         agents = claimers(user) if each.place is LeaverPlace.WITHIN else []
-        reasons = list(_find_reasons(user.id, agents, hidden, doubted))
+        reasons = list(
+            _find_reasons(
+                user.id,
+                agents,
+                hidden,
+                doubted,
+            )
+        )
         # by the name that it had, or has now
         spared = exclusion.spares(None, each.user) or exclusion.spares(None, user.ref)
         excluded = _SPARED if spared else exclusion.doubt(user.ref)
         if not reasons:
-            draft = comparer.draft_clearing(user, each, brief.fingerprint)
+            draft = comparer.draft_clearing(
+                user,
+                each,
+                brief.fingerprint,
+            )
             if not excluded:
                 drafts.append(draft)
             elif draft.planned:
-                problems.append(Problem("exclude", excluded, users=(each.user.name,)))
+                problems.append(
+                    Problem(
+                        "exclude",
+                        excluded,
+                        users=(each.user.name,),
+                    )
+                )
         elif not excluded:
             problems += [
-                Problem("stale", why, agent, (user.name,)) for why, agent in reasons
+                Problem(
+                    "stale",
+                    why,
+                    agent,
+                    (user.name,),
+                )
+                for why, agent in reasons
             ]
-    return ClearedLeavers(drafts, problems, doubted)
+    return ClearedLeavers(
+        drafts,
+        problems,
+        doubted,
+    )
 
 
 def _find_reasons(
@@ -136,7 +177,12 @@ def judge_leavers(
         users, held = (each.user.name,), each.held_names
         if not held:
             problems += [
-                Problem("stale", CHANGED, users=users, attribute=name)
+                Problem(
+                    "stale",
+                    CHANGED,
+                    users=users,
+                    attribute=name,
+                )
                 for low, name in written.items()
                 if low in each.theirs
             ]
@@ -152,7 +198,13 @@ def judge_leavers(
             why += _LOST.format(names=", ".join(sorted(lost)))
         elif not clears and each.place is LeaverPlace.DISABLED:
             why += _KEPT
-        problems.append(Problem("stale", why, users=users))
+        problems.append(
+            Problem(
+                "stale",
+                why,
+                users=users,
+            )
+        )
         if clears and not left:
             due.append(each)
     return due, problems
@@ -173,7 +225,11 @@ def hidden_attributes(
     matched = dict.fromkeys(rule.directory for rule in rules.match)
     names = [name for name in matched if hides or not infos[name].readable]
     unseen = [
-        Question(user.ref, name, "0")
+        Question(
+            user.ref,
+            name,
+            "0",
+        )
         for user in _users_within(leavers)
         for name in names
         if name not in user.values

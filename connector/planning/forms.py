@@ -60,7 +60,12 @@ def add_forms(
     """
     ids = [change.user.id for change in changes]
     known, agents = brief.memory.read_confirmed(ids), brief.memory.read_agents(ids)
-    formed = FormedChanges(brief, others, known, agents)
+    formed = FormedChanges(
+        brief,
+        others,
+        known,
+        agents,
+    )
     for change in changes:
         attributes = tuple(formed.form_attributes(change))
         formed.changes.append(replace(change, attributes=attributes))
@@ -104,7 +109,11 @@ class FormedChanges(Struct):
                 yield each
                 continue
             owned = self._find_owned(id_, each.name)
-            form = self._find_form(change.user, each, owned)
+            form = self._find_form(
+                change.user,
+                each,
+                owned,
+            )
             if form is Form.BESIDE and owned is not None and owned.values:
                 if owned.pattern not in (None, each.pattern):
                     self.left[each.name, owned.pattern] += 1
@@ -122,10 +131,23 @@ class FormedChanges(Struct):
         comes = each.new
         gone = each.old
         if not each.secret:
-            comes = equality.subtract_equal(rule, each.new, each.old)
-            gone = equality.subtract_equal(rule, each.old, each.new)
+            comes = equality.subtract_equal(
+                rule,
+                each.new,
+                each.old,
+            )
+            gone = equality.subtract_equal(
+                rule,
+                each.old,
+                each.new,
+            )
         if each.seen:
-            lost = bool(each.old) and not self._is_ours(user, owned, each, gone)
+            lost = bool(each.old) and not self._is_ours(
+                user,
+                owned,
+                each,
+                gone,
+            )
         else:
             # of what is not shown, `old` is what this job wrote last
             is_cleared = each.secret and not each.new and not each.absent
@@ -142,7 +164,12 @@ class FormedChanges(Struct):
             if applies:
                 return form
         if each.old:
-            is_ours = self._is_ours(user, owned, each, each.old)
+            is_ours = self._is_ours(
+                user,
+                owned,
+                each,
+                each.old,
+            )
             return Form.FIRST if is_ours else Form.BESIDE
         if slot in self.others.beside:
             return Form.BESIDE
@@ -163,7 +190,13 @@ class FormedChanges(Struct):
             print_ = owned.fingerprint if owned else ""
             fingerprint = self.brief.fingerprint
             return all(
-                fingerprint(user, each.name, value) == print_ for value in values
+                fingerprint(
+                    user,
+                    each.name,
+                    value,
+                )
+                == print_
+                for value in values
             )
         known: set[str] = set()
         if owned:
@@ -211,7 +244,11 @@ def find_foreign_values(
     matching = [change for change in plan.changes if change.agent is not None]
     losing = {
         name: set(users)
-        for name, users in add_forms(matching, brief, OtherValues()).losing.items()
+        for name, users in add_forms(
+            matching,
+            brief,
+            OtherValues(),
+        ).losing.items()
     }
     known = brief.memory.read_confirmed([change.user.id for change in matching])
     for change in matching:

@@ -141,7 +141,11 @@ def worth_a_look(kinds: Sequence[ChangeKind]) -> list[Look]:
     for kind in kinds:
         for change, why in _find_rare(kind, total):
             reasons.setdefault(change.user, []).append(why)
-        for changes, why, most in _find_unlike(kind, total, of_rules):
+        for changes, why, most in _find_unlike(
+            kind,
+            total,
+            of_rules,
+        ):
             if len(changes) <= max(most, kind.users // _SHARE):
                 for change in changes:
                     reasons.setdefault(change.user, []).append(why)

@@ -136,14 +136,22 @@ def list_leavers(
         if not is_nobodys(ref):
             claimed.update([ref.id] if owned else [])
         elif owned or lost:
-            found[ref.id] = Leaver(ref, owned, unshown=lost)
+            found[ref.id] = Leaver(
+                ref,
+                owned,
+                unshown=lost,
+            )
     for user in adopted:
         names = adopts(user) if is_nobodys(user.ref) else frozenset()
         if names:
             each = found.get(user.id, Leaver(user.ref))
             holders.update(name for name in names if each.find_last(name) is None)
             holders.update([] if user.id in found else [ANY])
-            found[user.id] = replace(each, user=user.ref, adopted=names)
+            found[user.id] = replace(
+                each,
+                user=user.ref,
+                adopted=names,
+            )
     users = sorted(found.values(), key=lambda each: each.user)
     return Leavers(
         users,
@@ -178,13 +186,27 @@ def _find_restored(
     problems, credentials = [], 0
     for user in directory.read(refs, disabled=True) if refs else ():
         held = {each.attribute: each.held for each in cleared[user.id]}
-        was = Leaver(user.ref, held, now=user)
-        ours = comparer.draft_clearing(user, was, brief.fingerprint).planned
+        was = Leaver(
+            user.ref,
+            held,
+            now=user,
+        )
+        ours = comparer.draft_clearing(
+            user,
+            was,
+            brief.fingerprint,
+        ).planned
         names = [each.name for each in ours if each.seen]
         if names:
             date = max(each.time for each in cleared[user.id])[:10]
             why = BACK.format(names=", ".join(names), date=date)
-            problems.append(Problem("stale", why, users=(user.name,)))
+            problems.append(
+                Problem(
+                    "stale",
+                    why,
+                    users=(user.name,),
+                )
+            )
             credentials += any(each.secret for each in ours)
     return problems, credentials
 
@@ -192,7 +214,9 @@ def _find_restored(
 def cleared_last(cleared: Iterable[Sequence[Cleared]]) -> list[UserRef]:
     """The users of these, those cleared last first, no more than a plan may read one by one."""
     newest = sorted(
-        cleared, key=lambda each: max(one.time for one in each), reverse=True
+        cleared,
+        key=lambda each: max(one.time for one in each),
+        reverse=True,
     )
     return [each[0].user for each in newest[:READ_AGAIN]]
 
@@ -234,13 +258,23 @@ def place_leavers(
             place = LeaverPlace.DELETED if is_sure else LeaverPlace.UNKNOWN
         else:
             place = _find_place_past(user, description.scope)
-        placed.append(replace(each, place=place, now=user))
+        placed.append(
+            replace(
+                each,
+                place=place,
+                now=user,
+            )
+        )
     return placed
 
 
 def _find_place_past(user: User, scope: Scope) -> LeaverPlace:
     bases = [split_rdns(base) for base in scope.bases]
-    here = not bases or is_below(user.name, *bases, one_level=scope.one_level)
+    here = not bases or is_below(
+        user.name,
+        *bases,
+        one_level=scope.one_level,
+    )
     return LeaverPlace.FILTERED if here else LeaverPlace.MOVED
 
 
@@ -290,7 +324,13 @@ def find_emptied(
             if description.attributes[name].readable:
                 absent.append((user.id, name))
             elif not rule.secret:
-                hidden.append(Question(user.ref, name, "0"))
+                hidden.append(
+                    Question(
+                        user.ref,
+                        name,
+                        "0",
+                    )
+                )
     for asked, answer in directory.compare(hidden):
         if answer is Holds.ABSENT:
             absent.append((asked.user.id, asked.attribute))

@@ -36,10 +36,23 @@ def change_stands(
     if not each.old and (held == each.new or all(value in held for value in each.new)):
         return True  # as nearly always: nothing has to be compared
     rule = equality.choose_rule(description.equality(each.name), secret=each.secret)
-    gone = equality.subtract_equal(rule, each.old, each.new)
+    gone = equality.subtract_equal(
+        rule,
+        each.old,
+        each.new,
+    )
     return (
-        not equality.subtract_equal(rule, each.new, held)
-        and equality.subtract_equal(rule, gone, held) == gone
+        not equality.subtract_equal(
+            rule,
+            each.new,
+            held,
+        )
+        and equality.subtract_equal(
+            rule,
+            gone,
+            held,
+        )
+        == gone
     )
 
 
@@ -66,7 +79,12 @@ class ShownUser(Struct, frozen=True):
         if not each.fingerprint:
             return not held
         return any(
-            self.fingerprint(user, each.name, value) == each.fingerprint
+            self.fingerprint(
+                user,
+                each.name,
+                value,
+            )
+            == each.fingerprint
             for value in held
         )
 
@@ -78,7 +96,15 @@ class ShownUser(Struct, frozen=True):
         """Whether an attribute is as its change leaves it; None: the user does not tell."""
         held = self.held_values(each.name)
         if each.name == OBJECT_CLASS:
-            return change_stands(each, held, self.description) if held else None
+            return (
+                change_stands(
+                    each,
+                    held,
+                    self.description,
+                )
+                if held
+                else None
+            )
         if each.name not in self.description.attributes:
             return None  # the mapping no longer names it, so that it was not asked for
         shows = self.shows_whole(each.name)
@@ -89,7 +115,11 @@ class ShownUser(Struct, frozen=True):
                 else None
             )
         if each.new or shows or (each.seen and each.old):
-            return change_stands(each, held, self.description)
+            return change_stands(
+                each,
+                held,
+                self.description,
+            )
         return None
 
     def as_before(self, each: AttributeChange) -> bool:
@@ -97,7 +127,9 @@ class ShownUser(Struct, frozen=True):
         if each.secret or not each.seen or self.stands(each) is not False:
             return False
         return equality.same_set(
-            self.description.equality(each.name), each.old, self.held_values(each.name)
+            self.description.equality(each.name),
+            each.old,
+            self.held_values(each.name),
         )
 
 
@@ -128,7 +160,11 @@ class KnownSpellings:
             return False
         sent, stored = (
             {
-                self._fingerprint(user, name, one)
+                self._fingerprint(
+                    user,
+                    name,
+                    one,
+                )
                 if isinstance(one, Secret)
                 else equality.digest_value(rule, one)
                 for one in values
@@ -182,7 +218,11 @@ class LastWriters:
             is_ours = not back.old or last.fingerprint == each.fingerprint
         else:
             rule = self._description.equality(each.name)
-            taken = equality.subtract_equal(rule, back.old, back.new)
+            taken = equality.subtract_equal(
+                rule,
+                back.old,
+                back.new,
+            )
             is_ours = equality.digest_values(rule, taken) <= set(last.values)
         return None if is_ours else "this job did not write the current value; kept"
 

@@ -130,7 +130,9 @@ class UnseenValues(Struct, dict=True):
         }
         for name in silent:
             self.unreadable[name] = Problem(
-                "unreadable", f"{name} {_UNREADABLE}", attribute=name
+                "unreadable",
+                f"{name} {_UNREADABLE}",
+                attribute=name,
             )
         if doubtful or silent or any(rule.secret for rule in rules):
             for draft in self.drafts:
@@ -157,14 +159,26 @@ class UnseenValues(Struct, dict=True):
                 is_first = not change.old and change.name not in draft.shows
                 if change.secret and not change.seen:
                     value = change.new[0] if change.new else Secret("-")
-                    yield Question(draft.user, change.name, value)
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        value,
+                    )
                 elif change.name in hidden and is_first:
-                    yield Question(draft.user, change.name, change.new[0])
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        change.new[0],
+                    )
             for kept in draft.keeps:
                 if isinstance(kept.probe, Secret) or (
                     kept.probe and kept.name in hidden
                 ):
-                    yield Question(draft.user, kept.name, kept.probe)
+                    yield Question(
+                        draft.user,
+                        kept.name,
+                        kept.probe,
+                    )
 
     def _is_staying(
         self,
@@ -190,13 +204,23 @@ class UnseenValues(Struct, dict=True):
 
     def _judge_draft(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
         draft.keeps = tuple(
-            kept for kept in draft.keeps if self._is_staying(draft, kept, answers)
+            kept
+            for kept in draft.keeps
+            if self._is_staying(
+                draft,
+                kept,
+                answers,
+            )
         )
         planned: list[AttributeChange] = []
         for change in draft.planned:
             answer = answers.get((draft.user.id, change.name))
             if change.secret:
-                planned += self._judge_secret(draft, answer, change)
+                planned += self._judge_secret(
+                    draft,
+                    answer,
+                    change,
+                )
             elif change.name in self.unreadable:
                 draft.held += (self.unreadable[change.name],)
             elif answer in (None, Holds.ABSENT):
@@ -204,7 +228,13 @@ class UnseenValues(Struct, dict=True):
             else:
                 why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
                 why = f"{change.name} {why}"
-                draft.held += (draft.problem("unreadable", why, change.name),)
+                draft.held += (
+                    draft.problem(
+                        "unreadable",
+                        why,
+                        change.name,
+                    ),
+                )
         draft.planned = tuple(planned)
         if not draft.news:
             draft.planned = ()
@@ -219,7 +249,11 @@ class UnseenValues(Struct, dict=True):
         user, description = draft.user, self.brief.description
         slot, print_ = (user.id, change.name), ""
         if change.new:
-            print_ = self.brief.fingerprint(user, change.name, change.new[0])
+            print_ = self.brief.fingerprint(
+                user,
+                change.name,
+                change.new[0],
+            )
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
         if answer is Holds.UNKNOWN:
             there = self._wrote_last(slot, print_)
@@ -236,7 +270,11 @@ class UnseenValues(Struct, dict=True):
             (self.confirmed if there else self.denied)[slot] = print_
         if not there:
             absent = answer is Holds.ABSENT and not change.seen
-            yield replace(change, fingerprint=print_, absent=absent)
+            yield replace(
+                change,
+                fingerprint=print_,
+                absent=absent,
+            )
 
     def _wrote_last(self, slot: Slot, print_: str) -> bool:
         """Whether this is what was written there last, and nothing since may have happened."""
