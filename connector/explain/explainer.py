@@ -18,7 +18,6 @@ from connector.matching.near_misses import near_misses
 from connector.matching.roster import AgentRoster
 from connector.matching.selection import describe_nobody, find_named_users, select_names
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
-from connector.model.dn import split_rdns
 from connector.model.draft import names_held_back
 from connector.planning.assembly import why_unsure
 from connector.planning.brief import PlanInput, ShownNames
@@ -30,7 +29,7 @@ from connector.planning.explanation import (
     UserLines,
 )
 from connector.planning.make_plan import PlannedRun, make_plan
-from connector.planning.person_names import find_people
+from connector.planning.person_names import find_people, is_named
 from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 WHERE: Final = "AGENT"
@@ -101,21 +100,11 @@ def _suggest_ours(context: PlanContext, name: str) -> str:
     """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
     identity = context.reader.describe().identity
     owned = context.state.memory(identity, context.job).read_owned()
-    word = name.casefold()
-    there = sorted(ref.name for ref, _ in owned if word in _first_values(ref.name))
+    there = sorted(ref.name for ref, _ in owned if is_named(ref.name, name))
     if not there:
         return ""
     named = " and ".join(map(repr, there[:_OURS]))
     return f"; this job wrote to {named}: give the whole name"
-
-
-def _first_values(name: str) -> set[str]:
-    """The values of a DN's first RDN; none of what is no DN."""
-    try:
-        first = next(iter(split_rdns(name)), frozenset())
-    except ValueError:
-        return set()
-    return {str(value).casefold() for _, value in first}
 
 
 class PlanExplainer(Struct, frozen=True):

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Final
 
 from connector.model import (
@@ -61,19 +60,6 @@ def fit_text(info: AttributeInfo, text: str) -> Value:
     if info.syntax is Syntax.INTEGER:
         _check_bounds(info, int(value))
     return value
-
-
-def make_fit(info: AttributeInfo) -> Callable[[str], Value]:
-    """The same, for whoever fits many texts."""
-    bounds = (
-        info.bounds.max_length,
-        info.bounds.min_length or None,
-        info.bounds.least,
-        info.bounds.most,
-    )
-    return (
-        _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit_text, info)
-    )
 
 
 def _check_length(info: AttributeInfo, value: Value) -> None:

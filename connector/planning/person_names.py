@@ -137,21 +137,19 @@ def _is_in(
     """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
     if brief.description.naming.names is not Equality.DN:
         return said == name
-    if (
-        said.isascii()
-        and name.isascii()
-        and "\\" not in name
-        and _squeeze_text(said) not in _squeeze_text(name)
-    ):
-        return False  # as nearly always; whatever is alike has these letters in a row
+    if said.isascii() and name.isascii() and "\\" not in name:
+        # as nearly always: whatever is alike has these letters in a row
+        letters, others = ("".join(text.lower().split()) for text in (said, name))
+        if letters not in others:
+            return False
+    return is_named(name, said)
+
+
+def is_named(name: str, value: str) -> bool:
+    """Whether the first RDN of a DN has this value, however it is spelt."""
     try:
         first = next(iter(split_rdns(name)), frozenset())
     except ValueError:
         return False
-    return equality.likeness_key(Equality.CASE_IGNORE, said) in {
-        value for _, value in first
-    }
-
-
-def _squeeze_text(text: str) -> str:
-    return "".join(text.lower().split())
+    key = equality.likeness_key(Equality.CASE_IGNORE, value)
+    return any(key == own for _, own in first)
