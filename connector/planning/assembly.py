@@ -134,12 +134,8 @@ def _describe_former(
 def list_held_back(drafts: Iterable[Draft], shared: Iterable[Problem]) -> list[Problem]:
     """What holds attributes back, each problem once; those that several users may share come last, in their order."""
     last = {id(problem): problem for problem in shared}
-    found = {
-        id(problem): problem
-        for draft in drafts
-        for problem in draft.held
-        if id(problem) not in last
-    }
+    held = (problem for draft in drafts for problem in draft.held)
+    found = {id(problem): problem for problem in held if id(problem) not in last}
     return [*found.values(), *last.values()]
 
 
@@ -154,14 +150,12 @@ def find_flapping(
     """
     rewritten = brief.memory.read_rewritten()
     for change in changes if rewritten else ():
+        user = change.user
         for each in change.attributes:
-            before = rewritten.get((change.user.id, each.name))
-            again = each.name in repeats.get(change.user.id, ())
-            if (
-                before is not None
-                and not again
-                and _is_same_value(before, each, brief.description)
-            ):
+            before = rewritten.get((user.id, each.name))
+            if before is None or each.name in repeats.get(user.id, ()):
+                continue
+            if _is_same_value(before, each, brief.description):
                 why = (
                     f"this job wrote the same value {before.times} times in a row, and somebody changed it each "
                     "time. Find the other writer"
@@ -170,7 +164,7 @@ def find_flapping(
                     "flapping",
                     why,
                     change.agent,
-                    (change.user.name,),
+                    (user.name,),
                     change.rule,
                     each.name,
                 )
@@ -184,24 +178,21 @@ def _is_same_value(
     if each.secret:
         return before.fingerprint == each.fingerprint
     rule = description.equality(each.name)
-    return set(before.values) == {
-        equality.digest_value(rule, value) for value in each.new
-    }
+    return equality.digest_values(rule, each.new) == set(before.values)
 
 
 def count_changes(changes: Iterable[Change]) -> dict[str, int]:
     """How many users each kind of change touches; a user may count in several."""
-    found = {"update": 0, "clear": 0, "secret": 0}
+    found = Counter(update=0, clear=0, secret=0)
     for change in changes:
-        sets = clears = secrets = False
+        kinds = set()
         for each in change.attributes:
-            sets = sets or sets_value(change, each)
-            secrets = secrets or (each.secret and sets_value(change, each))
-            clears = clears or takes_value(change, each)
-        found["update"] += sets
-        found["clear"] += clears
-        found["secret"] += secrets
-    return found
+            if sets_value(change, each):
+                kinds |= {"update", "secret"} if each.secret else {"update"}
+            elif takes_value(change, each):
+                kinds.add("clear")
+        found.update(kinds)
+    return dict(found)
 
 
 def _sort_key(problem: Problem) -> tuple[int, int, int, str, str]:

@@ -202,7 +202,7 @@ class FormedChanges(Struct):
         if owned:
             known = {*owned.values, *chain.from_iterable(owned.former.values())}
         rule = self.brief.description.equality(each.name)
-        return all(equality.digest_value(rule, value) in known for value in values)
+        return equality.digest_values(rule, values) <= known
 
 
 def _is_same_agent(last: AgentRef, now: AgentRef) -> bool:

@@ -233,10 +233,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if each.secret:
             return bool(each.fingerprint) and owned.fingerprint == each.fingerprint
         rule = self.shown.description.equality(each.name)
-        digests = {
-            equality.digest_value(rule, equality.reveal_value(value))
-            for value in each.new
-        }
+        digests = equality.digest_values(rule, each.new)
         return bool(digests) and digests <= set(owned.values)
 
     def _find_unheard(self) -> Mapping[str, Owned]:
