@@ -200,6 +200,8 @@ class LastWriters:
                 self._mine[ref.id, name.lower()] = each
         self._theirs = defaultdict[tuple[str, str], list[tuple[str, str | None]]](list)
         for other in memory.read_other_jobs():
+            if other.user.id not in users:
+                continue
             for name, pattern in other.attributes.items():
                 self._theirs[other.user.id, name.lower()].append((other.job, pattern))
 
