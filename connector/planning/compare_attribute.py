@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final, Self
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ from connector.planning.conversion import (
     check_address,
     check_defined,
     check_names,
-    fit_text,
+    make_fit,
 )
 from connector.planning.standing import CHANGED, UNSHOWN_LEAVER, KnownSpellings, Leaver
 from connector.planning.together import choose_staying
@@ -87,7 +87,7 @@ class WantedAttribute(Struct, frozen=True):
             unique=rule.unique or info.unique,
             keeps=rule.when_absent == "keep" or bool(rule.missing(tenant)),
             tenant=tenant,
-            fits=partial(fit_text, info),
+            fits=make_fit(info),
             owned=None if all_ours else patterns.is_owned(rule.owns or ""),
             plain=not rule.secret and info.syntax not in _BY_SCHEMA,
         )

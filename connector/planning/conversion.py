@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from connector.model import (
@@ -22,6 +23,7 @@ from connector.model import (
     Tenant,
     Unit,
     Value,
+    ValueBounds,
     dn,
     folding,
 )
@@ -60,6 +62,13 @@ def fit_text(info: AttributeInfo, text: str) -> Value:
     if info.syntax is Syntax.INTEGER:
         _check_bounds(info, int(value))
     return value
+
+
+def make_fit(info: AttributeInfo) -> Callable[[str], Value]:
+    """The same, for whoever fits many texts."""
+    if info.bounds == ValueBounds():
+        return _FIT.get(info.syntax, str)
+    return partial(fit_text, info)
 
 
 def _check_length(info: AttributeInfo, value: Value) -> None:
