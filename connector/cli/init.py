@@ -28,6 +28,7 @@ from connector.init.drafts import job_text
 from connector.init.fit import fit_job, meet_directory, read_tenant
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.planfile import write_out
+from connector.planning.plan_input import describe_accounts
 from connector.reports.visible import make_visible
 
 if TYPE_CHECKING:
@@ -211,6 +212,10 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
         yield f"           not {misfit}"
     yield from _describe_fields(chosen)
     yield f"agents     {fitted.tenant.size:,}; tried: {chosen.found.agents:,} of those with an account"
+    if fitted.tenant.accounts is not None:
+        yield f"accounts   {describe_accounts(fitted.tenant.accounts)}"
+    for note in fitted.tenant.notes:
+        yield f"           {note}"
     for record in fitted.tenant.invalid[:_MOST]:
         yield f"           record {record.record} is invalid: {record.why}"
     if len(fitted.tenant.invalid) > _MOST:
