@@ -28,7 +28,7 @@ from connector.init.drafts import job_text
 from connector.init.fit import fit_job, meet_directory, read_tenant
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.planfile import write_out
-from connector.planning.plan_input import describe_accounts
+from connector.planning.brief import describe_accounts
 from connector.reports.visible import make_visible
 
 if TYPE_CHECKING:
