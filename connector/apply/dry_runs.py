@@ -13,7 +13,6 @@ from connector.apply.permission import require_same_job
 from connector.apply.planning import make_plan
 from connector.errors import StateError, UsageError
 from connector.model import EarlierPlan, Outcome, Plan, Result, RunEnding
-from connector.planfile import sha256_of
 from connector.planning.review import digest_plan, find_news
 from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 
@@ -75,7 +74,7 @@ def dry_run(
     )
     if save:
         identity = context.reader.describe().identity
-        context.state.keep_saved_plan(plan, identity, file=sha256_of(plan))
+        context.state.keep_saved_plan(plan, identity)
     return show_plan(context, plan, show)
 
 
@@ -89,9 +88,7 @@ def dry_undo(
     require_same_job(context)
     plan = draw_undo(context)
     if save:
-        context.state.keep_saved_plan(
-            plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
-        )
+        context.state.keep_saved_plan(plan, context.wrote_to, undoes=context.run)
     return show_plan(context, plan, show)
 
 
