@@ -3,7 +3,7 @@
 Names, values and messages of servers and of the source may hold anything: an escape
 sequence, a line break that forges a line, an override of the direction in which text runs.
 They are cleaned where they leave the program: in reports, on standard output
-(`cli/terminal.py`), in errors (`cli/advice.py`), in the log (`cli/logs.py`) and in
+(`cli/terminal.py`), in errors (`cli/advice.py`), in the log (`cli/observers.py`) and in
 notices.
 """
 
