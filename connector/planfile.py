@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -83,14 +82,6 @@ def save_plan(
 def document_of(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> bytes:
     """The octets of the file that `save_plan` writes."""
     return b"".join(_encode_chunks(document.render(plan, outcomes)))
-
-
-def sha256_of(plan: Plan) -> str:
-    """The SHA-256 of the file that `save_plan` writes of a plan, in hexadecimal digits."""
-    found = hashlib.sha256()
-    for octets in _encode_chunks(document.render(plan)):
-        found.update(octets)
-    return found.hexdigest()
 
 
 def write_out(path: Path, chunks: Iterable[str], mode: int = 0o600) -> None:

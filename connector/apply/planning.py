@@ -23,11 +23,10 @@ from connector.model import (
     Result,
     RunEnding,
 )
-from connector.planfile import sha256_of
 from connector.planning import make_plan as planner
-from connector.planning.comparison import digest_plan, find_news
+from connector.planning.brief import PlanInput
 from connector.planning.make_plan import PlannedRun
-from connector.planning.plan_input import PlanInput
+from connector.planning.review import digest_plan, find_news
 from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 from connector.reports.wording import nobody_matches
 
@@ -172,7 +171,7 @@ def dry_run(
     )
     if save:
         identity = context.reader.describe().identity
-        context.state.keep_saved_plan(plan, identity, file=sha256_of(plan))
+        context.state.keep_saved_plan(plan, identity)
     return show_plan(context, plan, show)
 
 
@@ -186,9 +185,7 @@ def dry_undo(
     require_same_job(context)
     plan = draw_undo(context)
     if save:
-        context.state.keep_saved_plan(
-            plan, context.wrote_to, undoes=context.run, file=sha256_of(plan)
-        )
+        context.state.keep_saved_plan(plan, context.wrote_to, undoes=context.run)
     return show_plan(context, plan, show)
 
 

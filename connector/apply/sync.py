@@ -46,9 +46,14 @@ from connector.apply.planning import (
 from connector.apply.recovery import Recovery
 from connector.matching.selection import EVERYBODY, Selection
 from connector.model import Description, LastGood, Plan, Result, RunEnding
-from connector.planning.comparison import digest_plan
 from connector.planning.make_plan import PlannedRun
-from connector.planning.review import HeldPlan, Progress, find_fresh_refusals, hold_to
+from connector.planning.review import (
+    HeldPlan,
+    Progress,
+    digest_plan,
+    find_fresh_refusals,
+    hold_to,
+)
 from connector.runtime import clock
 from connector.runtime.stopping import SettleTime, StopRequest
 

@@ -1,34 +1,49 @@
-"""`apply` and `undo`: write a plan that was shown, and nothing else."""
+"""`apply` and `undo` write a plan that was shown, and nothing else; `release` lets applies go on after an undo."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 from msgspec.structs import replace
 
-from connector.apply.approval import Review, choose_accepted, find_approval_rules
-from connector.apply.composition import RunOpening, open_run
+from connector.apply.approval import (
+    Review,
+    choose_accepted,
+    find_approval_rules,
+    judge_approvals,
+)
+from connector.apply.composition import RunOpening, open_run, read_approvers
 from connector.apply.context import (
     ApplyContext,
     ApplyUndoContext,
     PlanContext,
     UndoContext,
 )
-from connector.apply.job_state import find_run_id, note_failed_attempt
+from connector.apply.job_state import (
+    find_run_id,
+    list_files,
+    make_release_request,
+    note_failed_attempt,
+    open_audit,
+    release_hold,
+)
 from connector.apply.planning import FinishedRun
 from connector.apply.sync import apply_run, apply_undo, dry_run, dry_undo
 from connector.cli.advice import Exit
 from connector.cli.approvals import (
     ask_about_plan,
+    attach_signatures,
     can_ask,
     explain_signing,
     load_signed_plan,
+    make_sign_command,
 )
-from connector.cli.observers import make_observers
+from connector.cli.observers import configure_log, make_auditor, make_observers
 from connector.cli.options import (
     accept_option,
     approval_option,
@@ -39,7 +54,7 @@ from connector.cli.options import (
     report_option,
     yes_option,
 )
-from connector.cli.output import command_line, print_pieces, say_command
+from connector.cli.output import command_line, print_pieces, say_command, say_text
 from connector.cli.running import (
     PlanPrinter,
     RunOptions,
@@ -48,9 +63,18 @@ from connector.cli.running import (
     say_untold,
 )
 from connector.cli.signals import stopped_by_signals
-from connector.errors import OnHoldError, StateError, UsageError
-from connector.model import Plan
+from connector.errors import (
+    OnHoldError,
+    OutputError,
+    StateError,
+    UnapprovedError,
+    UsageError,
+)
+from connector.model import Approval, Plan
 from connector.observers.run_summary import Kind
+from connector.planfile import write_out
+from connector.runtime.stopping import StopRequest
+from connector.settings.job import LoadedJob, load_job
 from connector.state.history import Attempt
 
 
@@ -102,15 +126,15 @@ def undo_command(**given: Any) -> int:
     """
     options = RunOptions(**given)
     if options.write and options.save:
-        why = "is for an undo that is only shown. Leave out --apply"
-        raise UsageError(why, where="--save")
+        raise UsageError(
+            "is for an undo that is only shown. Leave out --apply", where="--save"
+        )
     if options.read_files and not options.write:
         raise UsageError("is for an undo that is written. Add --apply", where="--plan")
     options = replace(options, run=find_run_id(options.job, options.run))
     words = ["undo", str(options.job), options.run]
     how = () if options.saved else (*words, "--save", "UNDO.json")
-    show = options.make_shower("undo", options.run, "--apply")
-    return _carry_out(options, show, how)
+    return _carry_out(options, options.make_shower("undo", options.run, "--apply"), how)
 
 
 def _carry_out(options: RunOptions, show: PlanPrinter, how: Sequence[str]) -> Exit:
@@ -125,21 +149,19 @@ def _carry_out(options: RunOptions, show: PlanPrinter, how: Sequence[str]) -> Ex
     file = options.saved or how[-1]
     with explain_signing(file, how), stopped_by_signals() as show.stop:
         if not options.write:
-            return _show_only(options, show)
+            with _open_dry(options) as context:
+                show.keep_off(context.place.files)
+                run = _draw_plan(context, options, show)
+                code = exit_code(run)
+                context.observer.end_run(run.plan, code)
+            return code
         if can_ask(yes=options.yes):
-            agreed = _show_and_ask(options, show, review)
-            review = Review(agreed, review.signed, was_just_shown=not options.saved)
+            review = Review(
+                _show_and_ask(options, show, review),
+                review.signed,
+                was_just_shown=not options.saved,
+            )
         return _write_plan(options, show, review)
-
-
-def _show_only(options: RunOptions, show: PlanPrinter) -> Exit:
-    """Show what would be written, and save it if that is asked for."""
-    with _open_dry(options) as context:
-        show.keep_off(context.place.files)
-        run = _draw_plan(context, options, show)
-        code = exit_code(run)
-        context.observer.end_run(run.plan, code)
-    return code
 
 
 def _show_and_ask(options: RunOptions, show: PlanPrinter, review: Review) -> Plan:
@@ -264,5 +286,89 @@ def _tell_next_plan(
         only = [*reviewed.notes.only, *options.only] if run.count_ending.in_part else []
         words = [f"--only={name}" for name in dict.fromkeys(only)]
         words += ["--save", str(saved.with_name(f"{saved.stem}-next{saved.suffix}"))]
-        said = "\nThe reviewed plan is spent. To plan what is left,"
-        say_command(said, "plan", options.job, *words)
+        say_command(
+            "\nThe reviewed plan is spent. To plan what is left,",
+            "plan",
+            options.job,
+            *words,
+        )
+
+
+# ---------------------------------------------------------------- the end of a hold
+
+
+@click.command("release")
+@job_argument
+@path_option("--save", "FILE", "Save what the approvers have to sign.")
+@approval_option
+def release_command(
+    job: Path, *, save: Path | None, signatures: tuple[Path, ...]
+) -> None:
+    """Allow applies of JOB again, after an undo.
+
+    Where JOB has approvers, they sign what --save writes.
+    """
+    if save is not None:
+        if signatures:
+            raise UsageError(
+                "is written before it is signed. Leave out --approval", where="--save"
+            )
+        _save_request(job, save)
+        return
+
+    def approve(loaded: LoadedJob, text: str) -> Sequence[Approval]:
+        approvers = read_approvers(loaded)
+        found = judge_approvals(approvers, attach_signatures(text.encode(), signatures))
+        if approvers and not found:
+            why = f"{approvers.needed} people have to sign this release"
+            raise UnapprovedError(why, where=loaded.name)
+        return found
+
+    configure_log()
+    with (
+        explain_signing("release.txt", ("release", str(job), "--save", "release.txt")),
+        open_record(job) as record,
+    ):
+        released = release_hold(job, approve, record)
+    said = "The job was not on hold. Nothing was changed."
+    say_text("Released. The next apply may write." if released else said)
+
+
+@contextmanager
+def open_record(job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]]:
+    """Yield what takes a release into the job's audit, if it has one.
+
+    Until the end no run of the job can begin, so that none comes between the record and the
+    release. Raises BusyError, OutputError.
+    """
+    settings = load_job(job).job.audit
+    if settings is None:
+        yield lambda why, approvals: None
+        return
+    with open_audit(job) as (loaded, lines, fingerprint):
+
+        def record(why: str, approvals: Sequence[Approval]) -> None:
+            stop = StopRequest()
+            with closing(make_auditor(loaded, settings, "", stop)) as audit:
+                if lines is not None:
+                    audit.open_directory("", fingerprint, lines)
+                    audit.note_release(why, approvals)
+            if stop.why:
+                raise OutputError(stop.why, where="release")
+
+        yield record
+
+
+def _save_request(job: Path, file: Path) -> None:
+    """Save what the approvers of a release sign. Raises UsageError."""
+    if file.resolve() in {each.resolve() for each in list_files(load_job(job))}:
+        raise UsageError(
+            "this is one of the job's own files. Name another file", where=str(file)
+        )
+    write_out(file, [make_release_request(job)])
+    again = command_line("release", job, f"--approval={file}.sig")
+    say_text(
+        "Saved. To sign it, and then to release the job, run:\n"
+        f"    {make_sign_command(file)}\n"
+        f"    {again}"
+    )

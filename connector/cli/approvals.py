@@ -46,17 +46,14 @@ def load_signed_plan(
 
 def attach_signatures(octets: bytes, signatures: Sequence[Path]) -> SignedFile:
     """These octets with their signatures. Raises FileError."""
-    return SignedFile(
-        octets, [(str(path), _read_signature(path)) for path in signatures]
-    )
-
-
-def _read_signature(path: Path) -> bytes:
-    try:
-        return read_octets(path, _MOST)
-    except OSError as fault:
-        why = f"the signature cannot be read: {fault.strerror}"
-        raise FileError(why, where=str(path)) from fault
+    read = []
+    for path in signatures:
+        try:
+            read.append((str(path), read_octets(path, _MOST)))
+        except OSError as fault:
+            why = f"the signature cannot be read: {fault.strerror}"
+            raise FileError(why, where=str(path)) from fault
+    return SignedFile(octets, read)
 
 
 @contextmanager
@@ -91,17 +88,22 @@ def ask_about_plan(
     Nobody is asked about a plan without changes, or one that will be refused. `stop` learns
     that none is written yet. Raises DeclinedError where the answer is anything but yes.
     """
-    is_refused = not plan.is_permitted(accept) or ON_HOLD in dict(plan.about)
-    if is_refused or not plan.changes:
-        return
     changes = len(plan.changes)
+    is_refused = not plan.is_permitted(accept) or ON_HOLD in dict(plan.about)
+    if is_refused or not changes:
+        return
     if stop is not None:
         stop.standing = lambda: RunEnding.unsent(changes)
     ask_to_confirm(f"Apply {count_noun(changes, 'change')}?")
 
 
-def ask_to_confirm(question: str) -> None:
-    """Ask at the terminal. Raises DeclinedError where the answer is anything but yes."""
+def ask_to_confirm(question: str, *, yes: bool = False) -> bool:
+    """Ask at the terminal; whether there was somebody to ask.
+
+    Raises DeclinedError where the answer is anything but yes.
+    """
+    if not can_ask(yes=yes):
+        return False
     terminal = sys.stdin.fileno()
     with suppress(termios.error):
         # what was typed before the question answers nothing
@@ -118,3 +120,4 @@ def ask_to_confirm(question: str) -> None:
         raise DeclinedError(f"no answer within {SECONDS / 60:g} minutes")
     if answer.strip().lower() not in {b"y", b"yes"}:
         raise DeclinedError("not applied, since the answer was not yes")
+    return True

@@ -11,8 +11,7 @@ import click
 
 from connector.apply.job_state import find_runs_that_wrote, open_audit, read_audit
 from connector.cli.advice import Exit
-from connector.cli.logs import configure_log
-from connector.cli.observers import make_auditor
+from connector.cli.observers import configure_log, make_auditor
 from connector.cli.options import FILE, flag_option, job_argument, path_option
 from connector.cli.output import say_line, say_lines, say_text
 from connector.errors import UsageError
@@ -30,12 +29,14 @@ _SHOWN_AT_MOST: Final = 20
 """Findings that are printed one by one."""
 
 
-@click.group
-def command() -> None:
+@click.group("audit")
+def audit_command() -> None:
     """Manage the audit of a job."""
 
 
-@command.command("catch-up", short_help="Send the audit the records that it may lack.")
+@audit_command.command(
+    "catch-up", short_help="Send the audit the records that it may lack."
+)
 @job_argument
 def catch_up(job: Path) -> None:
     """Add to the audit file of JOB every record that it may lack.
@@ -57,7 +58,7 @@ def catch_up(job: Path) -> None:
     say_line(f"{settings.file}: {sent}")
 
 
-@command.command(short_help="Check that audits are as they were written.")
+@audit_command.command(short_help="Check that audits are as they were written.")
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=FILE)
 @path_option(
     "--job",
@@ -122,18 +123,22 @@ def verify(
 def _name_unread_file(job: Path) -> None:
     """Say that the file of the job's audit was not read, if it has one."""
     settings = load_job(job).job.audit
-    if settings is not None and settings.file is not None:
-        say_line(
-            f"{settings.file}: not read. To check its records too, give it as FILE"
-        )
+    if settings and settings.file:
+        unread = "not read. To check its records too, give it as FILE"
+        say_line(f"{settings.file}: {unread}")
 
 
 def _check_files(files: Sequence[Path], first: int, *, syslog: bool) -> AuditCheck:
     check = AuditCheck(first, syslog=syslog)
     for path in files:
         check.begin_file()
-        for number, line in enumerate(_read_file(path), 1):
-            check.check_line(f"{path}:{number}", line)
+        try:
+            with open_regular(path) as file:
+                for number, line in enumerate(file, 1):
+                    check.check_line(f"{path}:{number}", line)
+        except OSError as fault:
+            why = f"cannot be read: {fault.strerror}"
+            raise UsageError(why, where=str(path)) from None
     return check
 
 
@@ -151,17 +156,8 @@ def _check_with_state(
         check.begin_file()
         for line in lines:
             check.check_line(f"state:{line.number}", f"{line.text}\n".encode())
-    latest = read_audit(job)[1]
-    findings = check.list_findings(KeptAudit(name, head, latest, runs))
+    findings = check.list_findings(KeptAudit(name, head, read_audit(job)[1], runs))
     return check, name, findings
-
-
-def _read_file(path: Path) -> Iterator[bytes]:
-    try:
-        with open_regular(path) as file:
-            yield from file
-    except OSError as fault:
-        raise UsageError(f"cannot be read: {fault.strerror}", where=str(path)) from None
 
 
 def _describe_findings(

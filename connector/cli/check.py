@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -40,14 +41,13 @@ from connector.model import Change, Description, Key, Tenant, User
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import open_to_others
 from connector.observers.observer import Observer
+from connector.planning.brief import describe_accounts
+from connector.planning.check_drafts import find_other_jobs
 from connector.planning.compare_user import UserComparer
 from connector.planning.forms import find_foreign_values
-from connector.planning.other_jobs import OtherJobs
-from connector.planning.plan_input import describe_accounts
 from connector.planning.schema_checks import ClassSurvey
-from connector.reports.schema import describe_attribute
 from connector.reports.visible import make_visible
-from connector.reports.wording import nobody_matches
+from connector.reports.wording import describe_attribute, nobody_matches
 from connector.runtime.clock import read_clock
 from connector.settings.job import load_job
 from connector.sources.port import OnceSource, Source
@@ -75,7 +75,9 @@ def check_command(job: Path, *, acl: bool, source_alone: bool) -> int:
         if acl:  # for an account that may not be able to read anything yet
             print_pieces(list_access_rules(context), fitted=False)
             return Exit.DONE
-        _tell_files(context.job, job)
+        say_line(f"job        {context.job}: the job and mapping files are valid")
+        for path, why, mode in open_to_others(load_job(job)):
+            say_line(f"  note: {path}: {why}; run `chmod {mode}` on it")
         source = OnceSource(context.source)
         tenant = source.read()
         say_lines(_describe_source(tenant))
@@ -99,12 +101,6 @@ def check_command(job: Path, *, acl: bool, source_alone: bool) -> int:
             "Nothing was written. To check each change against the schema, run `cec-connector plan`."
         )
     return Exit.FAILED if nobody else Exit.DONE
-
-
-def _tell_files(name: str, job: Path) -> None:
-    say_line(f"job        {name}: the job and mapping files are valid")
-    for path, why, mode in open_to_others(load_job(job)):
-        say_line(f"  note: {path}: {why}; run `chmod {mode}` on it")
 
 
 def _describe_source(tenant: Tenant) -> Iterator[str]:
@@ -145,9 +141,9 @@ def _check_directory(
     notes += described.cautions
     notes += tell_compare_rights(context, survey.spread)
     notes += tell_indexes(context)
-    if context.rules.approvers:
-        short = context.rules.approvers.explain_shortage(read_clock())
-        notes += [f"approvers: {short}"] if short else []
+    approvers = context.rules.approvers
+    if approvers and (short := approvers.explain_shortage(read_clock())):
+        notes.append(f"approvers: {short}")
     names = [rule.directory for rule in context.rules.mapping.match]
     _tell_notes(notes, [*names, *differ.attributes])
     return nobody, differ, survey
@@ -171,8 +167,9 @@ def _survey_users(
         survey.count_users(note_users())
     except LimitError as fault:
         cut = list(_describe_cut(context.rules.mapping, description, fault))
-        keys = roster.list_keys(lambda _agent, _rule: False)
-        matching += islice(context.reader.find(keys), 1)
+        matching += islice(
+            context.reader.find(roster.list_keys(lambda _agent, _rule: False)), 1
+        )
     empty = survey.user_count == 0 and not cut
     if matching or not (empty or len(roster)):
         return "", cut
@@ -195,17 +192,14 @@ def _describe_cut(
 
 def _tell_notes(notes: Iterable[str], names: Collection[str]) -> None:
     """Say each note; what holds for several of the names, once."""
-    longest_first = sorted(names, key=len, reverse=True)
-    known = "|".join(map(re.escape, longest_first)) or "(?!)"
+    known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     name_pattern = re.compile(rf"(?<![\w;-])(?:{known})(?![\w;-])")
-    alike: dict[str, list[tuple[str, str]]] = {}
+    alike = defaultdict[str, list[str]](list)
     for note in dict.fromkeys(notes):
-        found = set(name_pattern.findall(note))
-        name = found.pop() if len(found) == 1 else ""
-        form = name_pattern.sub("\0", note) if name else note
-        alike.setdefault(form, []).append((note, name))
-    for (first, _), *others in alike.values():
-        more = ", ".join(name for _, name in others)
+        names_one = len(set(name_pattern.findall(note))) == 1
+        alike[name_pattern.sub("\0", note) if names_one else note].append(note)
+    for first, *others in alike.values():
+        more = ", ".join(name_pattern.findall(note)[0] for note in others)
         also = f". The same holds for {more}" if more else ""
         say_line(f"  note: {first}{also}")
 
@@ -214,9 +208,8 @@ def _tell_remembered(context: PlanContext, job: Path, description: Description) 
     """What the state knows of other jobs, and that the job is on hold. Raises OtherJobError."""
     with open_job_state(job) as (loaded, state):
         memory = state.memory(description.identity, loaded.name)
-        others = OtherJobs(
-            memory, context.rules.mapping, description, lambda _user: True
-        )
+        mapping = context.rules.mapping
+        others = find_other_jobs(memory, mapping, description, lambda _user: True)
         for place, what in others.told.items():
             say_line(f"{place}: {what}")
         if held := state.read_hold(loaded.name):
@@ -233,17 +226,12 @@ def _describe_listed(
 ) -> Iterator[str]:
     """Which lines of the pins and of the exclude list name nobody."""
     naming = NameRules(description)
-    spared = _find_named(context, context.rules.exclude.list_keys(naming))
-    pinned = {key for pin in context.rules.pins for key in naming.list_keys(pin.user)}
-    problems = [
-        *find_strangers(
-            context.rules.pins, context.rules.exclude, tenant, spared, naming
-        ),
-        *find_lost_pins(
-            context.rules.pins, _find_named(context, sorted(pinned)), naming
-        ),
-    ]
-    for problem in problems:
+    pins, exclude = context.rules.pins, context.rules.exclude
+    spared = _find_named(context, exclude.list_keys(naming))
+    keys = {key for pin in pins for key in naming.list_keys(pin.user)}
+    pinned = _find_named(context, sorted(keys))
+    strangers = find_strangers(pins, exclude, tenant, spared, naming)
+    for problem in [*strangers, *find_lost_pins(pins, pinned, naming)]:
         who = [str(problem.agent)] if problem.agent else []
         yield f"  {problem.kind}: {problem.why}: {', '.join([*who, *problem.users])}"
 
@@ -256,8 +244,7 @@ def _tell_missing(context: PlanContext, job: Path, changes: Sequence[Change]) ->
     """Name the attributes that the account may not write, as far as the server tells."""
     lacking = list(find_missing_rights(context, changes))
     for names, denied, asked in lacking:
-        share = "any" if denied == asked else f"{denied:,}"
-        users = f"{share} of {asked:,} users asked"
+        users = f"{denied:,} of {asked:,} users asked"
         say_line(f"  rights: the account may not write {', '.join(names)} of {users}")
     if lacking:
         say_command("  To print the rights to grant,", "check", job, "--acl")

@@ -20,11 +20,10 @@ from connector.cli.advice import Exit
 from connector.cli.approvals import (
     ask_to_confirm,
     attach_signatures,
-    can_ask,
     explain_signing,
     make_sign_command,
 )
-from connector.cli.logs import configure_service
+from connector.cli.observers import configure_service
 from connector.cli.options import (
     FILE,
     approval_option,
@@ -66,22 +65,15 @@ fleet_option = path_option(
 )
 
 
-class OrderedGroup(click.Group):
-    """A group whose help lists the commands in the order of this file."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=OrderedGroup)
-def command() -> None:
+@click.group("fleet")
+def fleet_command() -> None:
     """Run many jobs on Temporal, a durable engine."""
 
 
 # ---------------------------------------------------------------- schedules and workers
 
 
-@command.command(
+@fleet_command.command(
     "schedule", short_help="Make Temporal's schedules match a folder of job files."
 )
 @folder_argument
@@ -112,8 +104,7 @@ def make_schedules(
         words += [f"--fleet={fleet_file}"] if fleet_file else []
         say_command("\nNothing was changed. To make the changes,", *words, "--apply")
         return Exit.PENDING
-    if can_ask(yes=yes):
-        ask_to_confirm(f"Make {count_noun(len(planned.changes), 'change')}?")
+    ask_to_confirm(f"Make {count_noun(len(planned.changes), 'change')}?", yes=yes)
     results = ask_engine(fleet, lambda client: make_changes(client, planned.changes))
     missed = [result for result in results if result.why]
     for each in missed:
@@ -125,7 +116,9 @@ def make_schedules(
     return Exit.DONE
 
 
-@command.command("worker", short_help="Run the jobs in a folder as Temporal says.")
+@fleet_command.command(
+    "worker", short_help="Run the jobs in a folder as Temporal says."
+)
 @folder_argument
 @click.option(
     "--at-once",
@@ -175,7 +168,7 @@ def run_worker(
     asyncio.run(work())
 
 
-@command.command("status", short_help="Show how the jobs in a folder stand.")
+@fleet_command.command("status", short_help="Show how the jobs in a folder stand.")
 @folder_argument
 @json_option
 @fleet_option
@@ -201,7 +194,7 @@ def show_status(folder: Path, *, as_json: bool, fleet_file: Path | None) -> int:
     return Exit.FAILED if state.braked or is_failing else Exit.DONE
 
 
-@command.command("run", short_help="Run a job now, and wait for it.")
+@fleet_command.command("run", short_help="Run a job now, and wait for it.")
 @job_argument
 @flag_option("--no-wait", "End at once, with 0, and do not wait for the run.")
 @fleet_option
@@ -242,7 +235,9 @@ def run_job(job: Path, *, no_wait: bool, fleet_file: Path | None) -> int:
 # ---------------------------------------------------------------- plans that wait
 
 
-@command.command("plan", short_help="Show the plan of a job that waits for approval.")
+@fleet_command.command(
+    "plan", short_help="Show the plan of a job that waits for approval."
+)
 @job_argument
 @path_option("--save", "FILE", "Save the plan, for people to sign.")
 @whole_option
@@ -273,7 +268,7 @@ def show_plan(
     say_command("To approve it,", *words)
 
 
-@command.command("approve", short_help="Let the plan of a job be applied.")
+@fleet_command.command("approve", short_help="Let the plan of a job be applied.")
 @job_argument
 @digest_argument
 @approval_option
@@ -301,7 +296,7 @@ def approve_plan(
     say_text(fleet_texts.describe_approval(job, stopped_since))
 
 
-@command.command("reject", short_help="End the run of a job whose plan waits.")
+@fleet_command.command("reject", short_help="End the run of a job whose plan waits.")
 @job_argument
 @digest_argument
 @fleet_option
@@ -337,7 +332,7 @@ def send_verdict(
         return 0
 
 
-@command.command(
+@fleet_command.command(
     "resume", short_help="Let applies begin again after too many jobs turned bad."
 )
 @folder_argument

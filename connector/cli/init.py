@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from connector.cli.init_dialogue import KEPT, InitDialogue, is_reference
-from connector.cli.logs import configure_log
+from connector.cli.init_dialogue import KEPT, InitDialogue, Remedies, is_reference
+from connector.cli.observers import configure_log
 from connector.cli.options import Decorator, flag_option, path_option, text_option
 from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.errors import (
@@ -28,6 +28,7 @@ from connector.init.drafts import job_text
 from connector.init.fit import fit_job, meet_directory, read_tenant
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.planfile import write_out
+from connector.planning.brief import describe_accounts
 from connector.reports.visible import make_visible
 
 if TYPE_CHECKING:
@@ -59,8 +60,12 @@ def _check_reference(
 
 
 def _secret_option(name: str, whose: str) -> Decorator[Any]:
-    place = f"Place of {whose}: env:NAME or file:PATH."
-    return text_option(name, KEPT, place, callback=_check_reference)
+    return text_option(
+        name,
+        KEPT,
+        f"Place of {whose}: env:NAME or file:PATH.",
+        callback=_check_reference,
+    )
 
 
 def _authorities_option(name: str, whose: str) -> Decorator[Any]:
@@ -114,17 +119,18 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
     A secret is given by its place: env:NAME for an environment variable, file:PATH for a
     file.
     """
-    flags = {name: given.pop(name) for name in ("start_tls", "allow_plaintext")}
     given["job"] = job if str(job) != "job.yaml" else None
     given["mapping"] = mapping
-    dialogue = InitDialogue(given, job, **flags)
+    dialogue = InitDialogue(given, job)
     mapping = mapping or job.parent / "mapping.yaml"
     for path in (job, mapping):
         if not force and os.path.lexists(path):
             again = f"{make_visible(dialogue.make_command_line())} --force"
             click.echo(f"To replace the files, run:\n  {again}", err=True)
-            why = "the file exists. Name another by --job and --mapping, or add --force"
-            raise UsageError(why, where=str(path))
+            raise UsageError(
+                "the file exists. Name another by --job and --mapping, or add --force",
+                where=str(path),
+            )
     configure_log()
     try:
         fitted, server = _fit_job(dialogue, job, mapping)
@@ -149,39 +155,35 @@ def _fit_job(
     dialogue: InitDialogue, job: Path, mapping: Path
 ) -> tuple[FittingJob, MetServer]:
     """Look at the directory and the tenant, and ask again for what keeps that from working."""
-    login = (
-        ("--token",)
-        if dialogue.collect_answers().is_scim
-        else ("--bind-dn", "--password")
-    )
+    is_scim = dialogue.collect_answers().is_scim
+    login = ("--token",) if is_scim else ("--bind-dn", "--password")
     server = dialogue.retry_step(
         lambda answers: meet_directory(answers, job),
-        {
-            NoTlsError: ("--directory",),
-            UntrustedError: ("--ca-file",),
-            DeniedError: login,
-            UnreachableError: ("--directory",),
-        },
+        _find_remedies("--directory", "--ca-file", *login),
     )
+    within = ["--filter"]
     if dialogue.collect_answers().is_ldap:
         dialogue.ask_option("--base", " ".join(server.contexts[:1]) or None)
+        within = ["--base", "--filter"]
     tenant = dialogue.retry_step(
         lambda answers: read_tenant(answers, job),
-        {
-            NoTlsError: ("--source",),
-            UntrustedError: ("--source-ca-file",),
-            DeniedError: ("--app-key", "--app-secret"),
-            UnreachableError: ("--source",),
-        },
-    )
-    within = (
-        ("--base", "--filter") if dialogue.collect_answers().is_ldap else ("--filter",)
+        _find_remedies("--source", "--source-ca-file", "--app-key", "--app-secret"),
     )
     fitted = dialogue.retry_step(
         lambda answers: fit_job(answers, job, server, mapping, tenant),
         {UsageError: within, UntrustedError: ("--ca-file",), DeniedError: login},
     )
     return fitted, server
+
+
+def _find_remedies(address: str, authorities: str, *login: str) -> Remedies:
+    """The options to ask for once more where a server cannot be read."""
+    return {
+        NoTlsError: (address,),
+        UnreachableError: (address,),
+        UntrustedError: (authorities,),
+        DeniedError: login,
+    }
 
 
 def _name_option(key: re.Match[str]) -> str:
@@ -211,6 +213,10 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
         yield f"           not {misfit}"
     yield from _describe_fields(chosen)
     yield f"agents     {fitted.tenant.size:,}; tried: {chosen.found.agents:,} of those with an account"
+    if fitted.tenant.accounts is not None:
+        yield f"accounts   {describe_accounts(fitted.tenant.accounts)}"
+    for note in fitted.tenant.notes:
+        yield f"           {note}"
     for record in fitted.tenant.invalid[:_MOST]:
         yield f"           record {record.record} is invalid: {record.why}"
     if len(fitted.tenant.invalid) > _MOST:
@@ -280,5 +286,8 @@ def _describe_unmatched(found: FoundRules) -> Iterator[str]:
             shown = ", ".join(names[:_LISTED])
             if len(names) > _LISTED:
                 shown += f", and {len(names) - _LISTED} more"
-            line = f"  {what:>5}  in {len(names)} attributes{which}: {shown}"
-            yield from textwrap.wrap(line, 120, subsequent_indent=" " * 9)
+            yield from textwrap.wrap(
+                f"  {what:>5}  in {len(names)} attributes{which}: {shown}",
+                120,
+                subsequent_indent=" " * 9,
+            )

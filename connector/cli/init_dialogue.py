@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -62,12 +62,11 @@ class InitDialogue:
 
     def __init__(
         self,
-        given: Mapping[str, object],
+        given: dict[str, object],
         job: Path,
-        *,
-        start_tls: bool,
-        allow_plaintext: bool,
     ) -> None:
+        self._start_tls = bool(given.pop("start_tls"))
+        self._in_clear = set(_SCHEMES if given.pop("allow_plaintext") else ())
         self._said: dict[str, list[str]] = {}
         for name, value in given.items():
             values = value if isinstance(value, tuple) else (value,)
@@ -75,8 +74,6 @@ class InitDialogue:
             if said:
                 self._said[f"--{name.rstrip('_').replace('_', '-')}"] = said
         self._job = job
-        self._start_tls = start_tls
-        self._in_clear = set(_SCHEMES if allow_plaintext else ())
         self.asked = False
 
     def retry_step(self, step: Callable[[JobAnswers], T], remedies: Remedies) -> T:
@@ -101,8 +98,10 @@ class InitDialogue:
             return before[0]
         if not _is_terminal():
             likely = f" (the directory has {default})" if default else ""
-            why = f"{option} is missing: {QUESTIONS[option]}{likely}. Add it, or run the command in a terminal"
-            raise UsageError(why, where="init")
+            raise UsageError(
+                f"{option} is missing: {QUESTIONS[option]}{likely}. Add it, or run the command in a terminal",
+                where="init",
+            )
         if before:
             default = _SEVERAL.join(before)
         elif option == "--filter":
@@ -147,19 +146,20 @@ class InitDialogue:
         is_file = not (answers.is_ldap or answers.is_scim)
         if (not answers.is_ldap and others) or (is_file and "://" in first):
             raise UsageError(_DIRECTORIES, where="--directory")
+        more: dict[str, Any] = {}
         if answers.is_cec:
-            key, secret = self._ask_place("--app-key"), self._ask_place("--app-secret")
-            answers = replace(answers, app_key=key, app_secret=secret)
+            more["app_key"] = self._ask_place("--app-key")
+            more["app_secret"] = self._ask_place("--app-secret")
         else:
-            answers = replace(answers, source=self._relative_path(answers.source))
+            more["source"] = self._relative_path(answers.source)
         if is_file:
-            return replace(answers, directories=(self._relative_path(first),))
-        if answers.is_scim:
-            return replace(answers, token=self._ask_place("--token"))
-        if answers.is_local:
-            return answers
-        bind_dn, password = self.ask_option("--bind-dn"), self._ask_place("--password")
-        return replace(answers, bind_dn=bind_dn, password=password)
+            more["directories"] = (self._relative_path(first),)
+        elif answers.is_scim:
+            more["token"] = self._ask_place("--token")
+        elif not answers.is_local:
+            more["bind_dn"] = self.ask_option("--bind-dn")
+            more["password"] = self._ask_place("--password")
+        return replace(answers, **more)
 
     def make_command_line(self) -> str:
         """The command line that needs no answers."""
@@ -183,8 +183,9 @@ class InitDialogue:
             return True
         what = f"{scheme}:// sends secrets in clear"
         if not _is_terminal():
-            why = f"{what}; use {_CLEAR[scheme]}, or add --allow-plaintext"
-            raise UsageError(why, where=option)
+            raise UsageError(
+                f"{what}; use {_CLEAR[scheme]}, or add --allow-plaintext", where=option
+            )
         self.asked = True
         if scheme == "ldap":
             self._start_tls = _confirm("Begin TLS on it (StartTLS)?", default=True)
@@ -220,35 +221,24 @@ def _is_terminal() -> bool:
 
 
 def _explain_wrong(option: str, said: str) -> str:
-    """Why an answer cannot be used."""
+    """Why an answer cannot be used; it may be the secret itself, and is repeated only where it is a file's name."""
+    path = said
     if option in _PLACES:
-        return _explain_wrong_place(said)
-    if option in _SCHEMES and "://" in said:
-        schemes = _SCHEMES[option]
-        if said.lower().startswith(("http://", *schemes)):
-            return ""
-        return f"Addresses begin with {', '.join(schemes)}."
-    if option in _FILES or option in _SCHEMES:
-        return _explain_missing(said)
-    return ""
-
-
-def _explain_wrong_place(said: str) -> str:
-    """It may be the secret itself, and is repeated only where it is a file's name."""
-    kind, _, place = said.partition(":")
-    if not is_reference(said):
-        meant = (
-            f" Did you mean file:{make_visible(said)}?" if Path(said).is_file() else ""
-        )
-        return f"Enter env:NAME or file:PATH, not the secret itself.{meant}"
-    if kind == "file":
-        return _explain_missing(place)
-    if not os.environ.get(place):
-        return f"The environment variable {place} is not set. Enter another place, or stop and set it."
-    return ""
-
-
-def _explain_missing(path: str) -> str:
+        kind, _, path = said.partition(":")
+        if not is_reference(said):
+            why = "Enter env:NAME or file:PATH, not the secret itself."
+            if Path(said).is_file():
+                why += f" Did you mean file:{make_visible(said)}?"
+            return why
+        if kind == "env":
+            unset = f"The environment variable {path} is not set. Enter another place, or stop and set it."
+            return "" if os.environ.get(path) else unset
+    elif option not in _FILES and option not in _SCHEMES:
+        return ""
+    elif "://" in said:
+        schemes = _SCHEMES.get(option, ())
+        is_known = said.lower().startswith(("http://", *schemes))
+        return "" if is_known else f"Addresses begin with {', '.join(schemes)}."
     if Path(path).is_file():
         return ""
     return f"There is no file {path}. Enter another path."

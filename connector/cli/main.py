@@ -39,6 +39,8 @@ COMMANDS = {
 
 _MODULES = {
     "diff": "show",
+    "explain": "plan",
+    "release": "apply",
     "runs": "show",
     "undo": "apply",
 }
@@ -56,11 +58,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS and cmd_name != _UNLISTED:
             return None
-        name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"connector.cli.{_MODULES.get(name, name)}")
-        command: click.Command = (
-            getattr(module, f"{name}_command", None) or module.command
-        )
+        name = _MODULES.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"connector.cli.{name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def format_commands(
@@ -92,7 +92,7 @@ def cli(ctx: click.Context, log_level: str | None, log_file: Path | None) -> Non
     """Sync the agents of a CEC tenant into a corporate directory, by reviewed plans."""
     ctx.obj = log_level
     if log_file is not None:
-        from connector.cli.logs import log_to_file
+        from connector.cli.observers import log_to_file
 
         log_to_file(log_file)
 

@@ -1,8 +1,7 @@
-"""`plan`: the dry run."""
+"""`plan`, the dry run, and `explain`: why a plan is as it is, for one agent or user. Nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import click
 
 from connector.apply.composition import RunOpening, open_run
 from connector.apply.context import PlanContext
-from connector.apply.job_state import find_run_id
+from connector.apply.job_state import open_job_state
 from connector.apply.planning import FinishedRun, dry_run, make_plan, show_plan
+from connector.cli.advice import Exit
 from connector.cli.observers import make_observers
 from connector.cli.options import (
     flag_option,
@@ -24,12 +24,14 @@ from connector.cli.options import (
     text_option,
     whole_option,
 )
-from connector.cli.output import say_line
+from connector.cli.output import print_pieces, say_line
 from connector.cli.running import PlanPrinter, RunOptions, exit_code
 from connector.errors import UsageError
+from connector.explain.explainer import explain_name
 from connector.model import EarlierPlan
 from connector.planfile import load_plan
-from connector.planning.comparison import digest_plan
+from connector.planning.review import digest_plan
+from connector.reports import explanation
 from connector.settings import mapping_file
 from connector.state.documents import KEPT
 from connector.state.history import LAST
@@ -57,7 +59,6 @@ def plan_command(
     *,
     since: str | None,
     mapping: str | None,
-    as_json: bool,
     fail_on_changes: bool,
     **given: Any,
 ) -> int:
@@ -67,20 +68,21 @@ def plan_command(
     if since is not None and options.only:
         raise UsageError("`--since` compares whole plans. Leave out `--only`")
     if mapping is not None and (is_saved or since is not None):
-        why = "shows a plan that is not kept. Leave out `--save` and `--since`"
-        raise UsageError(why, where="--mapping")
-    show = options.make_shower("apply", as_json=as_json)
+        raise UsageError(
+            "shows a plan that is not kept. Leave out `--save` and `--since`",
+            where="--mapping",
+        )
+    show = options.make_shower("apply")
     if mapping is not None:
         run = _show_with_mapping(options, show, mapping)
         return exit_code(run, fail_on_changes=fail_on_changes)
-    find_earlier = _find_earlier(job, since)
-    everybody = bool(options.whole or as_json or options.reports or is_saved)
+    earlier = None if since is None else _find_earlier(job, since)
+    before = None if earlier is None else lambda: earlier
+    told = (options.whole, options.as_json, options.reports, is_saved)
     observed = partial(make_observers, kind="plan")
-    opening = RunOpening(everybody=everybody)
+    opening = RunOpening(everybody=any(told))
     with open_run(PlanContext, job, observed, opening) as context:
         show.keep_off(context.place.files)
-        earlier = find_earlier(context)
-        before = None if earlier is None else lambda: earlier
         run = dry_run(context, show, options.only, save=is_saved, before=before)
         code = exit_code(run, fail_on_changes=fail_on_changes)
         context.observer.end_run(run.plan, code)
@@ -105,32 +107,45 @@ def _show_with_mapping(
     return run
 
 
-def _find_earlier(
-    job: Path, since: str | None
-) -> Callable[[PlanContext], EarlierPlan | None]:
-    """Where the plan is found that `--since` names: `last`, a file that is there or has a dot or slash, else a run.
+def _find_earlier(job: Path, since: str) -> EarlierPlan:
+    """The plan that `--since` names: `last`, a file that is there or has a dot or slash, else a run.
 
     Raises UsageError where no run has this name, FileError where the file is no plan.
     """
-    if since is None:
-        return lambda _: None
-    if since == LAST:
-        return lambda context: context.state.drawn.find_last(context.job)
     if Path(since).is_file() or {".", "/"} & set(since):
-        before = digest_plan(load_plan(Path(since)))
-        return lambda _: before
-    run = find_run_id(job, since)
-    return lambda context: _find_of_run(context, run)
-
-
-def _find_of_run(context: PlanContext, run: str) -> EarlierPlan:
-    found = context.state.drawn.find_of_run(
-        context.job, context.state.history.find_run(context.job, run)
-    )
+        return digest_plan(load_plan(Path(since)))
+    with open_job_state(job) as (loaded, state):
+        if since == LAST:
+            return state.drawn.find_last(loaded.name)
+        run = state.history.find_run(loaded.name, since)
+        found = state.drawn.find_of_run(loaded.name, run)
     if found is None:
-        why = (
+        raise UsageError(
             f"no plan of this run is kept. Only the newest {KEPT} plans of applies are, if they had changes and no "
-            "`--only`. Name the JSON report of the run instead"
+            "`--only`. Name the JSON report of the run instead",
+            where=f"--since {run}",
         )
-        raise UsageError(why, where=f"--since {run}")
     return found
+
+
+@click.command("explain")
+@job_argument
+@click.argument("agent", metavar="AGENT|USER")
+@flag_option("--json", "Print JSON (cec-connector/explain/1).", "as_json")
+def explain_command(job: Path, agent: str, *, as_json: bool) -> None:
+    """Show how JOB matches and plans an agent or a user: rules, templates, values, the change.
+
+    AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, an id, a userName). The
+    bare name also does.
+
+    Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
+    """
+    with open_run(PlanContext, job, make_observers) as context:
+        explained = explain_name(context, agent)
+        context.observer.begin_stage("show")
+        if as_json:
+            document = explanation.as_document(context.job, explained)
+            print_pieces([document], fitted=False)
+        else:
+            print_pieces(explanation.render_text(explained))
+        context.observer.end_run(None, Exit.DONE)

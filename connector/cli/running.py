@@ -59,6 +59,8 @@ class RunOptions(Struct, frozen=True):
     """The run that is undone."""
     write: bool = True
     """False: an undo is only shown."""
+    as_json: bool | None = None
+    """Standard output gets the plan document alone. None: the command has no option for that."""
 
     @property
     def read_files(self) -> set[Path]:
@@ -66,18 +68,13 @@ class RunOptions(Struct, frozen=True):
         files = [*self.signatures, self.saved]
         return {each.resolve() for each in files if each}
 
-    def make_shower(
-        self, name: str, *words: str, as_json: bool | None = None
-    ) -> PlanPrinter:
-        """What shows the plan; `words` follow the job in the command that applies it.
-
-        `as_json`: standard output gets the plan document alone. None: the command has no such option.
-        """
+    def make_shower(self, name: str, *words: str) -> PlanPrinter:
+        """What shows the plan; `words` follow the job in the command that applies it."""
         named = [f"--only={name}" for name in self.only]
         named += [f"--plan={each}" for each in (self.save, self.saved) if each]
         reports, prints_json = self.reports, False
-        if as_json is not None:
-            reports, prints_json = split_reports(self.reports, as_json=as_json)
+        if self.as_json is not None:
+            reports, prints_json = split_reports(reports, as_json=self.as_json)
         return PlanPrinter(
             [name, str(self.job), *words, *named],
             reports,
@@ -129,8 +126,10 @@ class PlanPrinter(Struct):
         """Refuse to write a report over one of the job's own files. Raises UsageError."""
         for path in (*self.reports, self.save):
             if path and Path(os.path.realpath(path)) in files:
-                what = "this is one of the job's own files. Name another file"
-                raise UsageError(what, where=str(path))
+                raise UsageError(
+                    "this is one of the job's own files. Name another file",
+                    where=str(path),
+                )
 
     def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         name = f"{plan.id} {plan.digest}"
@@ -157,11 +156,23 @@ class PlanPrinter(Struct):
             if self.prints_json:
                 say_json(document.render(plan))
             else:
-                self._print_plan(plan)
+                is_writable = plan.is_permitted(self.signed or self.accept)
+                is_on_hold = ON_HOLD in dict(plan.about)
+                lines = text.render(
+                    plan,
+                    whole=self.whole,
+                    command=self._next_command(plan),
+                    accepted=plan.digest in (self.accept, self.signed),
+                    narrow=is_narrow(),
+                    goes_on=self.goes_on and is_writable and not is_on_hold,
+                )
+                print_pieces(lines)
             self.stop.told = False
             if self.writes and getattr(sys.stdout, "unread", False):
-                what = "its reader has gone before the plan was shown whole"
-                raise UnreadError(what, where="standard output")
+                raise UnreadError(
+                    "its reader has gone before the plan was shown whole",
+                    where="standard output",
+                )
         finally:
             self.write_reports(plan, None)
             if self.save is not None:
@@ -175,19 +186,6 @@ class PlanPrinter(Struct):
                 "The signatures do not lift this refusal, "
                 "which came up after the plan was made."
             )
-
-    def _print_plan(self, plan: Plan) -> None:
-        is_permitted = plan.is_permitted(self.signed or self.accept)
-        is_on_hold = ON_HOLD in dict(plan.about)
-        lines = text.render(
-            plan,
-            whole=self.whole,
-            command=self._next_command(plan),
-            accepted=plan.digest in (self.accept, self.signed),
-            narrow=is_narrow(),
-            goes_on=self.goes_on and is_permitted and not is_on_hold,
-        )
-        print_pieces(lines)
 
     def write_reports(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
         """Write each report, over the one that there is. Raises OutputError."""
@@ -211,8 +209,12 @@ def say_untold(run: FinishedRun, job: Path) -> None:
     """Say what the audit lacks, and how it gets it."""
     if run.audit_error:
         lacking = f"The audit may lack writes: {run.audit_error}."
-        said = f"\n{lacking} The next run sends the rest. To send them now,"
-        say_command(said, "audit", "catch-up", job)
+        say_command(
+            f"\n{lacking} The next run sends the rest. To send them now,",
+            "audit",
+            "catch-up",
+            job,
+        )
 
 
 def describe_hold(job: Path, held: tuple[str, str] | None) -> str:

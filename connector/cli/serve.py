@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from connector.cli.logs import configure_service
+from connector.cli.observers import configure_service
 from connector.cli.options import FILE, text_option
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
@@ -33,8 +33,9 @@ def parse_address(
         r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})", text, re.ASCII
     )
     if found is None or int(found[3]) > 65535:
-        why = "must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467"
-        raise click.BadParameter(why)
+        raise click.BadParameter(
+            "must be HOST:PORT, such as 127.0.0.1:9467 or [::1]:9467"
+        )
     return ListenAddress(found[1] or found[2], int(found[3]))
 
 
@@ -48,10 +49,10 @@ listen_option = text_option(
 )
 
 
-@click.command
+@click.command("serve")
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=FILE)
 @listen_option
-def command(jobs: tuple[Path, ...], listen: ListenAddress) -> None:
+def serve_command(jobs: tuple[Path, ...], listen: ListenAddress) -> None:
     """Run each JOB on its `serve` schedule until SIGTERM; SIGHUP reads the files again.
 
     Plans of dry-run jobs and plans beyond a limit are saved, and wait for `apply --plan`.

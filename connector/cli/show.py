@@ -27,9 +27,8 @@ from connector.cli.output import (
 from connector.cli.running import describe_hold, split_reports
 from connector.cli.terminal import wrap_text
 from connector.errors import UsageError
-from connector.model import Plan
 from connector.planfile import load_plan, load_report, write_out
-from connector.planning.comparison import compare_plans
+from connector.planning.review import compare_plans
 from connector.reports import comparison, document, find_renderer, text
 from connector.reports.visible import visible_lines
 from connector.state.history import RunRecord
@@ -48,30 +47,26 @@ def show_command(
     PLAN is a file of plan --save or of --report FILE.json.
     """
     shown, outcomes = load_report(plan)
-    again = _apply_command(shown)
+    # what applies this plan: the file of its job is not known here
+    undone = dict(shown.about).get("takes back", "").removeprefix("run ")
+    again = "cec-connector apply JOB"
+    if undone:
+        again = f"cec-connector undo JOB {undone} --apply"
     files, prints_json = split_reports(reports, as_json=as_json)
     renderers = {path: find_renderer(path.suffix, again) for path in files}
     for path in files:
         if path.exists() and path.samefile(plan):
-            why = "this is the file that is shown. Name another file"
-            raise UsageError(why, where=str(path))
+            raise UsageError(
+                "this is the file that is shown. Name another file", where=str(path)
+            )
     if prints_json:
         say_json(document.render(shown, outcomes))
     else:
-        narrow = is_narrow()
         print_pieces(
-            text.render(shown, outcomes, whole=whole, command=again, narrow=narrow)
+            text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow())
         )
     for path, render in renderers.items():
         write_out(path, render(shown, outcomes))
-
-
-def _apply_command(plan: Plan) -> str:
-    """What applies this plan: the file of its job is not known here."""
-    undone = dict(plan.about).get("takes back", "").removeprefix("run ")
-    if undone:
-        return f"cec-connector undo JOB {undone} --apply"
-    return "cec-connector apply JOB"
 
 
 @click.command("diff")
@@ -123,14 +118,10 @@ def _describe_runs(runs: Sequence[RunRecord]) -> Iterator[str]:
             what += f" on {each.server}"
         unfinished = "interrupted, or under way" if each is newest else "interrupted"
         result = each.result or unfinished
-        yield f"{each.id}  {each.started}  {what}, {result}: {_describe_result(each)}"
-
-
-def _describe_result(run: RunRecord) -> str:
-    counts = [f"{number} {outcome}" for outcome, number in run.outcomes.items()]
-    said = ", ".join(counts) or "nothing to write"
-    if run.why:
-        said = "; ".join(run.why.splitlines())
-    if run.approvals:
-        said += f"; approved by {', '.join(map(str, run.approvals))}"
-    return said
+        counts = [f"{number} {outcome}" for outcome, number in each.outcomes.items()]
+        said = ", ".join(counts) or "nothing to write"
+        if each.why:
+            said = "; ".join(each.why.splitlines())
+        if each.approvals:
+            said += f"; approved by {', '.join(map(str, each.approvals))}"
+        yield f"{each.id}  {each.started}  {what}, {result}: {said}"

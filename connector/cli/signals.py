@@ -63,8 +63,15 @@ def stopped_by_signals(*, once: bool = False) -> Iterator[StopRequest]:
         with _ended_in_time(stop):
             yield stop
     except KeyboardInterrupt:
+        # the last line of a run that was ended at once; empty where it is out already, or not known
+        line = ""
+        if not (once or stop.told):
+            if stop.standing is not None:
+                line = last_line(stop.standing())
+            elif stop.is_early:
+                line = "Stopped: nothing was written. Rerun the same command."
         # click itself would write to standard error, however full
-        raise click.Abort("" if once else _tell_standing(stop)) from None
+        raise click.Abort(line) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -122,19 +129,6 @@ def _watch_signals(heard: int, stop: StopRequest, main: int) -> None:
             deadline = math.inf  # it writes, and ends in good order
         else:
             _end_process(stop)
-
-
-def _tell_standing(stop: StopRequest) -> str:
-    """The last line of a run that was ended at once.
-
-    Empty where it is out already, or not known.
-    """
-    if stop.told:
-        return ""
-    if stop.standing is not None:
-        return last_line(stop.standing())
-    nothing = "Stopped: nothing was written. Rerun the same command."
-    return nothing if stop.is_early else ""
 
 
 def _end_process(stop: StopRequest) -> None:

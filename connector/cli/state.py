@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from connector.apply import state_care
 from connector.apply.approval import describe_job
@@ -17,7 +17,7 @@ from connector.apply.composition import open_run
 from connector.apply.context import PlanContext
 from connector.apply.state_care import find_move, rename_in_state
 from connector.cli.advice import Exit
-from connector.cli.approvals import ask_to_confirm, can_ask
+from connector.cli.approvals import ask_to_confirm
 from connector.cli.observers import make_observers
 from connector.cli.options import (
     FILE,
@@ -94,25 +94,18 @@ def show_state(job: Path, *, as_json: bool) -> None:
     """Show what the state holds of JOB: runs, writes, plans, ownership, and since when."""
     found = state_care.read_contents(job)
     if as_json:
-        say_document(_merge_parts(to_builtins(found)) if found else None)
+        document = asdict(found) if found else {}
+        say_document(document | document.pop("counts", {}) or None)
     elif found is None:
         say_text("This job has no state yet. Its first apply makes one.")
     else:
         say_lines(f"{name:<10}{text}" for name, text in _describe_contents(found))
 
 
-def _merge_parts(found: dict[str, Any]) -> dict[str, Any]:
-    """What the state holds of a job, without its parts inside each other."""
-    extent, counts = found.pop("extent"), found.pop("counts")
-    return {"job": found.pop("job"), **extent, **found, **counts}
-
-
 def _describe_contents(found: StateContents) -> Iterator[tuple[str, str]]:
-    extent = found.extent
-    size = f"format {extent.format}, {_format_size(extent.octets)}"
-    if extent.free:
-        size += f", of which {_format_size(extent.free)} are free for later runs"
-    yield "state", f"{extent.state}, {size}"
+    octets, free = f"{found.octets / 1e6:,.1f} MB", f"{found.free / 1e6:,.1f} MB"
+    size = f"{octets}, of which {free} are free for later runs"
+    yield "state", f"{found.state}, format {found.format}, {size}"
     yield "job", found.job
     for directory in found.directories:
         yield "writes to", directory
@@ -132,13 +125,8 @@ def _describe_contents(found: StateContents) -> Iterator[tuple[str, str]]:
         "users": "{stale} stale, {lapsed} gone, {refused} refused, {excluded} excluded",
     }
     for name, line in lines.items():
-        if name != "documents" or found.counts["documents"]:
-            yield name, line.format_map(counts)
+        yield name, line.format_map(counts)
     yield "on hold", f"since {found.held}" if found.held else "no"
-
-
-def _format_size(octets: int) -> str:
-    return f"{octets / 1e6:,.1f} MB"
 
 
 @state_command.command("check", short_help="Check that the state can be read.")
@@ -204,8 +192,7 @@ def prune_state(job: Path, older: timedelta, *, dry_run: bool, yes: bool) -> Non
         words = ("state", "prune", job, "--older", f"{older.days}d")
         say_command("\nNothing was taken out. To do so,", *words)
         return
-    if can_ask(yes=yes):
-        ask_to_confirm("Take them out?")
+    ask_to_confirm("Take them out?", yes=yes)
     say_text(f"\nTook out {state_care.prune_runs(job, old):,} runs.")
 
 
@@ -239,9 +226,8 @@ def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> None:
         words = ("state", "forget", job, user)
         say_command("\nNothing was taken out. To do so,", *words)
         return
-    if asked := can_ask(yes=yes):
-        ask_to_confirm("Forget this user?")
-    gone = state_care.take_person_out(job, person, agreed=asked or yes)
+    agreed = ask_to_confirm("Forget this user?", yes=yes) or yes
+    gone = state_care.take_person_out(job, person, agreed=agreed)
     say_text(
         f"\nForgot the user: {gone.writes:,} writes. Withdrew {len(gone.plans):,} saved plans."
     )
@@ -275,8 +261,10 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
         names = known.find_same(attribute)
         if not names:
             secret = ", ".join(known.names) or "none"
-            why = f"no job of this state wrote secrets into it. Secret here: {secret}"
-            raise UsageError(why, where=attribute)
+            raise UsageError(
+                f"no job of this state wrote secrets into it. Secret here: {secret}",
+                where=attribute,
+            )
         identity = description.identity
         say_line(f"Secret so far: {', '.join(names)} of every user of {identity}.")
         say_text(
@@ -285,11 +273,11 @@ def forget_secret(job: Path, attribute: str, *, dry_run: bool, yes: bool) -> Non
         )
         if dry_run:
             return
-        if can_ask(yes=yes):
-            ask_to_confirm("Show its values again?")
-        elif not yes:
-            why = "nobody can be asked here. To show its values again, add --yes"
-            raise DeclinedError(why, where=attribute)
+        if not (ask_to_confirm("Show its values again?", yes=yes) or yes):
+            raise DeclinedError(
+                "nobody can be asked here. To show its values again, add --yes",
+                where=attribute,
+            )
         with context.state.lease(identity, context.job):
             context.state.forget_secrets(identity, names)
     say_text("")
@@ -327,8 +315,10 @@ def move_job(job: Path, *, accept: str | None) -> None:
         if accept == found.digest:
             context.state.move_job(context.job, found.before.directory, found.now)
         elif accept is not None:
-            why = "the digest is of something else: what is shown has changed"
-            raise RefusedError(why, where="--accept")
+            raise RefusedError(
+                "the digest is of something else: what is shown has changed",
+                where="--accept",
+            )
         context.observer.end_run(None, Exit.DONE)
     if accept is None:
         words = ("state", "move", job, "--accept", found.digest)

@@ -35,12 +35,10 @@ def count_columns(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     said = os.environ.get("COLUMNS", "")
+    if said.isdecimal():
+        return int(said) or 80
     try:
-        return (
-            int(said)
-            if said.isdecimal()
-            else os.get_terminal_size(stream.fileno()).columns
-        ) or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except OSError:
         return 80
 
@@ -54,18 +52,14 @@ def has_colour(stream: TextIO) -> bool:
 def write_lines(lines: Iterable[str]) -> None:
     """Write lines to standard output, as its terminal can show them, or as they are."""
     output = sys.stdout
-    is_painted = isinstance(output, VisibleOutput) and has_colour(output)
+    painted = isinstance(output, VisibleOutput) and has_colour(output)
     for line in lines:
         text = wrap_text(line, output)
-        style = _find_style(line) if is_painted else ""
-        if isinstance(output, VisibleOutput) and style:
-            output.write_painted(text, style)
+        styles = [style for begin, style in _STYLES if painted and begin.match(line)]
+        if isinstance(output, VisibleOutput) and styles:
+            output.write_painted(text, styles[0])
         else:
             output.write(text)
-
-
-def _find_style(line: str) -> str:
-    return next((style for begin, style in _STYLES if begin.match(line)), "")
 
 
 def wrap_text(text: str, stream: TextIO) -> str:

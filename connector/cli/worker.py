@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import sys
@@ -28,8 +27,7 @@ from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
 from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.cli.advice import Exit, code_of
-from connector.cli.logs import configure_log
-from connector.cli.observers import make_observers
+from connector.cli.observers import configure_log, make_observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import (
@@ -41,8 +39,8 @@ from connector.errors import (
 )
 from connector.model import Outcome, Plan
 from connector.observers.observer import Observers
-from connector.observers.run_summary import RunSummary, describe_impersonally
-from connector.planfile import document_of, load_octets, save_plan, sha256_of
+from connector.observers.run_summary import describe_impersonally
+from connector.planfile import document_of, load_octets, save_plan
 from connector.runtime.log import log
 from connector.runtime.stopping import StopRequest
 from connector.serve.run_process import (
@@ -64,15 +62,14 @@ SCHEDULE: Final = "serve"
 draw."""
 
 
-@click.command(hidden=True)
-def command() -> int:
+@click.command("worker", hidden=True)
+def worker_command() -> int:
     """Run what `serve` or a fleet asks for on standard input."""
     request = decode_message(sys.stdin.buffer.read(), RunRequest)
     configure_log()
     with shared_texts(dict(request.texts)), stopped_by_signals(once=True) as stop:
-        run: WorkerRun = ScheduledRun(request, stop)
-        if request.fleet is not None:
-            run = FleetStep(request, request.fleet, stop)
+        kind = ScheduledRun if request.fleet is None else FleetStep
+        run: WorkerRun = kind(request, stop)
         try:
             return run.execute_run()
         except ConnectorError as fault:
@@ -81,7 +78,8 @@ def command() -> int:
             run.result.stopped = True
             raise
         finally:
-            run.note_stop()
+            if stop.why is not None and not run.is_good:
+                run.result.stopped = True
             sys.stdout.buffer.write(encode_message(run.result))
             sys.stdout.buffer.flush()
 
@@ -91,6 +89,7 @@ class WorkerRun(ABC):
 
     def __init__(self, request: RunRequest, stop: StopRequest) -> None:
         self.request = request
+        self.fleet = request.fleet or FleetRun("plan")
         self.stop = stop
         self.result = RunResult()
         self.kind = request.kind
@@ -98,7 +97,7 @@ class WorkerRun(ABC):
         """Its id, where that is not of the plan that it draws."""
         self.has_more_to_do = False
         """Whether its tick is not over when the run ends well."""
-        self._is_good = False
+        self.is_good = False
 
     @abstractmethod
     def execute_run(self) -> int:
@@ -111,16 +110,13 @@ class WorkerRun(ABC):
             self.kind,
             run=self.run_id,
             stop=self.stop,
-            take=self.take_summary,
+            take=partial(setattr, self.result, "summary"),
         )
-
-    def take_summary(self, summary: RunSummary) -> None:
-        self.result.summary = summary
 
     def note_end(self, context: PlanContext, plan: Plan | None, code: Exit) -> int:
         """Tell the observers that the run has come to its end; its exit code."""
         context.observer.end_run(plan, code)
-        self._is_good = code == Exit.DONE
+        self.is_good = code == Exit.DONE
         return code
 
     def note_fault(self, fault: ConnectorError) -> int:
@@ -135,11 +131,6 @@ class WorkerRun(ABC):
             )
         return code
 
-    def note_stop(self) -> None:
-        """Note whether the run was told to stop before it came to its end."""
-        if self.stop.why is not None and not self._is_good:
-            self.result.stopped = True
-
     @contextmanager
     def take_turn(self, context: PlanContext) -> Iterator[bool]:
         """Hold the job's turn, and note how far its tick came; False: another process had run it."""
@@ -147,7 +138,7 @@ class WorkerRun(ABC):
             yield True
             return
         ticks = context.state.ticks(context.job)
-        if self.request.fleet is not None and self.request.fleet.manual:
+        if self.fleet.manual:
             # a run by hand has no tick, and an earlier attempt may go on alone
             with ticks.hold_turn():
                 yield True
@@ -176,9 +167,9 @@ class WorkerRun(ABC):
                     ticks.note_end(self.request.tick, good=False)
             raise
         # a good run that was asked to stop had done all
-        was_cut = self.stop.why is not None and not self._is_good
+        was_cut = self.stop.why is not None and not self.is_good
         if not self.has_more_to_do and not was_cut:
-            ticks.note_end(self.request.tick, good=self._is_good)
+            ticks.note_end(self.request.tick, good=self.is_good)
 
 
 def show_nothing(plan: object, outcomes: object) -> None:
@@ -224,22 +215,18 @@ class ScheduledRun(WorkerRun):
             context.state.permit_plan(saved, context.job, identity, octets=octets)
             if saved.digest == run.plan.digest:
                 return
-        context.state.keep_saved_plan(run.plan, identity, file=sha256_of(run.plan))
+        context.state.keep_saved_plan(run.plan, identity)
         save_plan(path, run.plan)
 
 
 class FleetStep(WorkerRun):
     """A step of a fleet's run: draw the plan, which the state keeps, or apply the plan that it has kept."""
 
-    def __init__(self, request: RunRequest, fleet: FleetRun, stop: StopRequest) -> None:
-        super().__init__(request, stop)
-        self._fleet = fleet
-
     def execute_run(self) -> int:
-        if self._fleet.seconds:
-            end_process_after(self._fleet.seconds + GRACE)
+        if self.fleet.seconds:
+            end_process_after(self.fleet.seconds + GRACE)
         require_shared(jobs.load_job(self.request.job))
-        return self._apply_plan() if self._fleet.step == "apply" else self._draw_plan()
+        return self._apply_plan() if self.fleet.step == "apply" else self._draw_plan()
 
     # ------------------------------------------------------------ plan
 
@@ -281,24 +268,22 @@ class FleetStep(WorkerRun):
                 )
                 return kept.id
         octets = document_of(plan)
-        context.state.keep_saved_plan(
-            plan, identity, file=hashlib.sha256(octets).hexdigest()
-        )
-        documents.keep_plan(plan, octets)
+        context.state.keep_saved_plan(plan, identity)
+        documents.keep_document("plan", plan, octets)
         return plan.id
 
     # ------------------------------------------------------------ apply
 
     def _apply_plan(self) -> int:
-        self.result.plan = self.run_id = self._fleet.plan
+        self.result.plan = self.run_id = self.fleet.plan
         self.kind = "apply"  # also of a job whose schedule only plans
-        attempt = Attempt(plan=self._fleet.plan)
+        attempt = Attempt(plan=self.fleet.plan)
         opening = RunOpening(everybody=True, attempt=attempt)
         job = self.request.job
         opened = open_run(ApplyContext, job, self.make_observers, opening)
         with opened as context:
             ticks = context.state.ticks(context.job)
-            with nullcontext() if self._fleet.manual else self.note_tick(ticks):
+            with nullcontext() if self.fleet.manual else self.note_tick(ticks):
                 earlier = self._find_earlier(context)
                 if earlier is not None:
                     return self._answer_again(context, earlier)
@@ -306,17 +291,19 @@ class FleetStep(WorkerRun):
 
     def _find_earlier(self, context: ApplyContext) -> RunRecord | None:
         """The run that has applied the plan already."""
-        return context.state.history.find_run_that_spent(context.job, self._fleet.plan)
+        return context.state.history.find_run_that_spent(context.job, self.fleet.plan)
 
     def _write_plan(self, context: ApplyContext) -> int:
         documents = context.state.documents
-        found = documents.find_document(context.job, self._fleet.plan)
+        found = documents.find_document(context.job, self.fleet.plan)
         if found is None:
-            why = "no plan of this id is kept: a newer one superseded it, or somebody withdrew it. Run the job again"
-            raise RefusedError(why, where=self._fleet.plan)
+            raise RefusedError(
+                "no plan of this id is kept: a newer one superseded it, or somebody withdrew it. Run the job again",
+                where=self.fleet.plan,
+            )
         plan, report = documents.read_plan(found), KeptReport()
-        signatures = self._fleet.signatures
-        is_accepted = self._fleet.accept and not signatures
+        signatures = self.fleet.signatures
+        is_accepted = self.fleet.accept and not signatures
         try:
             run = apply_run(
                 context,
@@ -333,24 +320,21 @@ class FleetStep(WorkerRun):
                 raise
             return self._answer_again(context, earlier)
         if run.outcomes is not None:
-            self._keep_report(context, plan, report.octets)
+            try:
+                # unless another apply may go on with the plan
+                self.result.spent = self._find_earlier(context) is not None
+                if self.result.spent:
+                    documents.keep_document("report", plan, report.octets)
+            except StateError as fault:  # all is written all the same
+                log.warning(
+                    "report not kept", job=context.job, run=plan.id, reason=str(fault)
+                )
         return self.note_end(context, run.plan, exit_code(run))
-
-    def _keep_report(self, context: ApplyContext, plan: Plan, report: bytes) -> None:
-        """Keep the report in place of the plan, unless another apply may go on with that."""
-        try:
-            self.result.spent = self._find_earlier(context) is not None
-            if self.result.spent:
-                context.state.documents.keep_report(plan, report)
-        except StateError as fault:  # all is written all the same
-            log.warning(
-                "report not kept", job=context.job, run=plan.id, reason=str(fault)
-            )
 
     def _answer_again(self, context: ApplyContext, earlier: RunRecord) -> int:
         """Answer what the apply of the plan came to, by an attempt of whose end nobody was told."""
         self.result.spent = True
-        found = context.state.documents.find_document(context.job, self._fleet.plan)
+        found = context.state.documents.find_document(context.job, self.fleet.plan)
         plan = context.state.documents.read_plan(found) if found else None
         is_done = earlier.result == "done"
         code = self.note_end(context, plan, Exit.DONE if is_done else Exit.IN_PART)

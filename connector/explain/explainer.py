@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -15,14 +14,13 @@ from connector.errors import IncompleteRead, UsageError
 from connector.explain.trace import PlanTracer
 from connector.matching.candidates import Match
 from connector.matching.lookup import Lookup
-from connector.matching.near_misses import MOST_KEYS, list_spellings, near_misses
+from connector.matching.near_misses import near_misses
 from connector.matching.roster import AgentRoster
 from connector.matching.selection import describe_nobody, find_named_users, select_names
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
-from connector.model.dn import split_rdns
 from connector.model.draft import names_held_back
-from connector.model.equality import reveal_value
-from connector.planning.brief import ShownNames
+from connector.planning.assembly import why_unsure
+from connector.planning.brief import PlanInput, ShownNames
 from connector.planning.clearing import judge_leavers
 from connector.planning.explanation import (
     ExplainedNames,
@@ -30,11 +28,9 @@ from connector.planning.explanation import (
     RuleTrace,
     UserLines,
 )
-from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
 from connector.planning.make_plan import PlannedRun, make_plan
-from connector.planning.person_names import find_people
-from connector.planning.plan_input import PlanInput
-from connector.planning.plan_notes import why_unsure
+from connector.planning.person_names import find_people, is_named
+from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""
@@ -104,21 +100,11 @@ def _suggest_ours(context: PlanContext, name: str) -> str:
     """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
     identity = context.reader.describe().identity
     owned = context.state.memory(identity, context.job).read_owned()
-    word = name.casefold()
-    there = sorted(ref.name for ref, _ in owned if word in _first_values(ref.name))
+    there = sorted(ref.name for ref, _ in owned if is_named(ref.name, name))
     if not there:
         return ""
     named = " and ".join(map(repr, there[:_OURS]))
     return f"; this job wrote to {named}: give the whole name"
-
-
-def _first_values(name: str) -> set[str]:
-    """The values of a DN's first RDN; none of what is no DN."""
-    try:
-        first = next(iter(split_rdns(name)), frozenset())
-    except ValueError:
-        return set()
-    return {str(value).casefold() for _, value in first}
 
 
 class PlanExplainer(Struct, frozen=True):
@@ -162,62 +148,47 @@ class PlanExplainer(Struct, frozen=True):
     def explain_agent(self, number: int) -> Explanation:
         matches, tenant = self.planned.matches, self.given.tenant
         agent = tenant.agents[number]
-        ref = agent.ref
-        unmatched = matches.unmatched.get(number)
-        rules = self._trace_rules(number, outside=unmatched is not None)
-        if unmatched is not None:
-            problem = unmatched if unmatched.near else self._add_near(number, unmatched)
-            return Explanation(
-                ref,
-                "unmatched",
-                problem.why,
-                rules,
-                problems=(problem,),
-            )
-        for kind, found in (
+        rules = self._trace_rules(number, outside=number in matches.unmatched)
+        explained = Explanation(
+            agent.ref,
+            "unassigned",
+            "the seat has no account: no look-up",
+            rules,
+        )
+        for verdict, found in (
+            ("unmatched", matches.unmatched),
             ("ambiguous", matches.ambiguous),
             ("contested", matches.contested),
         ):
             if number in found:
                 problem = found[number]
-                return Explanation(
-                    ref,
-                    kind,
-                    problem.why,
-                    rules,
+                if verdict == "unmatched" and not problem.near:
+                    problem = self._add_near(number, problem)
+                return replace(
+                    explained,
+                    verdict=verdict,
+                    why=problem.why,
                     problems=(problem,),
                 )
         if number in tenant.others:
             why = "source.only and source.except leave it to other jobs; it still claims its users"
-            return Explanation(
-                ref,
-                "not this job's",
-                why,
-                rules,
-            )
+            return replace(explained, verdict="not this job's", why=why)
         match = next((each for each in matches.matched if each.agent == number), None)
         if match is None:
-            why = "the seat has no account: no look-up"
-            return Explanation(
-                ref,
-                "unassigned",
-                why,
-                rules,
-            )
+            return explained
         user = next(
             iter(self.directory.read([match.user])), User(match.id, match.name, {})
         )
-        lines, change = _find_lines(self.planned.plan, ref, match)
+        lines, change = _find_lines(self.planned.plan, agent.ref, match)
         by = f"rule {match.rule}" if match.rule else "a pin"
-        return Explanation(
-            ref,
-            "matched",
-            f"{by} found the user; no other agent claims it",
-            rules,
-            match.user,
-            tuple(self.tracer.trace_attributes(agent, user, lines)),
-            change,
-            lines.problems,
+        return replace(
+            explained,
+            verdict="matched",
+            why=f"{by} found the user; no other agent claims it",
+            user=match.user,
+            attributes=tuple(self.tracer.trace_attributes(agent, user, lines)),
+            change=change,
+            problems=lines.problems,
         )
 
     def _add_near(self, number: int, problem: Problem) -> Problem:
@@ -243,10 +214,12 @@ class PlanExplainer(Struct, frozen=True):
         traces = []
         for trace in self.tracer.trace_rules(number, found):
             key = keys.get(trace.rule)
-            beyond = (
-                self._look_outside(number, trace.rule, key) if key and outside else ()
-            )
-            traces.append(replace(trace, outside=tuple(beyond)))
+            beyond = self._find_outside([key]) if key and outside else ()
+            holds = (number, trace.rule)
+            names = {
+                user.name for user in beyond if holds in self.roster.find_seekers(user)
+            }
+            traces.append(replace(trace, outside=tuple(sorted(names))))
         return tuple(traces)
 
     def _look_up(self, key: Key) -> Iterable[User]:
@@ -256,22 +229,6 @@ class PlanExplainer(Struct, frozen=True):
         why = f"no look-ups by {key[0]}: it has no equality rule"
         everybody = self.directory.scan(why=why)
         return [user for user in everybody if self.roster.find_seekers(user)]
-
-    def _look_outside(
-        self,
-        number: int,
-        rule: int,
-        key: Key,
-    ) -> list[str]:
-        """Who holds the value and is not within base and filter; nobody where we may not look there."""
-        try:
-            users = list(self.directory.find_outside([key]))
-        except IncompleteRead:
-            return []
-        holds = (number, rule)
-        return sorted(
-            {user.name for user in users if holds in self.roster.find_seekers(user)}
-        )
 
     # ------------------------------------------------------------ a user
 
@@ -318,15 +275,16 @@ class PlanExplainer(Struct, frozen=True):
 
     def _explain_leaver(self, each: Leaver) -> Explanation:
         """A user of ours that nobody claims: why it is cleared, or is not."""
-        plan, brief, mapping = (
-            self.planned.plan,
-            self.given.brief,
-            self.given.brief.mapping,
-        )
+        plan, brief = self.planned.plan, self.given.brief
         names = {each.user.name, each.now.name if each.now else each.user.name}
         lines: Sequence[Problem] = plan.problems
         if each in self.planned.leavers.silent:
-            _, lines = judge_leavers([each], mapping, brief.memory, brief.now)
+            _, lines = judge_leavers(
+                [each],
+                brief.mapping,
+                brief.memory,
+                brief.now,
+            )
         problems = tuple(
             line for line in lines if line.agent is None and names & {*line.users}
         )
@@ -339,7 +297,7 @@ class PlanExplainer(Struct, frozen=True):
             why += ": its values are cleared"
         elif problems and all(line.why == CHANGED for line in problems):
             verdict, why = "untouched", f"{why}: {CHANGED}"
-        elif within and mapping.stale == "report":
+        elif within and brief.mapping.stale == "report":
             why += ": its values are kept, since `stale` is report"
         elif within and unsure:
             why += f"; {unsure}"
@@ -358,58 +316,47 @@ class PlanExplainer(Struct, frozen=True):
         """Why no agent claims a user that holds nothing of ours, and which agents without a user almost do."""
         why = "the agents that look for it claim other users"
         if not seekers:
-            why = self._describe_values(user)
             near = list(self._nearly_looking(user))
-            why += f"; almost: {', '.join(near)}" if near else ""
-        problems = tuple(
-            line for line in self.planned.leavers.problems if user.name in line.users
+            almost = [f"almost: {', '.join(near)}"] if near else []
+            why = "; ".join([*self._describe_values(user), *almost])
+        about = (
+            each for each in self.planned.leavers.problems if user.name in each.users
         )
         return Explanation(
             None,
             "untouched",
             why,
             user=user.ref,
-            problems=problems,
+            problems=tuple(about),
         )
 
-    def _describe_values(self, user: User) -> str:
+    def _describe_values(self, user: User) -> Iterator[str]:
         names = dict.fromkeys(name for _, name in self.roster.list_attributes())
         held = dict.fromkeys(
             f"{name} {value!r}" if isinstance(value, str) else f"{name} (no text)"
             for name in names
             for value in user.values.get(name, ())
         )
+        if held:
+            yield f"no agent looks for {' or '.join(held)}"
         missing = [name for name in names if not user.values.get(name)]
-        said = [f"no agent looks for {' or '.join(held)}"] if held else []
         if missing:
-            said.append(f"it shows no {' and no '.join(missing)}")
-        return "; ".join(said)
+            yield f"it shows no {' and no '.join(missing)}"
 
     def _nearly_looking(self, user: User) -> Iterator[str]:
-        """Agents without a user that look for a value like one of this user's."""
-        near: dict[int, str] = {}
-        for name in dict.fromkeys(name for _, name in self.roster.list_attributes()):
-            for value in user.values.get(name, ()):
-                for how, text in islice(
-                    list_spellings(str(reveal_value(value)), ()), MOST_KEYS
-                ):
-                    alike = User(user.id, user.name, {name: (text,)})
-                    for number, _ in self.roster.find_seekers(alike):
-                        near.setdefault(number, f"{name}: differs in {how}")
-        for number, how in near.items():
-            if number in self.planned.matches.unmatched:
-                yield f"{self.given.tenant.agents[number].ref} ({how})"
+        """Agents without a user that look for a value like one of this user's, as the plan lists them."""
+        for problem in self.planned.matches.unmatched.values():
+            for near in problem.near:
+                if near.user == user.name:
+                    yield f"{problem.agent} ({near.attribute}: differs in {near.how})"
+                    break
 
     def _explain_outside(self, written: str) -> Iterator[Explanation]:
         """A user that base and filter leave out, and of which this job has written nothing."""
         naming = self.given.naming
-        why = "base or filter leaves it out: no run reads or writes it"
         named = naming.make_test([written])
-        try:
-            users = list(self.directory.find_outside(naming.list_keys(written)))
-        except IncompleteRead:
-            return
-        for user in users:
+        why = "base or filter leaves it out: no run reads or writes it"
+        for user in self._find_outside(naming.list_keys(written)):
             if named(user.ref):
                 yield Explanation(
                     None,
@@ -417,6 +364,13 @@ class PlanExplainer(Struct, frozen=True):
                     why,
                     user=user.ref,
                 )
+
+    def _find_outside(self, keys: Sequence[Key]) -> list[User]:
+        """Who holds a key, also past base and filter; nobody where nobody may look there."""
+        try:
+            return list(self.directory.find_outside(keys))
+        except IncompleteRead:
+            return []
 
 
 def _find_lines(
@@ -430,7 +384,14 @@ def _find_lines(
     differing = match.draft.planned if match.draft else ()
     held = {each.name for each in differing} - {each.name for each in changes}
     problems = tuple(
-        each for each in plan.problems if _is_about(each, ref, match.user, held)
+        each
+        for each in plan.problems
+        if _is_about(
+            each,
+            ref,
+            match.user,
+            held,
+        )
     )
     return UserLines(changes, problems), change
 

@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from connector.matching.roster import PIN, AgentRoster
 from connector.model import (
@@ -24,7 +23,6 @@ from connector.model import (
     User,
     equality,
 )
-from connector.model.draft import Draft
 from connector.model.mapping import AttributeRule, Mapping as Rules
 from connector.model.templates import SECRET_FIELDS, Template, TemplatePiece, field_of
 from connector.planning.compare_user import UserComparer
@@ -56,51 +54,36 @@ class PlanTracer(Struct, frozen=True):
             searches.setdefault(rule, key)  # a pin may be a name or an id
         for rule, key in searches.items():
             attribute, made = self._looked_for(rule, key, self.roster.agents[number])
-            agent, absent = self.roster.agents[number], " and ".join(made.absent_fields)
-            if not rule:
-                why = "the pin names another workNo"
-            elif agent.has_unknown(frozenset(made.absent_fields)):
-                why = f"the account list does not tell {absent}"
-            else:
+            found: list[str] = []
+            unequal: list[str] = []
+            if decided is not None:
+                outcome = f"not tried: {_name_rule(decided)} decided"
+            elif key is None:
+                agent = self.roster.agents[number]
+                absent = " and ".join(made.absent_fields)
                 why = f"{absent} gives no value"
-            trace = RuleTrace(
+                if not rule:
+                    why = "the pin names another workNo"
+                elif agent.has_unknown(frozenset(made.absent_fields)):
+                    why = f"the account list does not tell {absent}"
+                outcome = f"no look-up: {why}"
+            else:
+                for user in {user.name: user for user in returned[rule]}.values():
+                    if (number, rule) in self.roster.find_seekers(user):
+                        found.append(user.name)
+                    elif _is_alike(user, *key):
+                        unequal.append(user.name)
+                decided = rule if found else None
+                some = "found" if len(found) == 1 else f"found {len(found)} users"
+                outcome = some if found else "found nobody"
+            yield RuleTrace(
                 rule,
                 attribute,
                 made,
-                f"no look-up: {why}",
+                outcome,
+                tuple(sorted(found)),
+                tuple(sorted(unequal)),
             )
-            if decided is not None:
-                trace = replace(
-                    trace, outcome=f"not tried: {_name_rule(decided)} decided"
-                )
-            elif key is not None:
-                users = {user.name: user for user in returned[rule]}
-                claimed = {
-                    name
-                    for name, user in users.items()
-                    if (number, rule) in self.roster.find_seekers(user)
-                }
-                others = {
-                    name
-                    for name in users
-                    if name not in claimed and _is_alike(users[name], *key)
-                }
-                found, unequal = tuple(sorted(claimed)), tuple(sorted(others))
-                decided = rule if found else None
-                outcome = (
-                    "found nobody"
-                    if not found
-                    else "found"
-                    if len(found) == 1
-                    else f"found {len(found)} users"
-                )
-                trace = replace(
-                    trace,
-                    outcome=outcome,
-                    found=found,
-                    unequal=unequal,
-                )
-            yield trace
 
     def _looked_for(
         self,
@@ -129,103 +112,86 @@ class PlanTracer(Struct, frozen=True):
         lines: UserLines,
     ) -> Iterator[AttributeTrace]:
         """Each attribute of the mapping."""
-        compared = {
-            rule.name: (fitted, draft)
-            for rule, fitted, draft in self.differ.one_by_one(agent, user)
-        }
+        values = self.differ.fit_values(agent)
+        draft = self.differ.draft_user(agent, user, None)
+        held = {each.attribute: each.why for each in draft.held} if draft else {}
+        planned = {each.name for each in draft.planned} if draft else set()
         for rule in self.mapping.attributes:
+            fitted = values.get(rule.name, (None,) * len(rule.templates))
             made = tuple(
-                self._render_template(template, agent, rule.name)
-                for template in rule.templates
+                self._render_template(
+                    template,
+                    agent,
+                    rule.name,
+                    value,
+                )
+                for template, value in zip(rule.templates, fitted, strict=True)
             )
-            trace = AttributeTrace(
-                rule.name,
-                made,
-                user.values.get(rule.name, ()),
-                rule.owns,
-                "kept",
-            )
-            if rule.name not in compared:
-                missing = " and ".join(sorted(rule.missing(self.tenant)))
-                yield replace(trace, why=f"the tenant has no {missing}")
-                continue
-            fitted, draft = compared[rule.name]
-            trace = replace(trace, rendered=tuple(map(_as_held, made, fitted)))
-            change = next(
-                (each for each in lines.changes if each.name == rule.name), None
-            )
+            shown = user.values.get(rule.name, ())
+            of_plan = (each for each in lines.changes if each.name == rule.name)
+            change = next(of_plan, None) if rule.name in values else None
             if change is not None:
                 outcome, why = "set" if change.new else "cleared", ""
+            elif rule.name in held:
+                outcome, why = "refused", held[rule.name]
+            elif rule.name in planned:
+                why = lines.give_reason(rule.name)
+                outcome = "refused" if why else "same"
+                why = why or "not shown; compared, and the same"
             else:
-                missing = " and ".join(sorted(rule.missing(self.tenant)))
-                outcome, why = _judge_unchanged(
-                    rule,
-                    trace,
-                    draft,
-                    lines.give_reason(rule.name),
-                    missing,
-                )
-            yield replace(
-                trace,
-                outcome=outcome,
-                why=why,
-                change=change,
+                outcome, why = self._judge_unchanged(rule, made, shown)
+            yield AttributeTrace(
+                rule.name,
+                made,
+                shown,
+                rule.owns,
+                outcome,
+                why,
+                change,
             )
+
+    def _judge_unchanged(
+        self,
+        rule: AttributeRule,
+        made: Sequence[RenderedTemplate],
+        held: Sequence[Held],
+    ) -> tuple[str, str]:
+        """What becomes of an attribute that does not differ, and why."""
+        missing = " and ".join(sorted(rule.missing(self.tenant)))
+        if all(each.value is not None for each in made):
+            written = all(each.value in held for each in made)
+            return "same", "" if written else "equal by the attribute's equality rule"
+        if missing:
+            return "kept", f"the tenant has no {missing}"
+        absent = dict.fromkeys(field for each in made for field in each.absent_fields)
+        said = f"{' and '.join(absent)} gives no value, and"
+        if rule.when_absent == "keep":
+            return "kept", f"{said} when_absent is keep"
+        return "same", f"{said} this job has none to clear"
 
     def _render_template(
         self,
         template: Template,
         agent: Agent,
         attribute: str,
+        fitted: Held | None = None,
     ) -> RenderedTemplate:
+        """`fitted`: what it makes as the attribute holds it, where that is known."""
         rule = self.description.equality(attribute)
-        value = template.bind(self.tenant)(agent)
+        value = template.bind(self.tenant)(agent) if fitted is None else fitted
         parts = tuple(
             _trace_part(piece, self.tenant, agent)
             for piece in template.pieces
             if isinstance(piece, TemplatePiece)
         )
+        key = None if value is None else normalise_value(rule, value)
         return RenderedTemplate(
             template.text,
             parts,
             value,
             rule,
-            None if value is None else normalise_value(rule, value),
+            key,
         )
-
-
-def _as_held(made: RenderedTemplate, fitted: Held | None) -> RenderedTemplate:
-    return (
-        made
-        if fitted is None
-        else replace(made, value=fitted, key=normalise_value(made.compared, fitted))
-    )
-
-
-def _judge_unchanged(
-    rule: AttributeRule,
-    trace: AttributeTrace,
-    draft: Draft | None,
-    why: str,
-    missing: str,
-) -> tuple[str, str]:
-    if draft and draft.held:
-        return "refused", draft.held[0].why
-    if draft and draft.planned:
-        return (
-            ("refused", why) if why else ("same", "not shown; compared, and the same")
-        )
-    if all(made.value is not None for made in trace.rendered):
-        written = all(made.value in trace.held for made in trace.rendered)
-        return "same", "" if written else "equal by the attribute's equality rule"
-    if missing:
-        return "kept", f"the tenant has no {missing}"
-    absent = " and ".join(
-        dict.fromkeys(field for made in trace.rendered for field in made.absent_fields)
-    )
-    if rule.when_absent == "keep":
-        return "kept", f"{absent} gives no value, and when_absent is keep"
-    return "same", f"{absent} gives no value, and this job has none to clear"
 
 
 def _trace_part(

@@ -38,6 +38,8 @@ class SourceAnswers(Struct, frozen=True, kw_only=True):
     app_key: SecretReference | None = None
     app_secret: SecretReference | None = None
     source_ca: str | None = None
+    accounts: bool = False
+    """Whether the tenant's account list is read."""
 
 
 class JobAnswers(SourceAnswers, frozen=True, kw_only=True):
@@ -102,8 +104,9 @@ def job_text(answers: JobAnswers, mapping: str) -> str:
 
 
 def _choose_source(answers: JobAnswers) -> dict[str, object]:
+    accounts = answers.accounts or None
     if not answers.is_cec:
-        return {"type": "file", "path": answers.source}
+        return {"type": "file", "path": answers.source, "accounts": accounts}
     return {
         "type": "cec",
         "url": answers.source,
@@ -111,6 +114,7 @@ def _choose_source(answers: JobAnswers) -> dict[str, object]:
         "app_key": answers.app_key,
         "app_secret": answers.app_secret,
         "ca_file": answers.source_ca,
+        "accounts": accounts,
     }
 
 

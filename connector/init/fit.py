@@ -16,7 +16,13 @@ from msgspec.structs import replace
 from connector.apply.adapters import password_of, reader_of, source_of
 from connector.directories.ldap.connection import connect_server
 from connector.directories.ldap.inspection import Inspection
-from connector.errors import FileError, UsageError
+from connector.errors import (
+    FileError,
+    IncompleteRead,
+    UnreachableError,
+    UntrustedError,
+    UsageError,
+)
 from connector.init.classes import list_siblings
 from connector.init.drafts import FULLEST, OWN, ChosenMapping, JobAnswers, mapping_text
 from connector.init.foreign_values import keep_foreign_values
@@ -33,7 +39,8 @@ from connector.init.place import (
 from connector.init.places import find_places
 from connector.init.rules import sample_agents
 from connector.model import ClassInfo, Tenant, View
-from connector.model.mapping import Mapping
+from connector.model.mapping import Mapping, MatchRule
+from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
 from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs, mapping_file as mappings
@@ -105,10 +112,23 @@ def meet_directory(answers: JobAnswers, path: Path) -> MetServer:
 
 
 def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
-    """Read the tenant, with passwords unless all is shown in the directory.
+    """Read the tenant, with passwords unless all is shown in the directory, and its account list if it can be read.
 
     Raises FileError, or one of the kinds of IncompleteRead.
     """
+    try:
+        return _read_tenant(replace(answers, accounts=True), path)
+    except (UnreachableError, UntrustedError):
+        raise
+    except IncompleteRead as fault:
+        tenant = _read_tenant(answers, path)
+        if not answers.is_cec:  # most files have agents alone
+            return tenant
+        why = f"no rule by mail is tried: {fault.what}"
+        return replace(tenant, notes=[*tenant.notes, why])
+
+
+def _read_tenant(answers: JobAnswers, path: Path) -> Tenant:
     job = answers.make_job(
         path,
         answers.base,
@@ -117,6 +137,9 @@ def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
     mapping = Mapping((), ())
     if job.job.directory.type != "ldif":
         mapping = mappings.load_mapping(FULLEST, path)
+    if answers.accounts:
+        by_mail = MatchRule(Template.parse("{email}"), "mail")
+        mapping = replace(mapping, match=(*mapping.match, by_mail))
     return source_of(job, mapping).read()
 
 
@@ -165,6 +188,8 @@ def fit_job(
     if not chosen.written_attributes:
         why = f"every attribute that {name} writes holds values of others: {_join_reasons(chosen)}"
         raise UsageError(f"{why}. Write a mapping by hand", where="--directory")
+    uses_accounts = bool(chosen.mapping.account_fields)
+    answers = replace(answers, accounts=uses_accounts)
     text = mapping_text(chosen)
     mappings.make_mapping(parse_yaml(text, mapping_path))
     return FittingJob(

@@ -33,13 +33,12 @@ from connector.model.limits import Limits
 from connector.model.mapping import AttributeRule, Mapping
 from connector.model.templates import Template
 from connector.observers.observer import Observer
-from connector.planning.brief import PlanBrief
+from connector.planning.brief import PlanBrief, PlanInput
 from connector.planning.forms import (
     ForeignValues,
     find_foreign_values,
 )
 from connector.planning.make_plan import make_plan
-from connector.planning.plan_input import PlanInput
 from connector.runtime import clock
 from connector.settings import job as jobs
 from connector.state.store import open_state

@@ -96,10 +96,11 @@ def list_candidates(
 ) -> Iterator[MatchRule]:
     """Yield rules worth trying, the plainest first.
 
-    They are the account in the spellings that the users' values suggest, and the seat. A rule
+    They are the account in the spellings that the users' values suggest, the mail address, and the seat. A rule
     that gives these agents the values of one before it is left out.
     """
     codes = [agent.account_code for agent in tenant.agents if agent.account_code]
+    has_mail = any(agent.account and agent.account.email for agent in tenant.agents)
     for attribute in attributes:
         held = _list_texts(users, attribute)
         is_exact = description.attributes[attribute].equality is Equality.CASE_EXACT
@@ -110,6 +111,7 @@ def list_candidates(
                 held,
                 exact=is_exact,
             ),
+            *(["{email}"] if has_mail else []),
             "{workNo}",
         ):
             rule = MatchRule(Template.parse(text), attribute)

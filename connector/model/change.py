@@ -77,7 +77,14 @@ class AttributeChange(Struct, frozen=True, gc=False):
         return bool(self.new or self.fingerprint)
 
 
-class AgentRef(Struct, frozen=True, order=True, gc=False):
+class AgentRef(
+    Struct,
+    frozen=True,
+    order=True,
+    gc=False,
+    rename="camel",
+    forbid_unknown_fields=True,
+):
     """An agent by the two numbers it is known by; either may be missing from a record that cannot be read."""
 
     work_no: int | None = None

@@ -99,6 +99,9 @@ class Draft(Struct, gc=False):
             if any(name in group for name in names):
                 self._hold_with(problem, group)
 
+    def hold_attribute(self, name: str, kind: str, why: str) -> None:
+        self.hold((name,), self.problem(kind, why, name))
+
     def bind(self, bond: Bond) -> None:
         """From now on a group falls whole; so does one of which something is held already, or stays in its way.
 

@@ -77,6 +77,11 @@ def digest_value(rule: Equality, value: Held) -> str:
     return blake2s(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def digest_values(rule: Equality, values: Iterable[Held]) -> set[str]:
+    """The digests of several values."""
+    return {digest_value(rule, value) for value in values}
+
+
 def _key_text(folded: Hashable) -> str:
     """A key as text: the same for equal ones, in whatever order a set gives its members."""
     if isinstance(folded, (tuple, frozenset)):

@@ -28,6 +28,8 @@ the number comes first."""
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read
 or written."""
+Count = Annotated[int, Meta(ge=0)]
+"""How many; never below 0."""
 
 
 class NearMiss(Struct, frozen=True, order=True, forbid_unknown_fields=True):
@@ -63,32 +65,32 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a plan may not be applied."""
 
     limit: str
-    allowed: Annotated[int, Meta(ge=0)]
+    allowed: Count
     """Users that the limit allows."""
-    planned: Annotated[int, Meta(ge=0)]
+    planned: Count
     """Users that are planned."""
     why: str
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct, frozen=True, forbid_unknown_fields=True):
     """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid."""
 
-    agents: int = 0
-    matched: int = 0
-    unmatched: int = 0
-    ambiguous: int = 0
-    contested: int = 0
-    unassigned: int = 0
-    invalid: int = 0
-    stale: int = 0
-    unchanged: int = 0
+    agents: Count = 0
+    matched: Count = 0
+    unmatched: Count = 0
+    ambiguous: Count = 0
+    contested: Count = 0
+    unassigned: Count = 0
+    invalid: Count = 0
+    stale: Count = 0
+    unchanged: Count = 0
     """Matched users that already say what their agents say. Those that differ and are
     not changed are held back, each with a problem or a caution."""
-    update: int = 0
+    update: Count = 0
     """Users with an attribute to set. One user may count in `update`, `clear` and
     `secret`."""
-    clear: int = 0
-    secret: int = 0
+    clear: Count = 0
+    secret: Count = 0
 
 
 class EarlierPlan(Struct, frozen=True):
@@ -116,9 +118,9 @@ class PlanNews(Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
     same: int
     """How many."""
-    new_problems: tuple[int, ...]
+    new_problems: tuple[Count, ...]
     """Their numbers in the plan, from 0."""
-    changed_problems: tuple[int, ...]
+    changed_problems: tuple[Count, ...]
     """Their numbers in the plan, from 0."""
     gone_problems: int
     same_problems: int

@@ -16,8 +16,6 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import to_builtins
-
 from connector.errors import OutputError, StateError
 from connector.model import (
     Approval,
@@ -32,7 +30,7 @@ from connector.model.digests import is_secret, make_readable
 from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
 from connector.observers.syslog import Syslog
-from connector.reports.document_shape import ChangeShape
+from connector.reports.document_shape import ChangeShape, make_encodable
 from connector.runtime.clock import format_now
 from connector.runtime.log import log
 from connector.settings.operations import Audit
@@ -184,7 +182,7 @@ class AuditObserver(Observer):
         record["result"] = outcome.result.value
         if outcome.why:
             record["why"] = make_readable(outcome.why)
-        described: dict[str, list[Record]] = to_builtins(ChangeShape.of(change))
+        described: dict[str, list[Record]] = make_encodable(ChangeShape.of(change))
         for each, said in zip(change.attributes, described["attributes"], strict=True):
             if is_secret(each):
                 said["was"] = self._fingerprint_old(change, each)
@@ -360,7 +358,7 @@ class AuditDelivery:
 
 def _add_approvals(record: Record, approvals: Sequence[Approval]) -> Record:
     if approvals:
-        record["approvals"] = to_builtins(list(approvals))
+        record["approvals"] = make_encodable(list(approvals))
     return record
 
 

@@ -5,7 +5,8 @@ Each check only holds attributes back, or finds them in step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -15,7 +16,6 @@ from connector.matching.lookup import Lookup
 from connector.model import (
     ID,
     OBJECT_CLASS,
-    AttributeChange,
     Change,
     Description,
     Memory,
@@ -23,9 +23,11 @@ from connector.model import (
     equality,
 )
 from connector.model.draft import Draft
-from connector.planning.brief import PlanBrief
+from connector.model.mapping import Mapping as AttributeMapping
+from connector.model.patterns import are_apart
+from connector.planning.brief import PlanBrief, Slot
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver
+from connector.planning.standing import Leaver
 from connector.planning.unique_values import UniqueValues, settle_drafts
 from connector.planning.unseen import UnseenValues, judge_alike
 
@@ -68,14 +70,32 @@ def check_drafts(
 
     `shown`: attributes that some user showed a value of. `open_writes`: as of `make_plan`.
     """
-    judge_alike(directory, drafts, brief)
+    judge_alike(
+        directory,
+        drafts,
+        brief,
+    )
     unseen = UnseenValues(brief, drafts)
     unseen.judge_drafts(directory, shown)
-    _note_replaced(drafts, brief.memory, brief.description)
+    _note_replaced(drafts, brief)
     _settle_unshown(drafts, brief)
-    _hold_doubled_ids(directory, drafts, brief.description)
-    _hold_objections(directory, drafts, comparer)
-    cautions = list(_say_repeated(drafts, unseen, open_writes))
+    _hold_doubled_ids(
+        directory,
+        drafts,
+        brief.description,
+    )
+    _hold_objections(
+        directory,
+        drafts,
+        comparer,
+    )
+    cautions = list(
+        _say_repeated(
+            drafts,
+            unseen,
+            open_writes,
+        )
+    )
     unique = settle_drafts(
         directory,
         drafts,
@@ -90,7 +110,78 @@ def check_drafts(
         cautions.append(UNSEEN)
     if comparer.schema_checks.blind:
         cautions.append(BLIND)
-    return CheckedDrafts(unseen, unique, cautions)
+    return CheckedDrafts(
+        unseen,
+        unique,
+        cautions,
+    )
+
+
+class OtherJobs(Struct, frozen=True):
+    """What other jobs wrote last to users of this one."""
+
+    writers: Mapping[Slot, str]
+    """By user and attribute the job that it belongs to."""
+    told: Mapping[str, str]
+    """Numbers for the reader, in no digest."""
+
+    def hold_theirs(self, drafts: Iterable[Draft]) -> None:
+        for draft in drafts if self.writers else ():
+            for each in draft.planned:
+                job = self.writers.get((draft.user.id, each.name))
+                if job is not None:
+                    why = f"another job ({job}) writes this attribute"
+                    draft.hold_attribute(
+                        each.name,
+                        "another job",
+                        why,
+                    )
+
+
+def find_other_jobs(
+    memory: Memory,
+    mapping: AttributeMapping,
+    description: Description,
+    concerns: Callable[[str], bool],
+) -> OtherJobs:
+    """`concerns`: whether this job claims a user, or wrote to it.
+
+    An attribute whose owner's last complete apply did not claim the user passes to the job
+    that claims it. Values that no pattern of this job (`owns`) fits are none of its
+    business.
+    """
+    rules = {
+        alias: rule
+        for rule in mapping.attributes
+        for alias in description.attributes[rule.name].definition.aliases
+        | {rule.name.lower()}
+    }
+    writers: dict[Slot, str] = {}
+    users, passing, common = (defaultdict[str, set[str]](set) for _ in range(3))
+    for other in memory.read_other_jobs():
+        id_, job = other.user.id, other.job
+        if not concerns(id_):
+            continue
+        users[job].add(id_)
+        for name, pattern in other.attributes.items():
+            rule = rules.get(name.lower())
+            if rule is None or are_apart(rule.owns, pattern):
+                continue
+            common[job].add(rule.name)
+            if not other.claims:
+                passing[job].add(id_)
+            elif not rule.take_over:
+                writers[id_, rule.name] = job
+    told = {}
+    for job in sorted(users):
+        names = ", ".join(sorted(common[job])) or "none"
+        said = (
+            f"wrote to {len(users[job])} of these users; attributes in common: {names}"
+        )
+        if passing[job]:
+            said += f"; {len(passing[job])} users, which it no longer claims, pass to this job"
+        told[f"job {job}"] = said
+    return OtherJobs(writers, told)
 
 
 def _hold_objections(
@@ -111,21 +202,21 @@ def _hold_objections(
         for draft in drafts
         if draft.planned
     )
-    against: dict[str, dict[str, Objection]] = {}
+    against: dict[Slot, Objection] = {}
     for objection in directory.preflight(changes):
-        of_user = against.setdefault(objection.user, {})
-        of_user.setdefault(objection.attribute, objection)
+        against.setdefault((objection.user, objection.attribute), objection)
     for draft in drafts if against else ():
-        objected = against.get(draft.user.id, {})
-        by_class = objected.get(OBJECT_CLASS)
-        classless = comparer.needing_classes(draft) if by_class else frozenset()
+        by_class = against.get((draft.user.id, OBJECT_CLASS))
+        classless = comparer.needing_classes(draft) if by_class else ()
         for each in draft.planned:
-            found = objected.get(each.name) or (
-                by_class if each.name in classless else None
-            )
+            found = against.get((draft.user.id, each.name))
+            if found is None and each.name in classless:
+                found = by_class
             if found is not None:
-                draft.hold(
-                    (each.name,), draft.problem(found.kind, found.why, each.name)
+                draft.hold_attribute(
+                    each.name,
+                    found.kind,
+                    found.why,
                 )
 
 
@@ -139,40 +230,48 @@ def _hold_doubled_ids(
     if chosen is None:
         return
     planned = {draft.user.id: draft for draft in drafts if draft.planned}
-    others: dict[str, set[str]] = {}
-    for user in directory.find([(ID, id_) for id_ in planned]):
-        if user.id in planned and user.name != planned[user.id].user.name:
-            others.setdefault(user.id, set()).add(user.name)
-    for id_, names in others.items():
-        draft = planned[id_]
-        why = DOUBLED.format(id=id_, name=chosen.name, other=min(names))
-        draft.drop(draft.problem("unreadable", why))
+    holders = directory.find([(ID, id_) for id_ in planned])
+    for user in sorted(holders, key=lambda user: user.name):
+        draft = planned.get(user.id)
+        if draft and draft.planned and user.name != draft.user.name:
+            why = DOUBLED.format(
+                id=user.id,
+                name=chosen.name,
+                other=user.name,
+            )
+            draft.drop(draft.problem("unreadable", why))
 
 
-def _note_replaced(
-    drafts: Iterable[Draft],
-    memory: Memory,
-    description: Description,
-) -> None:
+def _note_replaced(drafts: Iterable[Draft], brief: PlanBrief) -> None:
     """Tell of values that are written again, since the last write was taken and not shown, what was there before.
 
     If the same stands again after this write, the directory spells them so.
     """
-    unshown, replaced = memory.read_unshown(), memory.read_replaced()
-
-    def with_replaced(user: str, each: AttributeChange) -> AttributeChange:
-        before = replaced.get(user, {}).get(each.name)
-        if before is None or not each.seen:
-            return each
-        rule = description.equality(each.name)
-        again = equality.same_set(rule, unshown.get(user, {})[each.name], each.new)
-        others = equality.subtract_equal(rule, each.old, before) == each.old
-        return replace(each, replaced=before) if again and others else each
-
+    unshown, replaced = brief.memory.read_unshown(), brief.memory.read_replaced()
     for draft in drafts if replaced else ():
-        draft.planned = tuple(
-            with_replaced(draft.user.id, each) for each in draft.planned
-        )
+        befores = replaced.get(draft.user.id, {})
+        planned = []
+        for each in draft.planned:
+            before, noted = befores.get(each.name), each
+            if before is not None and each.seen:
+                rule = brief.description.equality(each.name)
+                last = unshown[draft.user.id][each.name]
+                others = (
+                    equality.subtract_equal(
+                        rule,
+                        each.old,
+                        before,
+                    )
+                    == each.old
+                )
+                if others and equality.same_set(
+                    rule,
+                    last,
+                    each.new,
+                ):
+                    noted = replace(each, replaced=before)
+            planned.append(noted)
+        draft.planned = tuple(planned)
 
 
 def _settle_unshown(drafts: Iterable[Draft], brief: PlanBrief) -> None:
@@ -187,23 +286,32 @@ def _settle_unshown(drafts: Iterable[Draft], brief: PlanBrief) -> None:
     for draft in drafts if unshown else ():
         lasts = unshown.get(draft.user.id, {}) if draft.agent else {}
         for each in draft.planned:
-            last = lasts.get(each.name)
-            if last is None or each.old or each.secret or each.name in draft.shows:
-                continue
-            info = description.attributes[each.name]
+            name, info = each.name, description.attributes[each.name]
             is_shown = info.readable is True and not description.reading.hides
-            if info.single or is_shown:
+            shown = info.single or is_shown or name in draft.shows
+            if name not in lasts or each.old or each.secret or shown:
                 continue
-            same = equality.same_set(description.equality(each.name), last, each.new)
-            same = same or 0 < len(each.new) < templates[each.name]
+            last = lasts[name]
+            same = equality.same_set(
+                info.equality,
+                last,
+                each.new,
+            )
+            same = same or 0 < len(each.new) < templates[name]
             if last and not same and description.writing.by_value and info.comparable:
-                now = replace(each, old=last, seen=False)
+                now = replace(
+                    each,
+                    old=last,
+                    seen=False,
+                )
                 draft.planned = tuple(
                     now if one is each else one for one in draft.planned
                 )
             else:
-                draft.hold(
-                    (each.name,), draft.problem("unreadable", UNSHOWN, each.name)
+                draft.hold_attribute(
+                    name,
+                    "unreadable",
+                    UNSHOWN,
                 )
 
 

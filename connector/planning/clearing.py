@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,7 +24,7 @@ from connector.model.mapping import Grace, Mapping as AttributeMapping
 from connector.model.memory import count_time
 from connector.planning.brief import PlanBrief
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import CHANGED, Leaver, LeaverPlace
+from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 MISSED: Final = (
     "not cleared: an agent matches this user, but no look-up gave it the user"
@@ -82,7 +82,11 @@ def clear_leavers(
         mapping,
         brief.description,
     )
-    doubted = doubted_attributes(leavers, doubtful, hidden)
+    doubted = doubted_attributes(
+        leavers,
+        doubtful,
+        hidden,
+    )
     drafts: list[Draft] = []
     for each in due:
         user = each.now
@@ -90,8 +94,8 @@ def clear_leavers(
             continue
         agents = claimers(user) if each.place is LeaverPlace.WITHIN else []
         reasons = list(
-            _reasons_to_keep(
-                user,
+            _find_reasons(
+                user.id,
                 agents,
                 hidden,
                 doubted,
@@ -100,38 +104,54 @@ def clear_leavers(
         # by the name that it had, or has now
         spared = exclusion.spares(None, each.user) or exclusion.spares(None, user.ref)
         excluded = _SPARED if spared else exclusion.doubt(user.ref)
-        if reasons:
-            problems += [] if excluded else reasons
-            continue
-        draft = comparer.draft_clearing(user, each, brief.fingerprint)
-        if not excluded:
-            drafts.append(draft)
-        elif draft.planned:
-            problems.append(Problem("exclude", excluded, users=(each.user.name,)))
-    return ClearedLeavers(drafts, problems, doubted)
+        if not reasons:
+            draft = comparer.draft_clearing(
+                user,
+                each,
+                brief.fingerprint,
+            )
+            if not excluded:
+                drafts.append(draft)
+            elif draft.planned:
+                problems.append(
+                    Problem(
+                        "exclude",
+                        excluded,
+                        users=(each.user.name,),
+                    )
+                )
+        elif not excluded:
+            problems += [
+                Problem(
+                    "stale",
+                    why,
+                    agent,
+                    (user.name,),
+                )
+                for why, agent in reasons
+            ]
+    return ClearedLeavers(
+        drafts,
+        problems,
+        doubted,
+    )
 
 
-def _reasons_to_keep(
-    user: User,
-    agents: Sequence[AgentRef],
+def _find_reasons(
+    id_: str,
+    agents: Iterable[AgentRef],
     hidden: Names,
     doubted: Names,
-) -> Iterator[Problem]:
-    """The first of these that holds: an agent claims the user after all, or one may."""
+) -> Iterator[tuple[str, AgentRef | None]]:
+    """Why a user is kept: agents claim it after all, or one may."""
+    for agent in agents:
+        yield MISSED, agent
     if agents:
-        for agent in agents:
-            yield Problem(
-                "stale",
-                MISSED,
-                agent,
-                (user.name,),
-            )
-    elif user.id in hidden:
-        why = _HIDDEN.format(names=" and no ".join(hidden[user.id]))
-        yield Problem("stale", why, users=(user.name,))
-    elif user.id in doubted:
-        why = DOUBTED.format(names=" and ".join(doubted[user.id]))
-        yield Problem("stale", why, users=(user.name,))
+        return
+    if id_ in hidden:
+        yield _HIDDEN.format(names=" and no ".join(hidden[id_])), None
+    elif id_ in doubted:
+        yield DOUBTED.format(names=" and ".join(doubted[id_])), None
 
 
 def judge_leavers(
@@ -147,50 +167,47 @@ def judge_leavers(
     grace = mapping.stale if isinstance(mapping.stale, Grace) else None
     seen, since = memory.read_stale(), count_time(memory.read_last_look(), now)
     written = {rule.name.lower(): rule.name for rule in mapping.attributes}
+    # elsewhere nothing is ever written
+    clearing = {
+        LeaverPlace.WITHIN: mapping.stale != "report",
+        LeaverPlace.DISABLED: mapping.disabled == "clear",
+    }
     due, problems = [], []
     for each in leavers:
-        users = (each.user.name,)
-        if not each.held_names:
-            for low, name in written.items():
-                if low in each.theirs:
-                    problems.append(
-                        Problem(
-                            "stale",
-                            CHANGED,
-                            users=users,
-                            attribute=name,
-                        )
-                    )
+        users, held = (each.user.name,), each.held_names
+        if not held:
+            problems += [
+                Problem(
+                    "stale",
+                    CHANGED,
+                    users=users,
+                    attribute=name,
+                )
+                for low, name in written.items()
+                if low in each.theirs
+            ]
             continue
-        clears = _is_cleared(each.place, mapping)
-        why = _OURS.format(names=", ".join(sorted(each.held_names)))
-        left = ""
+        clears, left = clearing.get(each.place, False), ""
         if grace and clears:
             waited, runs = seen.get(each.user.id, (None, 0))
-            left = grace.describe_left(
-                timedelta(0) if waited is None else waited + since, runs
-            )
-        why += left + each.place.value
-        lost = sorted(
-            name
-            for name in each.held_names - each.adopted
-            if name.lower() not in written
-        )
+            passed = timedelta(0) if waited is None else waited + since
+            left = grace.describe_left(passed, runs)
+        why = _OURS.format(names=", ".join(sorted(held))) + left + each.place.value
+        lost = [name for name in held - each.adopted if name.lower() not in written]
         if clears and lost:
-            why += _LOST.format(names=", ".join(lost))
+            why += _LOST.format(names=", ".join(sorted(lost)))
         elif not clears and each.place is LeaverPlace.DISABLED:
             why += _KEPT
-        problems.append(Problem("stale", why, users=users))
+        problems.append(
+            Problem(
+                "stale",
+                why,
+                users=users,
+            )
+        )
         if clears and not left:
             due.append(each)
     return due, problems
-
-
-def _is_cleared(place: LeaverPlace, mapping: AttributeMapping) -> bool:
-    """Whether the mapping clears our values from users there; elsewhere nothing is ever written."""
-    if place is LeaverPlace.DISABLED:
-        return mapping.disabled == "clear"
-    return place is LeaverPlace.WITHIN and mapping.stale != "report"
 
 
 def hidden_attributes(
@@ -208,7 +225,11 @@ def hidden_attributes(
     matched = dict.fromkeys(rule.directory for rule in rules.match)
     names = [name for name in matched if hides or not infos[name].readable]
     unseen = [
-        Question(user.ref, name, "0")
+        Question(
+            user.ref,
+            name,
+            "0",
+        )
         for user in _users_within(leavers)
         for name in names
         if name not in user.values

@@ -35,8 +35,7 @@ from connector.planning.conversion import (
     check_names,
     make_fit,
 )
-from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
-from connector.planning.standing import KnownSpellings
+from connector.planning.standing import CHANGED, UNSHOWN_LEAVER, KnownSpellings, Leaver
 from connector.planning.together import choose_staying
 
 Made = Held | None | tuple[Held | None, ...]
@@ -75,25 +74,22 @@ class WantedAttribute(Struct, frozen=True):
         tenant: Tenant,
     ) -> Self:
         info = description.attributes[rule.name]
-        keeps = rule.when_absent == "keep" or bool(rule.missing(tenant))
-        owned = (
-            None
-            if rule.owns in (None, patterns.ALL)
-            else patterns.is_owned(rule.owns or "")
-        )
-        plain = not rule.secret and info.syntax not in _BY_SCHEMA
+        renders = [template.bind(tenant) for template in rule.templates]
+        all_ours = rule.owns in (None, patterns.ALL)
         return cls(
             rule,
             info,
-            _bind_templates(rule, tenant),
+            renders[0]
+            if not rule.more
+            else lambda agent: tuple([render(agent) for render in renders]),
             description,
             names=info.definition.aliases | {rule.name.lower()},
             unique=rule.unique or info.unique,
-            keeps=keeps,
+            keeps=rule.when_absent == "keep" or bool(rule.missing(tenant)),
             tenant=tenant,
             fits=make_fit(info),
-            owned=owned,
-            plain=plain,
+            owned=None if all_ours else patterns.is_owned(rule.owns or ""),
+            plain=not rule.secret and info.syntax not in _BY_SCHEMA,
         )
 
 
@@ -110,13 +106,6 @@ class AttributeVerdict(Struct, frozen=True):
 
 
 IN_STEP: Final = AttributeVerdict()
-
-
-def _bind_templates(rule: AttributeRule, tenant: Tenant) -> Render:
-    if not rule.more:
-        return rule.value.bind(tenant)
-    renders = [template.bind(tenant) for template in rule.templates]
-    return lambda agent: tuple([render(agent) for render in renders])
 
 
 def each_of(made: Made) -> tuple[Held | None, ...]:
@@ -160,25 +149,19 @@ def judge_attribute(
     if value is None and (wanted.keeps or (not held and wanted.info.readable)):
         return AttributeVerdict(lacks=lacks)
     try:
-        change = plan_change(
-            wanted,
-            value,
-            held,
-            _naming(user.name),
-            agent,
-        )
+        change = plan_change(wanted, value, held, _naming(user.name), agent)
     except UnfitError as fault:
         return AttributeVerdict(unfit=str(fault), lacks=lacks)
-    if change is not None and spellings is not None and change.old and change.new:
-        compared = wanted.info.equality
-        if spellings.is_in_step(
-            user.ref,
-            rule.name,
-            compared,
-            change.new,
-            change.old,
-        ):
-            return AttributeVerdict(lacks=lacks)
+    if (
+        spellings is not None
+        and change is not None
+        and change.old
+        and change.new
+        and spellings.is_in_step(
+            user.ref, rule.name, wanted.info.equality, change.new, change.old
+        )
+    ):
+        change = None
     return AttributeVerdict(change, lacks=lacks)
 
 
@@ -193,69 +176,32 @@ def judge_clearing(
     fingerprint: Fingerprint,
 ) -> AttributeVerdict:
     """What is taken from a user that no agent claims; `unfit`: why our value, or somebody's, stays."""
-    name = wanted.rule.name
-    last, unshown, adopted = (
-        found.find_last(name),
-        found.unshown.get(name),
-        name in found.adopted,
-    )
+    name, info, schema = wanted.rule.name, wanted.info, wanted.schema
+    last, unshown = found.find_last(name), found.unshown.get(name)
+    adopted = name in found.adopted
     if last is None and unshown is None and not adopted:
         return IN_STEP
     held = user.values.get(name, ())
-    if not held and wanted.rule.secret and wanted.info.readable is not True:
-        return AttributeVerdict(
-            _attribute_change(
-                wanted,
-                (),
-                (),
-                seen=False,
-            )
-        )
-    if (
-        unshown is not None
-        and not held
-        and (wanted.schema.reading.hides or wanted.info.readable is not True)
-    ):
-        if unshown and wanted.schema.writing.by_value and wanted.info.comparable:
-            return AttributeVerdict(
-                _attribute_change(
-                    wanted,
-                    unshown,
-                    (),
-                    seen=False,
-                )
-            )
+    is_shown = info.readable is True
+    if not held and wanted.rule.secret and not is_shown:
+        return AttributeVerdict(_attribute_change(wanted, (), (), seen=False))
+    if not held and unshown is not None and (schema.reading.hides or not is_shown):
+        if unshown and schema.writing.by_value and info.comparable:
+            return AttributeVerdict(_attribute_change(wanted, unshown, (), seen=False))
         return AttributeVerdict(unfit=UNSHOWN_LEAVER)
     covered = patterns.owned_values(wanted.rule.owns, held)
-    kept: tuple[Held, ...] = ()
-    if not adopted:
-        kept = tuple(
-            value
-            for value in covered
-            if not (
-                last
-                and _was_written(
-                    last,
-                    wanted,
-                    user,
-                    value,
-                    fingerprint,
-                )
-            )
-        )
-        # it was not shown at first, and is now
-        kept = equality.subtract_equal(wanted.info.equality, kept, unshown or ())
-    gone = adopted or len(kept) < len(covered)
-    change = (
-        _attribute_change(
-            wanted,
-            covered,
-            kept,
-            seen=True,
-        )
-        if gone
-        else None
+    if adopted:
+        return AttributeVerdict(_attribute_change(wanted, covered, ()))
+    kept = tuple(
+        value
+        for value in covered
+        if not last or not _was_written(last, wanted, user, value, fingerprint)
     )
+    # it was not shown at first, and is now
+    kept = equality.subtract_equal(info.equality, kept, unshown or ())
+    change = None
+    if len(kept) < len(covered):
+        change = _attribute_change(wanted, covered, kept)
     return AttributeVerdict(change, unfit=CHANGED if kept and (last or unshown) else "")
 
 
@@ -273,37 +219,18 @@ def plan_change(
     made = zip(rule.templates, each_of(value), strict=True)
     new = tuple(
         [
-            as_held(
-                wanted,
-                each,
-                template,
-                agent,
-            )
+            as_held(wanted, each, template, agent)
             for template, each in made
             if each is not None
         ]
     )
     if isinstance(value, tuple):
         new = equality.drop_equal(info.equality, new)
-    if rule.secret and not held and info.readable is not True:
-        return _attribute_change(
-            wanted,
-            (),
-            new,
-            seen=False,
-        )
     if not held:
-        return (
-            _attribute_change(
-                wanted,
-                (),
-                new,
-                seen=True,
-            )
-            if new
-            else None
-        )
-    owned = patterns.owned_values(wanted.rule.owns, held)
+        seen = not rule.secret or info.readable is True
+        is_needed = new or not seen
+        return _attribute_change(wanted, (), new, seen=seen) if is_needed else None
+    owned = patterns.owned_values(rule.owns, held)
     if rule.owns is None and len(held) > 1:
         raise UnfitError(
             f"it holds {len(held)} values. In the mapping, set `owns` to those of this job"
@@ -316,28 +243,17 @@ def plan_change(
     taken = len(equality.subtract_equal(info.equality, new, others)) < len(new)
     if isinstance(value, tuple) and None in value and wanted.keeps:
         kept = choose_staying(
-            rule,
-            info.equality,
-            wanted.tenant,
-            agent,
-            owned=owned,
-            new=new,
+            rule, info.equality, wanted.tenant, agent, owned=owned, new=new
         )
         new = (*kept, *equality.subtract_equal(info.equality, new, kept))
-    if equality.same_set(
-        equality.choose_rule(info.equality, secret=rule.secret), owned, new
-    ):
+    compared = equality.choose_rule(info.equality, secret=rule.secret)
+    if equality.same_set(compared, owned, new):
         return None
     if taken:
         raise UnfitError(
             "it already holds the value among those that are not this job's (owns)"
         )
-    return _attribute_change(
-        wanted,
-        owned,
-        new,
-        seen=True,
-    )
+    return _attribute_change(wanted, owned, new)
 
 
 def _was_written(
@@ -348,9 +264,9 @@ def _was_written(
     fingerprint: Fingerprint,
 ) -> bool:
     """Whether a value is one that we wrote, by its digest; a secret by its fingerprint."""
-    if wanted.rule.secret or (
-        owned.fingerprint and not owned.restored
-    ):  # which the mapping may no longer call one
+    # the mapping may no longer call it a secret
+    was_secret = owned.fingerprint and not owned.restored
+    if wanted.rule.secret or was_secret:
         return fingerprint(user.ref, wanted.rule.name, value) == owned.fingerprint
     return equality.digest_value(wanted.info.equality, value) in owned.values
 
@@ -360,7 +276,7 @@ def _attribute_change(
     old: tuple[Held, ...],
     new: tuple[Held, ...],
     *,
-    seen: bool,
+    seen: bool = True,
 ) -> AttributeChange:
     rule = wanted.rule
     return AttributeChange(
@@ -370,8 +286,7 @@ def _attribute_change(
         rule.secret,
         seen,
         rule.owns,
-        "",
-        wanted.unique,
+        unique=wanted.unique,
     )
 
 
@@ -382,17 +297,11 @@ def as_held(
     agent: Agent,
 ) -> Held:
     """What a template made of an agent, as the attribute holds it. Raises UnfitError."""
-    check_address(
-        value,
-        template,
-        agent,
-        wanted.tenant,
-    )
-    held = (
-        wanted.fits(value)
-        if wanted.plain and type(value) is str
-        else _fit_value(wanted, value)
-    )
+    check_address(value, template, agent, wanted.tenant)
+    if wanted.plain and type(value) is str:
+        held: Held = wanted.fits(value)
+    else:
+        held = _fit_value(wanted, value)
     if wanted.owned is not None and not wanted.owned(held):
         raise UnfitError(
             f"the value is not covered by `owns`: {patterns.describe_pattern(wanted.rule.owns)}"
@@ -402,18 +311,13 @@ def as_held(
 
 def _fit_value(wanted: WantedAttribute, value: Held) -> Held:
     """The same, whoever owns it. It is let go of as plain text before anybody else is called."""
-    rule, info = wanted.rule, wanted.info
-    text = equality.reveal_value(value)
-    fitted = wanted.fits(text) if isinstance(text, str) else text
-    if (
-        info.syntax in _BY_SCHEMA
-        and isinstance(fitted, str)
-        and wanted.schema.schema.types
-    ):
+    info, schema = wanted.info, wanted.schema.schema
+    fitted = equality.reveal_value(value)
+    if isinstance(fitted, str):
+        fitted = wanted.fits(fitted)
+    if isinstance(fitted, str) and info.syntax in _BY_SCHEMA and schema.types:
         if info.syntax is Syntax.DEFINED:
-            check_defined(
-                fitted, wanted.schema.schema.types, wanted.schema.schema.classes
-            )
+            check_defined(fitted, schema.types, schema.classes)
         else:
-            check_names(info, fitted, wanted.schema.schema.types)
-    return Secret(fitted) if rule.secret else fitted
+            check_names(info, fitted, schema.types)
+    return Secret(fitted) if wanted.rule.secret else fitted

@@ -1,6 +1,6 @@
 """What one user's entry would have to change to say what its agent says: one user at a time, as users stream by."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final
@@ -19,7 +19,7 @@ from connector.model import (
     User,
 )
 from connector.model.draft import Draft
-from connector.model.mapping import AttributeRule, Mapping
+from connector.model.mapping import Mapping
 from connector.model.templates import SECRET_FIELDS
 from connector.planning import suitability
 from connector.planning.compare_attribute import (
@@ -32,9 +32,8 @@ from connector.planning.compare_attribute import (
     makes_any,
 )
 from connector.planning.conversion import UnfitError
-from connector.planning.leaver import CHANGED, Leaver
 from connector.planning.schema_checks import SchemaChecks, lower_classes
-from connector.planning.standing import KnownSpellings
+from connector.planning.standing import CHANGED, KnownSpellings, Leaver
 from connector.planning.together import AttributeGroups
 
 _MEMO: Final = 10_000
@@ -88,66 +87,49 @@ class UserComparer:
         description: Description,
         spellings: KnownSpellings | None = None,
     ) -> None:
+        faults = list(suitability.find_faults(mapping, description))
+        if faults:
+            raise FileError("\n".join(faults))
+        self.cautions = list(suitability.find_cautions(mapping, description))
         self._spellings = spellings
-        self._secrets = any(rule.secret for rule in mapping.attributes)
         self._mapping = mapping
         self._infos = description.attributes
         self._schema = description.schema.classes
         # users share few sets of classes and of attributes, so that each is worked out once
         self._named = lru_cache(_MEMO)(self._names_of)
         self._needed = lru_cache(_MEMO)(self._needed_by)
-        # of names, each once for all users: one has 216 octets
-        self._sets: dict[frozenset[str], frozenset[str]] = {}
-        self._needs_of: dict[
-            tuple[frozenset[str], frozenset[str]],
-            tuple[frozenset[str], frozenset[str]],
-        ] = {}
         self.schema_checks = SchemaChecks(mapping.object_classes, description)
         self._together = AttributeGroups(mapping, tenant, description)
-        self._lacking = self._together.lacking
-        self.problems = [Problem("tenant", note) for note in tenant.notes]
+        self.attributes = [rule.name for rule in mapping.attributes]
+        notes = list(tenant.notes)
         self._wanted: list[WantedAttribute] = []
-        faults = list(suitability.find_faults(mapping, description))
-        if faults:
-            raise FileError("\n".join(faults))
-        self.cautions = list(suitability.find_cautions(mapping, description))
-        missing: dict[str, list[str]] = {}
-        partly: dict[str, list[str]] = {}
+        self._unknown: dict[str, Problem] = {}
+        """The one line of each attribute that is made of secrets which the source does not tell."""
+        unbound: dict[str, list[str]] = {}
         for rule in mapping.attributes:
-            makes = not all(template.missing(tenant) for template in rule.templates)
-            for field in rule.missing(tenant):
-                (partly if makes else missing).setdefault(field, []).append(rule.name)
-            if makes:
+            if tenant.unknown_secrets and not SECRET_FIELDS.isdisjoint(rule.fields):
+                why = _UNKNOWN.format(count=tenant.unknown_secrets)
+                self._unknown[rule.name] = Problem("tenant", why, attribute=rule.name)
+            what = "nothing is planned for"
+            if not all(template.missing(tenant) for template in rule.templates):
+                what = "values made of it are kept in"
                 self._wanted.append(
                     WantedAttribute.bind_rule(rule, description, tenant)
                 )
-        why = _UNKNOWN.format(count=tenant.unknown_secrets)
-        self._unknown = {
-            rule.name: Problem("tenant", why, attribute=rule.name)
-            for rule in mapping.attributes
-            if tenant.unknown_secrets and not SECRET_FIELDS.isdisjoint(rule.fields)
-        }
+            for field in rule.missing(tenant):
+                why = f"the tenant has no {field}; {what}"
+                unbound.setdefault(why, []).append(rule.name)
+        notes += [f"{why} {', '.join(unbound[why])}" for why in sorted(unbound)]
+        self.problems = [Problem("tenant", note) for note in notes]
         self._unknown |= _describe_untold(mapping, tenant)
         self.problems += _describe_blind_rules(mapping, tenant)
-        """The one line of each attribute that is made of secrets which the source does not tell."""
         self.problems += self._unknown.values()
-        self.attributes = [rule.name for rule in mapping.attributes]
         self._secret = [each for each in self._wanted if each.rule.secret]
         self._plain = [
             (each.rule.name, each.render)
             for each in self._wanted
             if not each.rule.secret
         ]
-        for found, what in (
-            (missing, "nothing is planned for"),
-            (partly, "values made of it are kept in"),
-        ):
-            self.problems += [
-                Problem(
-                    "tenant", f"the tenant has no {field}; {what} {', '.join(names)}"
-                )
-                for field, names in sorted(found.items())
-            ]
 
     def draft_user(
         self,
@@ -159,53 +141,24 @@ class UserComparer:
         values = user.values
         for name, render in self._plain:
             if values.get(name) != (render(agent),):
-                return self._compare_attributes(
-                    self._wanted,
-                    agent,
-                    user,
-                    rule,
-                )
-        return (
-            self._compare_attributes(
-                self._secret,
-                agent,
-                user,
-                rule,
-            )
-            if self._secret
-            else None
-        )
+                return self._compare_attributes(self._wanted, agent, user, rule)
+        if not self._secret:
+            return None
+        return self._compare_attributes(self._secret, agent, user, rule)
 
-    def one_by_one(
-        self, agent: Agent, user: User
-    ) -> Iterator[tuple[AttributeRule, tuple[Held | None, ...], Draft | None]]:
-        """The same attribute by attribute: its rule, what each template makes as the attribute can hold it, the draft.
-
-        None: a template makes nothing, or what does not fit.
-        """
+    def fit_values(self, agent: Agent) -> dict[str, tuple[Held | None, ...]]:
+        """By attribute what each template makes, as the attribute can hold it; None: nothing, or what does not fit."""
+        found = {}
         for wanted in self._wanted:
-            rule, made = wanted.rule, each_of(wanted.render(agent))
             fitted: list[Held | None] = []
-            for template, value in zip(rule.templates, made, strict=True):
+            made = each_of(wanted.render(agent))
+            for template, value in zip(wanted.rule.templates, made, strict=True):
                 fitted.append(None)
                 if value is not None:
                     with suppress(UnfitError):
-                        fitted[-1] = as_held(
-                            wanted,
-                            value,
-                            template,
-                            agent,
-                        )
-            yield (
-                rule,
-                tuple(fitted),
-                self._compare_attributes(
-                    [wanted],
-                    agent,
-                    user,
-                    None,
-                ),
-            )
+                        fitted[-1] = as_held(wanted, value, template, agent)
+            found[wanted.rule.name] = tuple(fitted)
+        return found
 
     def _compare_attributes(
         self,
@@ -217,46 +170,31 @@ class UserComparer:
         planned: list[AttributeChange] = []
         unfit: list[tuple[str, str]] = []
         unknown: list[Problem] = []
-        lacks = self._lacking
+        lacks = self._together.lacking
         for wanted in attributes:
-            name = wanted.rule.name
-            verdict = judge_attribute(
-                wanted,
-                agent,
-                user,
-                self._spellings,
-            )
+            verdict = judge_attribute(wanted, agent, user, self._spellings)
             lacks = lacks or verdict.lacks
             if verdict.change:
                 planned.append(verdict.change)
             if verdict.unfit:
-                unfit.append((name, verdict.unfit))
+                unfit.append((wanted.rule.name, verdict.unfit))
             if verdict.unknown:
-                unknown.append(self._unknown[name])
+                unknown.append(self._unknown[wanted.rule.name])
         if not planned and not unfit and not unknown:
             return None
-        seen = [
+        shows = [
             each.name for each in planned if each.name in user.values and not each.old
         ]
-        shows = frozenset(seen)
         draft = Draft(
             user.ref,
             agent.ref,
             rule,
             tuple(planned),
-            shows=self._sets.setdefault(shows, shows),
+            shows=frozenset(shows),
             inactive=user.inactive,
         )
-        draft = self._check_schema(draft, user)
-        faults = [
-            _make_fault(
-                draft,
-                "value",
-                name,
-                why,
-            )
-            for name, why in unfit
-        ]
+        self._check_schema(draft, user)
+        faults = [_make_fault(draft, "value", name, why) for name, why in unfit]
         draft.held = (*faults, *draft.held, *unknown)
         if lacks:
             draft.keeps = self._together.find_kept(agent, user, planned)
@@ -294,64 +232,38 @@ class UserComparer:
         That takes no template. Only where the tenant lacks a field of every template,
         nothing at all is planned.
         """
+        inactive = user.inactive or user.disabled
         draft = Draft(
-            user.ref,
-            None,
-            None,
-            (),
-            disabled=user.disabled,
-            inactive=user.inactive or user.disabled,
+            user.ref, None, None, (), disabled=user.disabled, inactive=inactive
         )
-        planned: list[AttributeChange] = []
         for each in self._wanted:
-            verdict = judge_clearing(
-                each,
-                user,
-                found,
-                fingerprint,
-            )
+            verdict = judge_clearing(each, user, found, fingerprint)
             if verdict.change:
-                planned.append(verdict.change)
+                draft.planned += (verdict.change,)
             if verdict.unfit:
-                line = draft.problem("stale", verdict.unfit, each.rule.name)
-                draft.held = (*draft.held, line)
-        draft.planned = tuple(planned)
-        return self._check_schema(draft, user)
+                draft.held += (draft.problem("stale", verdict.unfit, each.rule.name),)
+        self._check_schema(draft, user)
+        return draft
 
     def list_theirs(self, found: Leaver, fingerprint: Fingerprint) -> frozenset[str]:
         """Attributes, in small letters, of which a user shows somebody else's values alone where this job wrote."""
+        theirs = set()
         if found.now is None:
             return frozenset()
-        theirs = set()
         for each in self._wanted:
-            verdict = judge_clearing(
-                each,
-                found.now,
-                found,
-                fingerprint,
-            )
+            verdict = judge_clearing(each, found.now, found, fingerprint)
             if verdict.unfit == CHANGED and not verdict.change:
                 theirs.add(each.rule.name.lower())
         return frozenset(theirs)
 
-    def _check_schema(self, draft: Draft, user: User) -> Draft:
-        """The draft, with what the schema forbids held back."""
+    def _check_schema(self, draft: Draft, user: User) -> None:
+        """Hold back what the schema forbids."""
         if draft.planned:
             refused = self.schema_checks.find_refused(user, draft.planned)
             for name, why in refused.items():
-                draft.hold(
-                    (name,),
-                    _make_fault(
-                        draft,
-                        "schema",
-                        name,
-                        why,
-                    ),
-                )
+                draft.hold((name,), _make_fault(draft, "schema", name, why))
         relies = self.schema_checks.relied_on(user, draft.planned)
-        needs = self._named(user.values.get(OBJECT_CLASS, ())), relies
-        draft.needs = self._needs_of.setdefault(needs, needs)
-        return draft
+        draft.needs = self._named(user.values.get(OBJECT_CLASS, ())), relies
 
     def list_adopted(self, user: User) -> frozenset[str]:
         return frozenset(
@@ -374,7 +286,7 @@ class UserComparer:
 
     def make_trial(self, user: User) -> Change:
         """A change of each attribute that the schema lets the user have, to be told what else stands against it."""
-        each = [
+        changes = [
             AttributeChange(
                 rule.name,
                 user.values.get(rule.name, ()),
@@ -383,20 +295,12 @@ class UserComparer:
             )
             for rule in self._mapping.attributes
         ]
-        refused = self.schema_checks.find_refused(user, each)
-        draft = Draft(
-            user.ref,
-            None,
-            None,
-            tuple(one for one in each if one.name not in refused),
-            (),
-        )
+        refused = self.schema_checks.find_refused(user, changes)
+        allowed = tuple([each for each in changes if each.name not in refused])
+        draft = Draft(user.ref, None, None, allowed)
         draft.needs = self._named(user.values.get(OBJECT_CLASS, ())), frozenset()
         return Change(
-            user.ref,
-            None,
-            None,
-            self.attributes_of(draft) if draft.planned else (),
+            user.ref, None, None, self.attributes_of(draft) if allowed else ()
         )
 
     def needing_classes(self, draft: Draft) -> frozenset[str]:
@@ -407,44 +311,31 @@ class UserComparer:
 
         Such a class requires an attribute that was to be set with it and was held back.
         """
-        _, relies = draft.needs
-        if relies <= {change.name for change in draft.planned}:
+        if draft.needs[1] <= {change.name for change in draft.planned}:
             return False
         needing = self.needing_classes(draft)
         why = "its object class requires another attribute that this plan cannot set"
-        for name in [change.name for change in draft.planned if change.name in needing]:
-            if any(
-                change.name == name for change in draft.planned
-            ):  # it may have fallen with one before it
-                draft.hold((name,), draft.problem("schema", why, name))
+        for each in draft.planned:
+            # it may have fallen with one before it
+            if each.name in needing and each in draft.planned:
+                draft.hold_attribute(each.name, "schema", why)
         return bool(needing)
 
     def _needed_by(
         self, classes: frozenset[str], names: tuple[str, ...]
     ) -> tuple[AttributeChange, ...]:
         """The change that adds the object classes which an entry of these lacks to hold these attributes, if any."""
+        allowing = [self._infos[name].definition.classes for name in names]
+        # without a schema nobody can say which class an attribute needs: then each of the
+        # mapping's is added
+        lacking = [each for each in allowing if not each or not each & classes]
         needed = tuple(
             name
             for name in self._mapping.object_classes
-            if self._needs_class(name.lower(), classes, names)
+            if name.lower() not in classes
+            and any(not each or name.lower() in each for each in lacking)
         )
         return (AttributeChange(OBJECT_CLASS, (), needed),) if needed else ()
-
-    def _needs_class(
-        self,
-        name: str,
-        classes: frozenset[str],
-        names: Iterable[str],
-    ) -> bool:
-        if name in classes:
-            return False
-        for attribute in names:
-            allowed_by = self._infos[attribute].definition.classes
-            # without a schema nobody can say which class an attribute needs: then each of
-            # the mapping's is added
-            if not allowed_by or (name in allowed_by and not allowed_by & classes):
-                return True
-        return False
 
 
 def _make_fault(

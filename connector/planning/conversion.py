@@ -23,6 +23,7 @@ from connector.model import (
     Tenant,
     Unit,
     Value,
+    ValueBounds,
     dn,
     folding,
 )
@@ -65,15 +66,9 @@ def fit_text(info: AttributeInfo, text: str) -> Value:
 
 def make_fit(info: AttributeInfo) -> Callable[[str], Value]:
     """The same, for whoever fits many texts."""
-    bounds = (
-        info.bounds.max_length,
-        info.bounds.min_length or None,
-        info.bounds.least,
-        info.bounds.most,
-    )
-    return (
-        _FIT.get(info.syntax, str) if bounds == (None,) * 4 else partial(fit_text, info)
-    )
+    if info.bounds == ValueBounds():
+        return _FIT.get(info.syntax, str)
+    return partial(fit_text, info)
 
 
 def _check_length(info: AttributeInfo, value: Value) -> None:

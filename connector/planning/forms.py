@@ -12,9 +12,9 @@ from collections.abc import (
     Set as AbstractSet,
 )
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from connector.model import (
@@ -35,19 +35,6 @@ Places = Collection[tuple[str, str]]
 """Attributes of users: user id and attribute."""
 _MILD: Final = frozenset({Form.SECRET, Form.OURS, Form.FIRST})
 """Forms that matter less than that the user now stands for another agent."""
-
-
-class FormedChanges(NamedTuple):
-    """Changes, each attribute with its form.
-
-    `losing`: by attribute the ids of users that lose values which this job did not write. `left`: by attribute and its
-    former `owns` how many users may keep what this job wrote by that, and which is not its
-    own any more.
-    """
-
-    changes: list[Change]
-    losing: Mapping[str, set[str]]
-    left: Counter[tuple[str, str]]
 
 
 class OtherValues(Struct, frozen=True):
@@ -72,49 +59,48 @@ def add_forms(
     emptied, and this job wrote none there.
     """
     ids = [change.user.id for change in changes]
-    forms = _FormFinder(
+    known, agents = brief.memory.read_confirmed(ids), brief.memory.read_agents(ids)
+    formed = FormedChanges(
         brief,
-        brief.memory.read_confirmed(ids),
-        brief.memory.read_agents(ids),
         others,
+        known,
+        agents,
     )
-    changed = [
-        replace(change, attributes=tuple(forms.form_attributes(change)))
-        for change in changes
-    ]
-    return FormedChanges(changed, forms.losing, forms.left)
+    for change in changes:
+        attributes = tuple(formed.form_attributes(change))
+        formed.changes.append(replace(change, attributes=attributes))
+    return formed
 
 
-class _FormFinder:
-    def __init__(
-        self,
-        brief: PlanBrief,
-        known: Mapping[str, Mapping[str, Owned]],
-        agents: Mapping[str, AgentRef],
-        others: OtherValues,
-    ) -> None:
-        self._description = brief.description
-        self._fingerprint = brief.fingerprint
-        self._known = known
-        self._agents = agents
-        self._others = others
-        self.losing: dict[str, set[str]] = {}
-        self.left: Counter[tuple[str, str]] = Counter()
+class FormedChanges(Struct):
+    """Changes, each attribute with its form, and what that was found from."""
+
+    brief: PlanBrief
+    others: OtherValues
+    known: Mapping[str, Mapping[str, Owned]]
+    """By user id what this job wrote last."""
+    agents: Mapping[str, AgentRef]
+    """By user id for whom."""
+    changes: list[Change] = []
+    losing: dict[str, set[str]] = {}
+    """By attribute the ids of users that lose values which this job did not write."""
+    left: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By attribute and its former `owns` how many users may keep what this job wrote by that, and which is not its
+    own any more."""
 
     def _find_owned(self, user: str, name: str) -> Owned | None:
         """What this job wrote there, also where its mapping had another spelling or alias of the attribute."""
-        known = self._known.get(user, {})
+        known = self.known.get(user, {})
         if name in known or not known:
             return known.get(name)
-        info = self._description.attributes.get(name)
+        info = self.brief.description.attributes.get(name)
         names = {name.lower(), *(info.definition.aliases if info else ())}
-        return next(
-            (owned for spelt, owned in known.items() if spelt.lower() in names), None
-        )
+        aliases = (owned for spelt, owned in known.items() if spelt.lower() in names)
+        return next(aliases, None)
 
     def form_attributes(self, change: Change) -> Iterator[AttributeChange]:
         id_, agent = change.user.id, change.agent
-        last = self._agents.get(id_)
+        last = self.agents.get(id_, agent)
         moved = (
             agent is not None and last is not None and not _is_same_agent(last, agent)
         )
@@ -123,7 +109,11 @@ class _FormFinder:
                 yield each
                 continue
             owned = self._find_owned(id_, each.name)
-            form = self._find_form(change.user, each, owned)
+            form = self._find_form(
+                change.user,
+                each,
+                owned,
+            )
             if form is Form.BESIDE and owned is not None and owned.values:
                 if owned.pattern not in (None, each.pattern):
                     self.left[each.name, owned.pattern] += 1
@@ -137,65 +127,54 @@ class _FormFinder:
         each: AttributeChange,
         owned: Owned | None,
     ) -> Form:
-        rule, slot = self._description.equality(each.name), (user.id, each.name)
-        comes = (
-            each.new
-            if each.secret
-            else equality.subtract_equal(rule, each.new, each.old)
-        )
-        lost = (not each.seen or bool(each.old)) and self._loses_foreign(
-            user, each, owned
-        )
+        rule, slot = self.brief.description.equality(each.name), (user.id, each.name)
+        comes = each.new
+        gone = each.old
+        if not each.secret:
+            comes = equality.subtract_equal(
+                rule,
+                each.new,
+                each.old,
+            )
+            gone = equality.subtract_equal(
+                rule,
+                each.old,
+                each.new,
+            )
+        if each.seen:
+            lost = bool(each.old) and not self._is_ours(
+                user,
+                owned,
+                each,
+                gone,
+            )
+        else:
+            # of what is not shown, `old` is what this job wrote last
+            is_cleared = each.secret and not each.new and not each.absent
+            lost = is_cleared and owned is None
         if lost:
             self.losing.setdefault(each.name, set()).add(user.id)
-        if not comes:
-            return Form.EMPTIED
-        if slot in self._others.taken:
-            return Form.TAKEN_OVER
-        if lost:
-            return Form.FOREIGN
-        return Form.SECRET if each.secret else self._own_form(user, each, owned)
-
-    def _own_form(
-        self,
-        user: UserRef,
-        each: AttributeChange,
-        owned: Owned | None,
-    ) -> Form:
-        """The form of a change that takes nobody else's value away."""
+        for applies, form in (
+            (not comes, Form.EMPTIED),
+            (slot in self.others.taken, Form.TAKEN_OVER),
+            (lost, Form.FOREIGN),
+            (each.secret, Form.SECRET),
+            (gone, Form.OURS),
+        ):
+            if applies:
+                return form
         if each.old:
-            rule = self._description.equality(each.name)
-            if equality.subtract_equal(rule, each.old, each.new):
-                return Form.OURS
-            is_ours = self._is_ours(user, owned, each, each.old)
+            is_ours = self._is_ours(
+                user,
+                owned,
+                each,
+                each.old,
+            )
             return Form.FIRST if is_ours else Form.BESIDE
-        if (user.id, each.name) in self._others.beside:
+        if slot in self.others.beside:
             return Form.BESIDE
         is_unseen = not each.seen and not each.absent and owned
         return Form.OURS if is_unseen else Form.FIRST
-
-    def _loses_foreign(
-        self,
-        user: UserRef,
-        each: AttributeChange,
-        owned: Owned | None,
-    ) -> bool:
-        """Whether a value goes that this job did not write; of what is not shown, `old` is what it wrote last."""
-        if not each.seen:
-            return each.secret and not each.new and not each.absent and owned is None
-        gone = (
-            each.old
-            if each.secret
-            else equality.subtract_equal(
-                self._description.equality(each.name), each.old, each.new
-            )
-        )
-        return not self._is_ours(
-            user,
-            owned,
-            each,
-            gone,
-        )
 
     def _is_ours(
         self,
@@ -205,20 +184,25 @@ class _FormFinder:
         values: Iterable[Held],
     ) -> bool:
         """Whether this job wrote all these values of the attribute; secrets by their fingerprints."""
-        if user.id in self._others.ours:
+        if user.id in self.others.ours:
             return True
         if each.secret:
             print_ = owned.fingerprint if owned else ""
+            fingerprint = self.brief.fingerprint
             return all(
-                self._fingerprint(user, each.name, value) == print_ for value in values
+                fingerprint(
+                    user,
+                    each.name,
+                    value,
+                )
+                == print_
+                for value in values
             )
-        known = (
-            {*owned.values, *chain.from_iterable(owned.former.values())}
-            if owned
-            else ()
-        )
-        rule = self._description.equality(each.name)
-        return all(equality.digest_value(rule, value) in known for value in values)
+        known: set[str] = set()
+        if owned:
+            known = {*owned.values, *chain.from_iterable(owned.former.values())}
+        rule = self.brief.description.equality(each.name)
+        return equality.digest_values(rule, values) <= known
 
 
 def _is_same_agent(last: AgentRef, now: AgentRef) -> bool:
@@ -260,7 +244,11 @@ def find_foreign_values(
     matching = [change for change in plan.changes if change.agent is not None]
     losing = {
         name: set(users)
-        for name, users in add_forms(matching, brief, OtherValues()).losing.items()
+        for name, users in add_forms(
+            matching,
+            brief,
+            OtherValues(),
+        ).losing.items()
     }
     known = brief.memory.read_confirmed([change.user.id for change in matching])
     for change in matching:

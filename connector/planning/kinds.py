@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
 
 from connector.model import Change, ChangeKind, Form, Look, Plan, Refusal, UserRef, dn
 from connector.model.digests import is_secret, secret_fingerprint
-from connector.model.limits import APPROVAL, OF_THE_SOURCE
+from connector.model.limits import APPROVAL, OF_THE_SOURCE, sets_value
 
 MOST: Final = 12
 """Kinds of one plan. Beyond that, the least risky ones are merged."""
@@ -26,22 +28,27 @@ def find_kinds(changes: Iterable[Change]) -> list[ChangeKind]:
     """The kinds of these changes, which they partition, in the order of risk; none where no change has a form."""
     alike: dict[_Alike, list[Change]] = {}
     for change in changes:
-        forms = tuple(
-            [
-                (each.name, each.form)
-                for each in change.attributes
-                if each.form is not None
-            ]
-        )
-        alike.setdefault((change.rule, forms), []).append(change)
-    kinds = (
-        [_make_kind(group, group[:1]) for group in alike.values()]
-        if any(forms for _, forms in alike)
-        else []
+        forms = [
+            (each.name, each.form)
+            for each in change.attributes
+            if each.form is not None
+        ]
+        alike.setdefault((change.rule, tuple(forms)), []).append(change)
+    if not any(forms for _, forms in alike):
+        return []
+    kinds = [_make_kind(group, group[:1]) for group in alike.values()]
+    kinds = _merge_kinds(kinds, lambda kind: (kind.form, kind.rule))
+    kinds = _merge_kinds(kinds, lambda kind: kind.form)
+    return sorted(
+        kinds,
+        # by risk; among equals what is rare comes first
+        key=lambda kind: (
+            RISKS[kind.form],
+            kind.users,
+            -1 if kind.rule is None else kind.rule,
+            kind.attributes,
+        ),
     )
-    for key_of in (_form_and_rule, _form_of):
-        kinds = _merge_kinds(kinds, key_of)
-    return sorted(kinds, key=_sort_key)
 
 
 def _make_kind(
@@ -50,18 +57,15 @@ def _make_kind(
     merged: int = 1,
 ) -> ChangeKind:
     """The kind of these changes. `unlike`: so many of them that the others are like one of these."""
-    by_form: dict[Form, dict[str, None]] = {}
+    by_form: dict[Form, dict[str, None]] = {form: {} for form in Form}
     for change in unlike:
         for each in change.attributes:
             if each.form is not None:
-                by_form.setdefault(each.form, {})[each.name] = None
-    forms = tuple(
-        (form, tuple(by_form[form])) for form in sorted(by_form, key=RISKS.__getitem__)
-    )
+                by_form[each.form][each.name] = None
+    forms = tuple((form, tuple(names)) for form, names in by_form.items() if names)
     rules = {change.rule for change in unlike}
-    form = forms[0][0] if forms else _form_of_classes(changes)
     return ChangeKind(
-        form,
+        forms[0][0] if forms else _form_of_classes(changes),
         rules.pop() if len(rules) == 1 else None,
         forms,
         tuple(changes),
@@ -71,12 +75,8 @@ def _make_kind(
 
 def _form_of_classes(changes: Iterable[Change]) -> Form:
     """Of changes of object classes alone: those that come join others, those that go were this job's."""
-    goes = any(
-        value not in each.new
-        for change in changes
-        for each in change.attributes
-        for value in each.old
-    )
+    each_of = (each for change in changes for each in change.attributes)
+    goes = any(value not in each.new for each in each_of for value in each.old)
     return Form.EMPTIED if goes else Form.BESIDE
 
 
@@ -89,9 +89,8 @@ def _merge_kinds(
             break
         groups: dict[Hashable, list[ChangeKind]] = {}
         for kind in kinds:
-            groups.setdefault(
-                key_of(kind) if kind.form is form else id(kind), []
-            ).append(kind)
+            key = key_of(kind) if kind.form is form else id(kind)
+            groups.setdefault(key, []).append(kind)
         kinds = [_merge_group(group) for group in groups.values()]
     return kinds
 
@@ -101,24 +100,10 @@ def _merge_group(group: Sequence[ChangeKind]) -> ChangeKind:
         (change for kind in group for change in kind.changes),
         key=lambda change: change.user.name,
     )
-    return _make_kind(changes, changes, sum(kind.merged for kind in group))
-
-
-def _form_and_rule(kind: ChangeKind) -> Hashable:
-    return kind.form, kind.rule
-
-
-def _form_of(kind: ChangeKind) -> Hashable:
-    return kind.form
-
-
-def _sort_key(kind: ChangeKind) -> tuple[int, int, int, tuple[str, ...]]:
-    """By risk; among equals what is rare comes first."""
-    return (
-        RISKS[kind.form],
-        kind.users,
-        -1 if kind.rule is None else kind.rule,
-        kind.attributes,
+    return _make_kind(
+        changes,
+        changes,
+        sum(kind.merged for kind in group),
     )
 
 
@@ -154,11 +139,16 @@ def worth_a_look(kinds: Sequence[ChangeKind]) -> list[Look]:
     of_rules = Counter(change.rule for kind in kinds for change in kind.changes)
     reasons: dict[UserRef, list[str]] = {}
     for kind in kinds:
-        for change, why in (
-            *_find_rare(kind, total),
-            *_find_unlike(kind, total, of_rules),
-        ):
+        for change, why in _find_rare(kind, total):
             reasons.setdefault(change.user, []).append(why)
+        for changes, why, most in _find_unlike(
+            kind,
+            total,
+            of_rules,
+        ):
+            if len(changes) <= max(most, kind.users // _SHARE):
+                for change in changes:
+                    reasons.setdefault(change.user, []).append(why)
     return [Look(user, "; ".join(why)) for user, why in reasons.items()]
 
 
@@ -180,46 +170,35 @@ def _find_unlike(
     kind: ChangeKind,
     total: int,
     of_rules: Counter[int | None],
-) -> Iterator[tuple[Change, str]]:
+) -> Iterator[tuple[Sequence[Change], str, int]]:
+    """Changes of a kind that are unlike the others, why, and how many of them are few. So is one in so many."""
     disabled = [change for change in kind.changes if change.targets_disabled_account]
-    yield from _if_few(kind, disabled, "a disabled account", most=FEW)
+    yield disabled, "a disabled account", FEW
     if total < FEW:
         return
     for change in kind.changes:
         if of_rules[change.rule] == 1 and change.rule is not None:
             by = f"rule {change.rule}" if change.rule else "a pin"
-            yield change, f"the only user by {by}"
+            yield [change], f"the only user by {by}", 1
     services = [change for change in kind.changes if _of_a_service(change)]
-    yield from _if_few(kind, services, "looks like a service account")
+    yield services, "looks like a service account", 1
     if kind.users < FEW:
         return
-    apart = _find_alone(kind, [_container_of(change) for change in kind.changes])
-    yield from _if_few(kind, apart, "the only user in its container")
+    yield _find_alone(kind, _container_of), "the only user in its container", 1
     for name in kind.attributes:
-        shapes = [_shape_of(change, name) for change in kind.changes]
-        why = f"{name}: a value of another shape"
-        yield from _if_few(kind, _find_alone(kind, shapes), why)
+        alone = _find_alone(kind, partial(_shape_of, name))
+        yield alone, f"{name}: a value of another shape", 1
 
 
-def _if_few(
-    kind: ChangeKind,
-    found: Sequence[Change],
-    why: str,
-    most: int = 1,
-) -> Iterator[tuple[Change, str]]:
-    """These changes of a kind, if they are few: `most`, or one in so many."""
-    if len(found) <= max(most, kind.users // _SHARE):
-        for change in found:
-            yield change, why
-
-
-def _find_alone(kind: ChangeKind, keys: Sequence[str | None]) -> list[Change]:
+def _find_alone(
+    kind: ChangeKind, key_of: Callable[[Change], str | None]
+) -> list[Change]:
     """Those of a kind whose key no other has; None: the key says nothing of that one."""
-    counts = Counter(keys)
+    alike: dict[str | None, list[Change]] = {}
+    for change in kind.changes:
+        alike.setdefault(key_of(change), []).append(change)
     return [
-        change
-        for change, key in zip(kind.changes, keys, strict=True)
-        if key is not None and counts[key] == 1
+        some[0] for key, some in alike.items() if key is not None and len(some) == 1
     ]
 
 
@@ -234,13 +213,11 @@ def _container_of(change: Change) -> str | None:
 def _of_a_service(change: Change) -> bool:
     """Whether the words of the user's own name, or of its agent's account, are those of a service."""
     own = change.user.name.partition(",")[0].partition("=")[2] or change.user.name
-    account = (change.agent and change.agent.account_code) or ""
-    return _SERVICE.search(own) is not None or (
-        account != own and _SERVICE.search(account) is not None
-    )
+    account = change.agent and change.agent.account_code
+    return any(_SERVICE.search(each) for each in {own, account or ""})
 
 
-def _shape_of(change: Change, name: str) -> str | None:
+def _shape_of(name: str, change: Change) -> str | None:
     """The shape of the first new value. Letters in a row are one `a`, each digit is a `9`, all else is itself."""
     for each in change.attributes:
         if each.name == name and each.new and isinstance(each.new[0], str):
@@ -259,15 +236,13 @@ def list_effects(change: Change) -> frozenset[str]:
     """Under which limits a change counts: `clear`, `update`, `secret`, and `attributes.` with each of its names."""
     kinds = {f"attributes.{each.name}" for each in change.attributes}
     for each in change.attributes:
-        secret = is_secret(each)
-        put = (
-            each.new
-            if change.agent is not None
-            else [value for value in each.new if value not in each.old]
+        # of a plan that was read from a file, a secret has no value
+        is_set = (
+            secret_fingerprint(each) if is_secret(each) else sets_value(change, each)
         )
-        if secret_fingerprint(each) if secret else put:
-            kinds.update({"update", "secret"} if secret else {"update"})
-        elif each.old or secret:
+        if is_set:
+            kinds |= {"update", "secret"} if is_secret(each) else {"update"}
+        elif each.old or is_secret(each):
             kinds.add("clear")
     return frozenset(kinds)
 
@@ -275,14 +250,8 @@ def list_effects(change: Change) -> frozenset[str]:
 def find_concerned(plan: Plan, refusal: Refusal) -> list[str]:
     """The users that count under a limit, by name; under one of the source's, those whose agents have gone."""
     if refusal.limit in OF_THE_SOURCE:
-        return list(
-            dict.fromkeys(
-                name
-                for each in plan.problems
-                if each.kind == "stale"
-                for name in each.users
-            )
-        )
+        stale = (each.users for each in plan.problems if each.kind == "stale")
+        return list(dict.fromkeys(chain.from_iterable(stale)))
     return [
         change.user.name
         for change in plan.changes
@@ -295,5 +264,9 @@ def add_overview(plan: Plan) -> Plan:
     kinds = tuple(find_kinds(plan.changes))
     return replace(
         plan,
-        notes=replace(plan.notes, kinds=kinds, worth_a_look=tuple(worth_a_look(kinds))),
+        notes=replace(
+            plan.notes,
+            kinds=kinds,
+            worth_a_look=tuple(worth_a_look(kinds)),
+        ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -25,6 +26,7 @@ from connector.model import (
     Memory,
     Problem,
     Question,
+    Scope,
     User,
     UserRef,
 )
@@ -32,7 +34,7 @@ from connector.model.dn import is_below, split_rdns
 from connector.model.mapping import Mapping as AttributeMapping
 from connector.planning.brief import PlanBrief, Slot
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver, LeaverPlace
+from connector.planning.standing import Leaver, LeaverPlace
 
 READ_AGAIN: Final = 500
 """Former leavers that a plan reads to see whether what was cleared is back: one request each."""
@@ -78,28 +80,25 @@ def find_leavers(
     def is_nobodys(user: UserRef) -> bool:
         return user.id not in matches.claimed and user.name not in matches.unidentified
 
-    memory, adopting = brief.memory, brief.mapping.adopting
+    adopting = brief.mapping.adopting
     why = f"`adopt: true` of {' and '.join(adopting)} has to see every user who holds a value"
     adopted = directory.scan(adopting, why) if adopting else ()
     found = list_leavers(
-        memory,
+        brief.memory,
         is_nobodys,
         adopted,
         comparer.list_adopted,
     )
     shown = (match.id for match in matches.matched if match.user.identified)
+    witness = next(shown, None)
     placed = place_leavers(
         directory,
         found.users,
         brief.description,
-        next(shown, None),
+        witness,
     )
-    told, lapsed = split_lapsed(placed, memory.read_lapsed())
-    users = [
-        replace(each, theirs=comparer.list_theirs(each, brief.fingerprint))
-        for each in told
-    ]
-    ids = {each.user.id for each in users}
+    told, lapsed = split_lapsed(placed, brief.memory.read_lapsed())
+    ids = {each.user.id for each in told}
     problems, restored = _find_restored(
         directory,
         brief,
@@ -108,7 +107,10 @@ def find_leavers(
     )
     return replace(
         found,
-        users=users,
+        users=[
+            replace(each, theirs=comparer.list_theirs(each, brief.fingerprint))
+            for each in told
+        ],
         silent=[each for each in placed if each.user.id not in ids],
         lapsed=lapsed,
         problems=problems,
@@ -134,16 +136,29 @@ def list_leavers(
         if not is_nobodys(ref):
             claimed.update([ref.id] if owned else [])
         elif owned or lost:
-            found[ref.id] = Leaver(ref, owned, unshown=lost)
+            found[ref.id] = Leaver(
+                ref,
+                owned,
+                unshown=lost,
+            )
     for user in adopted:
         names = adopts(user) if is_nobodys(user.ref) else frozenset()
         if names:
             each = found.get(user.id, Leaver(user.ref))
             holders.update(name for name in names if each.find_last(name) is None)
             holders.update([] if user.id in found else [ANY])
-            found[user.id] = replace(each, user=user.ref, adopted=names)
+            found[user.id] = replace(
+                each,
+                user=user.ref,
+                adopted=names,
+            )
     users = sorted(found.values(), key=lambda each: each.user)
-    return Leavers(users, (), holders, claimed)
+    return Leavers(
+        users,
+        (),
+        holders,
+        claimed,
+    )
 
 
 def _find_restored(
@@ -170,14 +185,28 @@ def _find_restored(
     refs = cleared_last(cleared.values())
     problems, credentials = [], 0
     for user in directory.read(refs, disabled=True) if refs else ():
-        held = cleared[user.id]
-        was = Leaver(user.ref, {each.attribute: each.held for each in held}, now=user)
-        ours = comparer.draft_clearing(user, was, brief.fingerprint).planned
+        held = {each.attribute: each.held for each in cleared[user.id]}
+        was = Leaver(
+            user.ref,
+            held,
+            now=user,
+        )
+        ours = comparer.draft_clearing(
+            user,
+            was,
+            brief.fingerprint,
+        ).planned
         names = [each.name for each in ours if each.seen]
         if names:
-            date = max(each.time for each in held)[:10]
+            date = max(each.time for each in cleared[user.id])[:10]
             why = BACK.format(names=", ".join(names), date=date)
-            problems.append(Problem("stale", why, users=(user.name,)))
+            problems.append(
+                Problem(
+                    "stale",
+                    why,
+                    users=(user.name,),
+                )
+            )
             credentials += any(each.secret for each in ours)
     return problems, credentials
 
@@ -185,7 +214,9 @@ def _find_restored(
 def cleared_last(cleared: Iterable[Sequence[Cleared]]) -> list[UserRef]:
     """The users of these, those cleared last first, no more than a plan may read one by one."""
     newest = sorted(
-        cleared, key=lambda each: max(one.time for one in each), reverse=True
+        cleared,
+        key=lambda each: max(one.time for one in each),
+        reverse=True,
     )
     return [each[0].user for each in newest[:READ_AGAIN]]
 
@@ -209,49 +240,42 @@ def place_leavers(
     refs = [each.user for each in leavers]
     within = {user.id: user for user in directory.read(refs, disabled=True)}
     gone = [ref.id for ref in refs if ref.id not in within]
-    past: Mapping[str, User] = {}
+    past: dict[str, User] = {}
     if gone:
-        past = _find_past(directory, [*gone, *([witness] if witness else [])])
-    return [
-        _find_place(
-            each,
-            within.get(each.user.id),
-            past,
-            description,
+        asked = [(ID, id_) for id_ in (*gone, witness) if id_]
+        # nobody where nobody may look there
+        with suppress(IncompleteRead):
+            past = {user.id: user for user in directory.find_outside(asked)}
+    is_sure = bool(past) and description.scope.sees_past
+    placed = []
+    for each in leavers:
+        id_ = each.user.id
+        user = within.get(id_) or past.get(id_)
+        if id_ in within:
+            disabled = within[id_].disabled
+            place = LeaverPlace.DISABLED if disabled else LeaverPlace.WITHIN
+        elif user is None:
+            place = LeaverPlace.DELETED if is_sure else LeaverPlace.UNKNOWN
+        else:
+            place = _find_place_past(user, description.scope)
+        placed.append(
+            replace(
+                each,
+                place=place,
+                now=user,
+            )
         )
-        for each in leavers
-    ]
+    return placed
 
 
-def _find_past(directory: Lookup, ids: Sequence[str]) -> Mapping[str, User]:
-    """Users by id, wherever they are; nobody where nobody may look there."""
-    try:
-        found = directory.find_outside([(ID, id_) for id_ in ids])
-        return {user.id: user for user in found}
-    except IncompleteRead:
-        return {}
-
-
-def _find_place(
-    each: Leaver,
-    within: User | None,
-    past: Mapping[str, User],
-    description: Description,
-) -> Leaver:
-    if within is not None:
-        place = LeaverPlace.DISABLED if within.disabled else LeaverPlace.WITHIN
-        return replace(each, place=place, now=within)
-    user, scope = past.get(each.user.id), description.scope
-    if user is None:
-        is_sure = past and scope.sees_past
-        return replace(
-            each, place=LeaverPlace.DELETED if is_sure else LeaverPlace.UNKNOWN
-        )
+def _find_place_past(user: User, scope: Scope) -> LeaverPlace:
     bases = [split_rdns(base) for base in scope.bases]
-    here = not bases or is_below(user.name, *bases, one_level=scope.one_level)
-    return replace(
-        each, place=LeaverPlace.FILTERED if here else LeaverPlace.MOVED, now=user
+    here = not bases or is_below(
+        user.name,
+        *bases,
+        one_level=scope.one_level,
     )
+    return LeaverPlace.FILTERED if here else LeaverPlace.MOVED
 
 
 def split_lapsed(
@@ -286,32 +310,31 @@ def find_emptied(
     """
     if description.reading.hides:
         return []
-    sure: list[Slot] = []
+    absent: list[Slot] = []
     hidden: list[Question] = []
     for each in leavers:
-        if each.now is None or each.place not in (
-            LeaverPlace.WITHIN,
-            LeaverPlace.DISABLED,
-        ):
+        user = each.now
+        if user is None or each.place not in (LeaverPlace.WITHIN, LeaverPlace.DISABLED):
             continue
         for rule in rules.attributes:
             name = rule.name
-            if (
-                name in each.unshown
-                or each.now.values.get(name)
-                or not each.find_last(name)
-            ):
+            is_held = name in each.unshown or user.values.get(name)
+            if is_held or not each.find_last(name):
                 continue
             if description.attributes[name].readable:
-                sure.append((each.now.id, name))
+                absent.append((user.id, name))
             elif not rule.secret:
-                hidden.append(Question(each.now.ref, name, "0"))
-    absent = [
-        (asked.user.id, asked.attribute)
-        for asked, answer in directory.compare(hidden)
-        if answer is Holds.ABSENT
-    ]
-    return sure + absent
+                hidden.append(
+                    Question(
+                        user.ref,
+                        name,
+                        "0",
+                    )
+                )
+    for asked, answer in directory.compare(hidden):
+        if answer is Holds.ABSENT:
+            absent.append((asked.user.id, asked.attribute))
+    return absent
 
 
 def count_keeping_credentials(

@@ -9,7 +9,7 @@ becomes of the attributes of a matched or stale user is in `model/draft.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Final
 
@@ -39,31 +39,12 @@ from connector.model import (
     Description,
     Plan,
     Problem,
-    Tenant,
     User,
 )
 from connector.model.draft import Draft
 from connector.planning.assembly import (
     PlanContents,
     assemble_plan,
-    make_change,
-)
-from connector.planning.brief import PlanBrief, Slot
-from connector.planning.check_drafts import check_drafts
-from connector.planning.clearing import clear_leavers
-from connector.planning.compare_user import UserComparer
-from connector.planning.forms import OtherValues
-from connector.planning.leaver import LeaverPlace
-from connector.planning.leavers import (
-    Leavers,
-    find_emptied,
-    find_leavers,
-)
-from connector.planning.open_writes import tell_unsettled
-from connector.planning.other_jobs import OtherJobs
-from connector.planning.person_names import add_people
-from connector.planning.plan_input import PlanInput
-from connector.planning.plan_notes import (
     describe_keeping,
     describe_not_ours,
     describe_unmapped,
@@ -72,8 +53,22 @@ from connector.planning.plan_notes import (
     list_invalid,
     list_problems,
     list_refusals,
+    make_change,
     summarize_plan,
 )
+from connector.planning.brief import PlanInput, Slot
+from connector.planning.check_drafts import check_drafts, find_other_jobs
+from connector.planning.clearing import clear_leavers
+from connector.planning.compare_user import UserComparer
+from connector.planning.forms import OtherValues
+from connector.planning.leavers import (
+    Leavers,
+    find_emptied,
+    find_leavers,
+)
+from connector.planning.open_writes import tell_unsettled
+from connector.planning.person_names import add_people
+from connector.planning.standing import LeaverPlace
 from connector.planning.unique_values import UniqueValues, in_order
 
 _EXCLUDED: Final = "on the exclude list; without that it would be changed"
@@ -151,17 +146,16 @@ def make_plan(
         given.exclude,
         given.naming,
         tenant,
-        matched=_agents_of_users(matches, tenant),
-        last=lambda: _last_agents(brief, matches, leavers),
+        matched=(
+            (tenant.agents[match.agent].ref, match.id)
+            for match in matches.matched
+            if match.user.identified
+        ),
+        last=lambda: brief.memory.read_agents(
+            leavers.user_ids | {match.id for match in matches.matched if match.draft}
+        ),
     )
     left = leavers.user_ids
-    others = OtherJobs(
-        brief.memory,
-        brief.mapping,
-        description,
-        lambda id_: id_ in matches.claimed or id_ in left,
-    )
-
     unsure = is_unsure(given, matches)
     drafts, problems, left_out = make_drafts(
         matches,
@@ -179,8 +173,13 @@ def make_plan(
         claimers=_find_claimers(given, candidates, matches),
     )
     drafts += cleared.drafts
-    for draft in drafts:
-        others.hold_theirs(draft)
+    others = find_other_jobs(
+        brief.memory,
+        brief.mapping,
+        description,
+        lambda id_: id_ in matches.claimed or id_ in left,
+    )
+    others.hold_theirs(drafts)
 
     cautions = list(
         list_cautions(
@@ -318,24 +317,6 @@ def list_changes(
     ]
 
 
-def _agents_of_users(
-    matches: Matches, tenant: Tenant
-) -> Iterator[tuple[AgentRef, str]]:
-    for match in matches.matched:
-        if match.user.identified:
-            yield tenant.agents[match.agent].ref, match.id
-
-
-def _last_agents(
-    brief: PlanBrief,
-    matches: Matches,
-    leavers: Leavers,
-) -> Mapping[str, AgentRef]:
-    """By user id the agent for whom this job last wrote the user, of users that may be written."""
-    differing = {match.id for match in matches.matched if match.draft is not None}
-    return brief.memory.read_agents(differing | leavers.user_ids)
-
-
 # ---------------------------------------------------------------- stale users
 
 
@@ -350,28 +331,23 @@ def _find_claimers(
     decided may be mistaken.
     """
     agents, roster = given.tenant.agents, given.roster
-    undecided = {*matches.ambiguous, *matches.contested, *roster.doubles}
+    open_ = {*matches.ambiguous, *matches.contested}
+    undecided = open_ | {*roster.doubles}
 
     @cache
     def seeking() -> AgentRoster:
-        numbers = {match.agent for match in matches.matched}
-        numbers |= {
-            *matches.unmatched,
-            *matches.ambiguous,
-            *matches.contested,
-            *given.tenant.others,
-        }
+        matched = (match.agent for match in matches.matched)
+        numbers = {*matched, *open_, *matches.unmatched, *given.tenant.others}
         return roster.restrict_to(
             [each for each in numbers if agents[each].account_code is not None]
         )
 
     def find(user: User) -> list[AgentRef]:
-        found = {
-            agents[number].ref
-            for number, rule in seeking().find_agents(user, [])
-            if number in undecided
-            or all(rule <= match.rule for match in candidates.matches_of(number))
-        }
+        found = set()
+        for number, rule in seeking().find_agents(user, []):
+            decided = (match.rule for match in candidates.matches_of(number))
+            if number in undecided or all(rule <= each for each in decided):
+                found.add(agents[number].ref)
         return sorted(found)
 
     return find
@@ -380,10 +356,8 @@ def _find_claimers(
 def _left_to_others(given: PlanInput, candidates: Candidates) -> frozenset[str]:
     """The ids of users of ours that only agents of other jobs claim, so that these jobs may have them."""
     others = given.tenant.others
-    if not others:
-        return frozenset()
-    theirs = {match.id for match in candidates if match.agent in others}
+    theirs = frozenset(match.id for match in candidates if match.agent in others)
+    if not theirs:
+        return theirs
     theirs -= {match.id for match in candidates if match.agent not in others}
-    return frozenset(
-        ref.id for ref, _ in given.brief.memory.read_owned() if ref.id in theirs
-    )
+    return theirs.intersection(ref.id for ref, _ in given.brief.memory.read_owned())

@@ -92,7 +92,11 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if any(self._find_proofs(self.owned_values)):
             # 3: all of it was written, so somebody has changed the rest
             why = "it was written, and changed by somebody since"
-            return self._make_outcome(Result.WRITTEN, why, third)
+            return self._make_outcome(
+                Result.WRITTEN,
+                why,
+                third,
+            )
         if self._is_elsewhere:
             return None  # 4: this server may not have heard of it yet
         if self._is_overwritten(some=any(standing)):
@@ -100,7 +104,11 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if third:
             # 6: the server spells its values so, or somebody has changed them
             why = f"{', '.join(third)}: neither as before nor as written"
-            return self._make_outcome(Result.FAILED, why, third)
+            return self._make_outcome(
+                Result.FAILED,
+                why,
+                third,
+            )
         # 7: what is as before was not written, and so nothing of it was
         return self._make_outcome(Result.SKIPPED, "it was not written")
 
@@ -147,7 +155,11 @@ class OpenWrite(Struct, frozen=True, dict=True):
             if each.fingerprint != UNKEYED or each.name not in values:
                 return None
         why = "not confirmed; noted with another key, so its result stays unknown"
-        return Outcome(self.change.user, Result.FAILED, why)
+        return Outcome(
+            self.change.user,
+            Result.FAILED,
+            why,
+        )
 
     def _list_third_values(self) -> tuple[str, ...]:
         """Attributes that hold other values than before the write and after it; none, if one is as before or unseen.
@@ -166,7 +178,12 @@ class OpenWrite(Struct, frozen=True, dict=True):
         rule = self.shown.description.equality(each.name)
         return (
             bool(held)
-            and equality.subtract_equal(rule, held, (*each.old, *each.new)) == held
+            and equality.subtract_equal(
+                rule,
+                held,
+                (*each.old, *each.new),
+            )
+            == held
         )
 
     def _hides_values(self) -> bool:
@@ -216,10 +233,7 @@ class OpenWrite(Struct, frozen=True, dict=True):
         if each.secret:
             return bool(each.fingerprint) and owned.fingerprint == each.fingerprint
         rule = self.shown.description.equality(each.name)
-        digests = {
-            equality.digest_value(rule, equality.reveal_value(value))
-            for value in each.new
-        }
+        digests = equality.digest_values(rule, each.new)
         return bool(digests) and digests <= set(owned.values)
 
     def _find_unheard(self) -> Mapping[str, Owned]:
@@ -283,7 +297,11 @@ class OpenWrite(Struct, frozen=True, dict=True):
             return any(not other.seen or other.fingerprint == print_ for other in same)
         rule = self.shown.description.equality(each.name)
         brought = [value for other in same for value in (*other.old, *other.new)]
-        return not equality.subtract_equal(rule, each.new, brought)
+        return not equality.subtract_equal(
+            rule,
+            each.new,
+            brought,
+        )
 
     def _was_cleared_elsewhere(self, each: AttributeChange) -> bool:
         """Whether another run, at another server, has taken the values away since they were put there.
@@ -302,7 +320,11 @@ class OpenWrite(Struct, frozen=True, dict=True):
                 continue
             if not other.sets:
                 return True
-            if run == owner and equality.subtract_equal(rule, old, other.new):
+            if run == owner and equality.subtract_equal(
+                rule,
+                old,
+                other.new,
+            ):
                 return True
         return False
 
@@ -310,7 +332,12 @@ class OpenWrite(Struct, frozen=True, dict=True):
         self, result: Result, why: str, lost: tuple[str, ...] = ()
     ) -> Outcome:
         why = f"not confirmed at first; {why}"
-        return Outcome(self.change.user, result, why, lost=lost)
+        return Outcome(
+            self.change.user,
+            result,
+            why,
+            lost=lost,
+        )
 
 
 def _may_change(each: AttributeChange) -> bool:
@@ -330,4 +357,8 @@ def tell_unsettled(brief: PlanBrief) -> Iterator[Problem]:
             f"run {run} wrote to {len(names)} users at {server} without an answer. {here} "
             f"does not show the values. They count as this job's until {server} is asked, or they are found"
         )
-        yield Problem("unsettled", why, users=tuple(names)[:_MOST_NAMES])
+        yield Problem(
+            "unsettled",
+            why,
+            users=tuple(names)[:_MOST_NAMES],
+        )

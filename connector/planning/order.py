@@ -148,6 +148,21 @@ def split_classes(change: Change) -> tuple[Change, ...]:
     return first, replace(change, attributes=rest)
 
 
+def join_parts(steps: Iterable[Change]) -> list[Change]:
+    """One change a user: a change that was written in parts is whole again, with what went first at its begin."""
+    users: dict[str, Change] = {}
+    for change in sorted(steps, key=lambda change: change.part is WritePart.REST):
+        before = users.setdefault(change.user.id, change)
+        if before is not change:
+            joined = {each.name: each for each in before.attributes}
+            for each in change.attributes:
+                begun = joined.pop(each.name, each)
+                joined[each.name] = replace(each, old=begun.old)
+            whole = replace(before, attributes=tuple(joined.values()))
+            users[change.user.id] = whole
+    return sorted(users.values(), key=lambda change: (change.user.name, change.user.id))
+
+
 # ---------------------------------------------------------------- who goes last
 
 
@@ -208,7 +223,9 @@ def choose_turn(
     later = _find_waiting(last, known.keys() - chosen)
     now = [each for each in last if each.user.id not in later]
     return RetryTurn(
-        now, [each for each in last if each.user.id in later], frozenset(chosen)
+        now,
+        [each for each in last if each.user.id in later],
+        frozenset(chosen),
     )
 
 

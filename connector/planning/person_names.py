@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -14,10 +14,10 @@ from connector.model import (
     LISTED,
     NAME,
     Equality,
-    Held,
     Plan,
     Problem,
     Secret,
+    User,
     UserRef,
     equality,
 )
@@ -41,22 +41,13 @@ def add_people(
     Where they cannot be read, the plan stays as it is; if the job asks for them, it says so.
     """
     users = list(_list_changed(plan, everybody=brief.show.everybody))
-    people, fault = find_people(
-        directory,
-        users,
-        list_named(plan.problems),
-        brief,
-        known,
-    )
+    named = list_named(plan.problems)
+    people, fault = find_people(directory, users, named, brief, known)
+    about = plan.about
     if fault and brief.show.asked:
-        plan = replace(plan, about=(*plan.about, ("names", f"not shown: {fault}")))
-    return replace(
-        plan,
-        notes=replace(
-            plan.notes,
-            people={name: said for name, said in people.items() if name not in away},
-        ),
-    )
+        about += (("names", f"not shown: {fault}"),)
+    people = {name: said for name, said in people.items() if name not in away}
+    return replace(plan, about=about, notes=replace(plan.notes, people=people))
 
 
 def find_people(
@@ -71,31 +62,27 @@ def find_people(
     It is the first value that each shows of the job's attributes. Who is known by a
     userName alone has to be searched for: that is done only where the job asks.
     """
+    asked = brief.show.asked
     show = [name for name in brief.show.attributes if not _is_mapped(name, brief)]
     ids = {user.id: user.name for user in users if user.identified}
-    others = dict.fromkeys(names).keys() - set(ids.values())
-    ids |= (
-        {
-            user.id: user.name
-            for user in known
-            if user.identified and user.name in others
-        }
-        if others
-        else {}
-    )
+    others = {*names} - {*ids.values()}
+    for user in known if others else ():
+        if user.identified and user.name in others:
+            ids[user.id] = user.name
     keys = [(ID, id_) for id_ in ids]
-    if brief.show.asked or brief.description.naming.names is Equality.DN:
-        keys += [(NAME, name) for name in sorted(others - set(ids.values()))]
+    if asked or brief.description.naming.names is Equality.DN:
+        keys += [(NAME, name) for name in sorted(others - {*ids.values()})]
     people: dict[str, str] = {}
+    fault = ""
     try:
-        seconds = None if brief.show.asked else NAMES_SECONDS
-        for user in directory.find_named(keys, seconds) if keys and show else ():
-            name, said = ids.get(user.id, user.name), _choose_name(user.values, show)
-            if said is not None and not _is_in(said, name, brief):
+        seconds = None if asked else NAMES_SECONDS
+        for found in directory.find_named(keys, seconds) if keys and show else ():
+            name, said = ids.get(found.id, found.name), _choose_name(found, show)
+            if said and not _is_in(said, name, brief):
                 people[name] = said
-    except ConnectorError as fault:
-        return _sort_people(people), str(fault)
-    return _sort_people(people), ""
+    except ConnectorError as error:
+        fault = str(error)
+    return dict(sorted(people.items())), fault
 
 
 def list_named(problems: Iterable[Problem]) -> Iterator[str]:
@@ -109,21 +96,18 @@ def _list_changed(plan: Plan, *, everybody: bool) -> Iterator[UserRef]:
     """Users of changes: all, or those that a terminal names where there are many."""
     if everybody or len(plan.changes) <= LISTED:
         yield from (change.user for change in plan.changes)
-    else:
-        yield from (
-            change.user
-            for kind in plan.notes.kinds
-            for change in kind.changes[:EXAMPLES]
-        )
-        yield from (look.user for look in plan.notes.worth_a_look)
-        refused = {
-            name
-            for refusal in plan.refusals
-            for name in find_concerned(plan, refusal)[:NAMED]
-        }
-        yield from (
-            change.user for change in plan.changes if change.user.name in refused
-        )
+        return
+    for kind in plan.notes.kinds:
+        yield from (change.user for change in kind.changes[:EXAMPLES])
+    yield from (look.user for look in plan.notes.worth_a_look)
+    refused = {
+        name
+        for refusal in plan.refusals
+        for name in find_concerned(plan, refusal)[:NAMED]
+    }
+    for change in plan.changes:
+        if change.user.name in refused:
+            yield change.user
 
 
 def _is_mapped(name: str, brief: PlanBrief) -> bool:
@@ -136,15 +120,13 @@ def _is_mapped(name: str, brief: PlanBrief) -> bool:
     )
 
 
-def _choose_name(
-    values: Mapping[str, Sequence[Held]], show: Iterable[str]
-) -> str | None:
-    """The first value of the first of these attributes that has one."""
+def _choose_name(user: User, show: Iterable[str]) -> str:
+    """The first value of the first of these attributes that has one; none: empty."""
     for name in show:
-        for value in values.get(name, ()):
+        for value in user.values.get(name, ()):
             if value and not isinstance(value, Secret):
                 return text_of(value)
-    return None
+    return ""
 
 
 def _is_in(
@@ -155,25 +137,19 @@ def _is_in(
     """Whether the name of a user is, or begins with, that of the person, as in `cn=Anna Example,…`."""
     if brief.description.naming.names is not Equality.DN:
         return said == name
-    if (
-        said.isascii()
-        and name.isascii()
-        and "\\" not in name
-        and _squeeze_text(said) not in _squeeze_text(name)
-    ):
-        return False  # as nearly always; whatever is alike has these letters in a row
+    if said.isascii() and name.isascii() and "\\" not in name:
+        # as nearly always: whatever is alike has these letters in a row
+        letters, others = ("".join(text.lower().split()) for text in (said, name))
+        if letters not in others:
+            return False
+    return is_named(name, said)
+
+
+def is_named(name: str, value: str) -> bool:
+    """Whether the first RDN of a DN has this value, however it is spelt."""
     try:
         first = next(iter(split_rdns(name)), frozenset())
     except ValueError:
         return False
-    return equality.likeness_key(Equality.CASE_IGNORE, said) in {
-        value for _, value in first
-    }
-
-
-def _squeeze_text(text: str) -> str:
-    return "".join(text.lower().split())
-
-
-def _sort_people(people: Mapping[str, str]) -> dict[str, str]:
-    return dict(sorted(people.items()))
+    key = equality.likeness_key(Equality.CASE_IGNORE, value)
+    return any(key == own for _, own in first)

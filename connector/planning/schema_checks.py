@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache, cached_property
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +19,7 @@ from msgspec import Struct
 from connector.model import (
     OBJECT_CLASS,
     AttributeChange,
-    AttributeInfo,
+    AttributeDefinition,
     ClassInfo,
     ContentRule,
     Description,
@@ -35,9 +35,11 @@ _SPREAD: Final = 500
 
 Refused = Mapping[str, str]
 """Attributes of a change that would be refused, each with the reason."""
-_Shape = tuple[tuple[Held, ...], tuple[str, ...], tuple[tuple[str, bool], ...]]
+_Shape = tuple[
+    tuple[Held, ...], tuple[str, ...], tuple[tuple[str, bool], ...], frozenset[str]
+]
 """The classes that a user shows, the attributes that are set, and of each other one whether
-it is emptied."""
+it is emptied; and what the user holds, where that matters."""
 
 
 class SchemaChecks:
@@ -47,33 +49,36 @@ class SchemaChecks:
     """
 
     def __init__(self, added: Iterable[str], description: Description) -> None:
-        self._schema = description
-        self._added = [
-            description.schema.classes[name.lower()]
-            for name in added
-            if name.lower() in description.schema.classes
-        ]
+        self._schema = description.schema
+        self._infos = description.attributes
+        known = self._schema.classes
+        self._added = [known[name.lower()] for name in added if name.lower() in known]
         self._relying = any(item.must - {OBJECT_CLASS.lower()} for item in self._added)
         self._entry = cache(self._entry_of)
-        self._addable = cache(self._addable_of)
         self._known: dict[_Shape, Refused] = {}
         self.blind = False
 
     def find_refused(self, user: User, changes: Collection[AttributeChange]) -> Refused:
         """What of these changes the user's entry would not take.
 
-        Users of the same classes whose changes are of the same shape are judged alike,
-        unless it matters what else they hold; so the first of them speaks for all.
+        Users of the same classes whose changes are of the same shape are judged alike; so the
+        first of them speaks for all. What else they hold is part of it where a class that is
+        added requires attributes.
         """
-        if not self._schema.schema.classes:  # nothing to hold anything to
+        if not self._schema.classes:  # nothing to hold anything to
             return {}
-        if self._relying:
-            return self._judge_changes(user, changes)
-        set_ = tuple([each.name for each in changes if each.new])
-        others = tuple(
-            [(each.name, _is_emptied(user, each)) for each in changes if not each.new]
+        shape = (
+            user.values.get(OBJECT_CLASS, ()),
+            tuple([each.name for each in changes if each.new]),
+            tuple(
+                [
+                    (each.name, is_emptied(user, each))
+                    for each in changes
+                    if not each.new
+                ]
+            ),
+            frozenset(user.values if self._relying else ()),
         )
-        shape = (user.values.get(OBJECT_CLASS, ()), set_, others)
         known = self._known.get(shape)
         if known is None:
             known = self._known[shape] = self._judge_changes(user, changes)
@@ -87,13 +92,18 @@ class SchemaChecks:
             self.blind = True
             return {}
         entry = self._entry(names)
-        obstacle = entry.find_obstacle(closed=self._schema.schema.closed)
-        if obstacle:
-            return {change.name: obstacle for change in changes}
+        if entry.obstacle:
+            return {change.name: entry.obstacle for change in changes}
         refused: dict[str, str] = {}
         while True:  # an attribute that falls away may be one that a class which is to be added must have
             left = [change for change in changes if change.name not in refused]
-            found = dict(self._list_refused(entry, user, left))
+            found = dict(
+                self._list_refused(
+                    entry,
+                    user,
+                    left,
+                )
+            )
             if not found:
                 return refused
             refused |= found
@@ -102,18 +112,17 @@ class SchemaChecks:
         self, user: User, changes: Collection[AttributeChange]
     ) -> frozenset[str]:
         """Those of the changes without which a class that comes with them could not be added."""
-        if not self._relying:
-            return frozenset()
-        names = classes_of(user)
+        names = classes_of(user) if self._relying else ()
         if not names:  # nobody knows which class would come
             return frozenset()
         entry = self._entry(names)
+        shown = {name.lower() for name in user.values}
         lacking = {
             name
             for change in changes
             for item in self._find_coming(entry, change)
-            for name in item.must - entry.required_names
-            if self._names_of(name).isdisjoint(shown.lower() for shown in user.values)
+            for name in item.must - entry.required
+            if self._names_of(name).isdisjoint(shown)
         }
         return frozenset(
             change.name
@@ -131,10 +140,30 @@ class SchemaChecks:
         )
 
     def _entry_of(self, names: frozenset[str]) -> _EntryClasses:
-        known = self._schema.schema.classes
+        known = self._schema.classes
+        classes = [known[name] for name in names if name in known]
+        unknown = sorted(name for name in names if name not in known)
+        obstacle = ""
+        if unknown and self._schema.closed:
+            obstacle = f"the entry has the object class {unknown[0]}, which the directory's schema lacks"
+        for item in classes:
+            if item.obsolete:
+                obstacle = f"the entry has the object class {item.name}, which is obsolete in the directory's schema"
+        structural = {item.name: item for item in classes if item.kind == "structural"}
+        above = {
+            name for item in structural.values() for name in item.above - {item.name}
+        }
+        lowest = [item for name, item in structural.items() if name not in above]
+        rule = (lowest[0].rule if lowest else None) or _NO_RULE
+        required = rule.must.union(*(item.must for item in classes))
         return _EntryClasses(
-            [known[name] for name in names if name in known],
-            frozenset(name for name in names if name not in known),
+            obstacle,
+            lowest[0].name if lowest else "the entry's class",
+            rule,
+            required,
+            required.union(rule.may, *(item.may for item in classes)),
+            allows_anything=any(item.anything for item in classes),
+            is_known=not unknown,
         )
 
     def _list_refused(
@@ -144,17 +173,21 @@ class SchemaChecks:
         changes: Iterable[AttributeChange],
     ) -> Iterator[tuple[str, str]]:
         set_ = [change for change in changes if change.new]
-        emptied = [change for change in changes if _is_emptied(user, change)]
+        emptied = [change for change in changes if is_emptied(user, change)]
         there = {name.lower() for name in user.values} | {
             name for change in set_ for name in self._spellings_of(change)
         }
         coming: dict[str, ClassInfo] = {}
         for change in set_:
-            why = self._why_barred(entry, change, there)
+            why = self._why_barred(
+                entry,
+                change,
+                there,
+            )
             if why:
                 yield change.name, why
             coming |= {item.name: item for item in self._find_coming(entry, change)}
-        required = entry.required_names.union(*(item.must for item in coming.values()))
+        required = entry.required.union(*(item.must for item in coming.values()))
         for change in emptied:
             if not required.isdisjoint(self._spellings_of(change)):
                 yield (
@@ -168,63 +201,65 @@ class SchemaChecks:
         change: AttributeChange,
         there: Collection[str],
     ) -> str:
-        info = self._info_of(change)
-        if info.definition.obsolete:
+        definition = self._infos[change.name].definition
+        if definition.obsolete:
             return f"{change.name} is obsolete in the directory's schema and takes no new values"
-        if entry.content_rule.never & info.definition.aliases:
+        if entry.content_rule.never & definition.aliases:
             return (
                 f"the content rule of {entry.structural_name} precludes {change.name}"
             )
-        if self._is_allowed(entry, info):
+        if self._is_allowed(entry, definition):
             return ""
         coming = self._find_coming(entry, change)
-        if not coming and not entry.unknown:
-            what = self._addable(info.definition.aliases)
+        if not coming and entry.is_known:
             return (
                 f"no object class of the entry allows {change.name}. "
-                f"Add {what} under `object_classes` of the mapping"
+                f"Add {self._find_addable(definition)} under `object_classes` of the mapping"
             )
-        return next(
-            filter(None, (self._class_barred(entry, item, there) for item in coming)),
-            "",
+        barred = (
+            self._class_barred(
+                entry,
+                item,
+                there,
+            )
+            for item in coming
         )
+        return next(filter(None, barred), "")
 
-    def _addable_of(self, aliases: frozenset[str]) -> str:
+    def _find_addable(self, definition: AttributeDefinition) -> str:
         """The classes that would allow an attribute, where these are few."""
-        known = {
-            each.spelling or each.name: each
-            for each in self._schema.schema.classes.values()
-            if not each.obsolete
+        names = {
+            each.spelling or each.name
+            for each in self._schema.classes.values()
+            if each.kind == "auxiliary"
+            and not each.obsolete
+            and not definition.aliases.isdisjoint(each.must | each.may)
         }
-        names = sorted(
-            name
-            for name, each in known.items()
-            if each.kind == "auxiliary" and not aliases.isdisjoint(each.must | each.may)
-        )
-        few = 0 < len(names) <= _FEW
-        return (
-            ("one of " if len(names) > 1 else "") + ", ".join(names) if few else "one"
-        )
+        if not 0 < len(names) <= _FEW:
+            return "one"
+        return ("one of " if len(names) > 1 else "") + ", ".join(sorted(names))
 
-    def _is_allowed(self, entry: _EntryClasses, info: AttributeInfo) -> bool:
+    def _is_allowed(
+        self, entry: _EntryClasses, definition: AttributeDefinition
+    ) -> bool:
         return (
-            info.definition.operational
-            or not info.definition.known
+            definition.operational
+            or not definition.known
             or entry.allows_anything
-            or not entry.allowed_names.isdisjoint(info.definition.aliases)
+            or not entry.allowed.isdisjoint(definition.aliases)
         )
 
     def _find_coming(
         self, entry: _EntryClasses, change: AttributeChange
     ) -> list[ClassInfo]:
         """The classes that have to be added for a change to an entry."""
-        info = self._info_of(change)
-        if not change.new or self._is_allowed(entry, info):
+        definition = self._infos[change.name].definition
+        if not change.new or self._is_allowed(entry, definition):
             return []
         return [
             item
             for item in self._added
-            if item.anything or (item.must | item.may) & info.definition.aliases
+            if item.anything or (item.must | item.may) & definition.aliases
         ]
 
     def _class_barred(
@@ -237,28 +272,24 @@ class SchemaChecks:
             return f"the object class {item.name} is obsolete in the directory's schema"
         if item.kind != "auxiliary":
             return f"the object class {item.name} is {item.kind}. Only auxiliary classes can be added to an entry"
-        if (
-            entry.content_rule.auxiliary is not None
-            and item.name not in entry.content_rule.auxiliary
-        ):
+        allowed = entry.content_rule.auxiliary
+        if allowed is not None and item.name not in allowed:
             return f"the content rule of {entry.structural_name} forbids the class {item.name}"
-        for name in sorted(item.must - entry.required_names):
+        for name in sorted(item.must - entry.required):
             if self._names_of(name).isdisjoint(there):
                 return f"the object class {item.name} requires {name}, which the entry lacks"
         return ""
 
     def _names_of(self, attribute: str) -> frozenset[str]:
-        info = self._schema.schema.types.get(attribute)
+        info = self._schema.types.get(attribute)
         return info.definition.aliases if info else frozenset({attribute})
 
-    def _info_of(self, change: AttributeChange) -> AttributeInfo:
-        return self._schema.attributes[change.name]
-
     def _spellings_of(self, change: AttributeChange) -> frozenset[str]:
-        return self._info_of(change).definition.aliases | {change.name.lower()}
+        return self._infos[change.name].definition.aliases | {change.name.lower()}
 
 
-def _is_emptied(user: User, change: AttributeChange) -> bool:
+def is_emptied(user: User, change: AttributeChange) -> bool:
+    """Whether a change leaves no value of an attribute."""
     return not change.new and len(user.values.get(change.name, ())) <= len(change.old)
 
 
@@ -272,59 +303,19 @@ def lower_classes(shown: Iterable[Held]) -> frozenset[str]:
     return frozenset(str(value).lower() for value in shown)
 
 
-class _EntryClasses(Struct, frozen=True, dict=True):
-    """What entries of one set of object classes are held to; `unknown`: those of them that the schema lacks."""
+class _EntryClasses(Struct, frozen=True):
+    """What entries of one set of object classes are held to."""
 
-    classes: list[ClassInfo]
-    unknown: frozenset[str]
-
-    def find_obstacle(self, *, closed: bool) -> str:
-        """Why no change at all can be made to such an entry: a server holds it whole to the schema as it is now."""
-        for item in self.classes:
-            if item.obsolete:
-                return f"the entry has the object class {item.name}, which is obsolete in the directory's schema"
-        for name in sorted(self.unknown) if closed else ():
-            return f"the entry has the object class {name}, which the directory's schema lacks"
-        return ""
-
-    @cached_property
-    def _structural_class(self) -> ClassInfo | None:
-        kinds = [item for item in self.classes if item.kind == "structural"]
-        return next(
-            (
-                item
-                for item in kinds
-                if not any(item.name in o.above for o in kinds if o is not item)
-            ),
-            None,
-        )
-
-    @cached_property
-    def structural_name(self) -> str:
-        return (
-            self._structural_class.name
-            if self._structural_class
-            else "the entry's class"
-        )
-
-    @cached_property
-    def content_rule(self) -> ContentRule:
-        """The content rule that holds for the entry: that of its structural class alone."""
-        return (self._structural_class and self._structural_class.rule) or _NO_RULE
-
-    @cached_property
-    def required_names(self) -> frozenset[str]:
-        return self.content_rule.must.union(*(item.must for item in self.classes))
-
-    @cached_property
-    def allowed_names(self) -> frozenset[str]:
-        return self.required_names.union(
-            self.content_rule.may, *(item.may for item in self.classes)
-        )
-
-    @cached_property
-    def allows_anything(self) -> bool:
-        return any(item.anything for item in self.classes)
+    obstacle: str
+    """Why no change at all can be made to such an entry: a server holds it whole to the schema as it is now."""
+    structural_name: str
+    content_rule: ContentRule
+    """That of its structural class alone."""
+    required: frozenset[str]
+    allowed: frozenset[str]
+    allows_anything: bool
+    is_known: bool
+    """The schema has all of the classes."""
 
 
 class ClassSurvey:
@@ -339,7 +330,12 @@ class ClassSurvey:
         self, attributes: Collection[str], schema_checks: SchemaChecks
     ) -> None:
         self._changes = tuple(
-            AttributeChange(name, (), ("some value",)) for name in attributes
+            AttributeChange(
+                name,
+                (),
+                ("some value",),
+            )
+            for name in attributes
         )
         self._schema_checks = schema_checks
         self._examples: dict[frozenset[str], User] = {}

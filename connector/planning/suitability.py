@@ -21,44 +21,59 @@ _LATER: Final = frozenset({"cecsipserviceport"})
 _CEC: Final = frozenset({"cecagent", "cecaccountcode", "cecworkno"}) | _LATER
 
 
+_Fault = tuple[int, str]
+"""A line of the mapping (0: none), and what is wrong with it."""
+
+
 def find_faults(mapping: Mapping, description: Description) -> Iterator[str]:
     """What the schema forbids of it, each with the mapping's line where there is one."""
+    for line, why in (
+        *_find_unfit_attributes(mapping, description),
+        *_find_clashes(mapping, description),
+        *_find_filter_faults(mapping, description),
+        *_find_unfit_rules(mapping, description),
+        *_find_unknown_classes(mapping, description),
+    ):
+        where = f"{mapping.where}:{line}" if line else mapping.where
+        yield f"{where}: {why}"
+
+
+def _find_unfit_attributes(
+    mapping: Mapping, description: Description
+) -> Iterator[_Fault]:
+    chosen = description.naming.chosen_id
     for rule in mapping.attributes:
-        fault = _why_forbidden(mapping, rule, description)
-        if description.naming.chosen_id is not None and description.attributes[
-            rule.name
-        ].is_(description.naming.chosen_id):
+        why = _why_forbidden(rule, description)
+        if chosen is not None and description.attributes[rule.name].is_(chosen):
             why = f"{rule.name} is the job's `directory.id`, and an id never changes: {_ID}"
-            fault = f"{_describe_line(mapping, rule.line)}: {why}"
-        if fault:
-            yield fault
-    yield from _find_clashes(mapping, description)
-    yield from _find_filter_faults(mapping, description)
+        if why:
+            yield rule.line, why
+
+
+def _find_unfit_rules(mapping: Mapping, description: Description) -> Iterator[_Fault]:
     for number, match in enumerate(mapping.match, start=1):
-        info = description.attributes[match.directory]
-        if info.definition.constructed:
+        name = match.directory
+        definition = description.attributes[name].definition
+        if definition.constructed:
             why = "computes it on reading, so no look-up finds it. Match by a stored attribute"
-            yield f"{_describe_line(mapping, match.line)}: match rule {number}: {match.directory}: the directory {why}"
-        elif not info.definition.known and description.schema.closed:
-            near = suggest_name(
-                match.directory.partition(";")[0], _list_attributes(description)
-            )
-            why = f"match rule {number}: the directory's schema has no attribute {match.directory}{near}"
-            yield f"{_describe_line(mapping, match.line)}: {why}"
-    if not description.schema.closed:
-        return
-    for name in description.schema.unknown_classes:
-        line = mapping.class_lines.get(name, 0)
-        near = suggest_name(
-            name,
-            (
-                each.spelling or each.name
-                for each in description.schema.classes.values()
-            ),
-        )
+            yield match.line, f"match rule {number}: {name}: the directory {why}"
+        elif not definition.known and description.schema.closed:
+            near = suggest_name(name.partition(";")[0], _list_attributes(description))
+            why = f"the directory's schema has no attribute {name}{near}"
+            yield match.line, f"match rule {number}: {why}"
+
+
+def _find_unknown_classes(
+    mapping: Mapping, description: Description
+) -> Iterator[_Fault]:
+    schema = description.schema
+    known = [each.spelling or each.name for each in schema.classes.values()]
+    for name in schema.unknown_classes if schema.closed else ():
+        near = suggest_name(name, known)
         file = _find_schema_file(name, description)
         load = f": load {file}" if file else ""
-        yield f"{_describe_line(mapping, line)}: object_classes: the directory's schema has no class {name}{near}{load}"
+        why = f"object_classes: the directory's schema has no class {name}{near}{load}"
+        yield mapping.class_lines.get(name, 0), why
 
 
 def find_cautions(mapping: Mapping, description: Description) -> Iterator[str]:
@@ -69,11 +84,9 @@ def find_cautions(mapping: Mapping, description: Description) -> Iterator[str]:
             why = "a secret that differs only in case or spaces is not written"
             yield f"{rule.name} does not compare octet by octet: {why}"
     for number, match in enumerate(mapping.match, start=1):
-        if (
-            description.reading.hides
-            and infos[match.directory].definition.known
-            and infos[match.directory].readable is None
-        ):
+        info = infos[match.directory]
+        is_hidden = description.reading.hides and info.readable is None
+        if is_hidden and info.definition.known:
             why = "without control access this account sees no value of it and matches no user by it"
             yield f"match rule {number}: {match.directory} is confidential: {why}"
     for rule in mapping.attributes:
@@ -103,55 +116,55 @@ def _find_schema_file(name: str, description: Description) -> str:
     return f"deploy/schema/{where.format(file)} (README.md beside it says how)"
 
 
-def _describe_line(mapping: Mapping, line: int) -> str:
-    return f"{mapping.where}:{line}" if line else mapping.where
-
-
 def _list_attributes(description: Description) -> Iterable[str]:
     return description.schema.paths or (
         info.name for info in description.schema.types.values()
     )
 
 
-def _find_clashes(mapping: Mapping, description: Description) -> Iterator[str]:
+def _find_clashes(mapping: Mapping, description: Description) -> Iterator[_Fault]:
     """Attributes that the mapping names twice, by aliases, or both writes and matches by with different values."""
     infos = description.attributes
     for place, rule in enumerate(mapping.attributes):
+        info, made = infos[rule.name], {each.text for each in rule.templates}
         for other in mapping.attributes[:place]:
-            if infos[rule.name].is_(infos[other.name]):
-                yield f"{mapping.where}:{rule.line}: {rule.name} and {other.name} are two names of one attribute"
+            if info.is_(infos[other.name]):
+                why = f"{rule.name} and {other.name} are two names of one attribute"
+                yield rule.line, why
         for number, match in enumerate(mapping.match, start=1):
-            if infos[rule.name].is_(infos[match.directory]) and {
-                each.text for each in rule.templates
-            } != {match.agent.text}:
-                why = (
-                    f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
-                    "another value there. The next run would match other users. Change one of them"
+            if info.is_(infos[match.directory]) and made != {match.agent.text}:
+                yield (
+                    rule.line,
+                    (
+                        f"match rule {number} looks for {match.agent.text} in {match.directory}, and this line writes "
+                        "another value there. The next run would match other users. Change one of them"
+                    ),
                 )
-                yield f"{mapping.where}:{rule.line}: {why}"
 
 
-def _find_filter_faults(mapping: Mapping, description: Description) -> Iterator[str]:
+def _find_filter_faults(mapping: Mapping, description: Description) -> Iterator[_Fault]:
     """What the mapping writes and the job's filter looks at: who leaves the filter by a write is out of its reach."""
-    written = [
-        (each.name, each.line, each.unique or each.when_absent == "clear")
+    written = {
+        each.name: (each.line, each.unique or each.when_absent == "clear")
         for each in mapping.attributes
-    ]
-    added = [
-        (name, mapping.class_lines.get(name, 0), False)
-        for name in mapping.object_classes
-    ]
-    for name, line, emptied in (*written, *added):
+    }
+    for name in mapping.object_classes:
+        written[name] = mapping.class_lines.get(name, 0), False
+    for name, (line, emptied) in written.items():
         by_any = description.scope.filtered.get(name)
         if by_any or (by_any is False and (emptied or mapping.clears)):
-            write = f"writing {name}" if by_any else f"clearing {name}"
-            why = f"{write} can take a user out of the job's `filter`, so nobody could verify or undo that write"
-            yield f"{_describe_line(mapping, line)}: {why}. Remove {name} from the filter, or remove this line"
+            yield (
+                line,
+                (
+                    f"{'writing' if by_any else 'clearing'} {name} can take a user out of the job's `filter`, so "
+                    f"nobody could verify or undo that write. Remove {name} from the filter, or remove this line"
+                ),
+            )
 
 
 def _suggest_owns(rule: AttributeRule) -> str:
     """What to write for `owns`: the pattern of what the templates make; everything only where no mark is there."""
-    made = list(dict.fromkeys(map(patterns.pattern_of, rule.templates)))
+    made = dict.fromkeys(map(patterns.pattern_of, rule.templates))
     if patterns.ALL not in made:
         said = ", ".join(f'"{pattern}"' for pattern in made)
         return f"add owns: {said if len(made) == 1 else f'[{said}]'}, the values of this job"
@@ -162,38 +175,29 @@ def _suggest_owns(rule: AttributeRule) -> str:
     return f'mark the values of this job ({marked}), or add owns: "*" if no other values are there'
 
 
-def _why_forbidden(
-    mapping: Mapping,
-    rule: AttributeRule,
-    description: Description,
-) -> str | None:
-    info = description.attributes[rule.name]
-    if not info.definition.known and description.schema.closed:
-        options = ", or not with these options" if ";" in rule.name else ""
-        options += suggest_name(
-            rule.name.partition(";")[0], _list_attributes(description)
+def _why_forbidden(rule: AttributeRule, description: Description) -> str:
+    name, info = rule.name, description.attributes[rule.name]
+    known = info.definition.known
+    if not known and description.schema.closed:
+        options = ", or not with these options" if ";" in name else ""
+        near = suggest_name(name.partition(";")[0], _list_attributes(description))
+        load = _find_schema_file(name, description) or "its schema"
+        return (
+            f"the directory's schema has no attribute {name}{options}{near}: load {load}, or use a mapping without "
+            "this line"
         )
-        load = _find_schema_file(rule.name, description) or "its schema"
-        why = (
-            f"the directory's schema has no attribute {rule.name}{options}: load {load}"
-        )
-        why += ", or use a mapping without this line"
-    elif not info.single and rule.owns is None:
-        why = f"{rule.name} can hold several values here: {_suggest_owns(rule)}"
-    elif rule.more and info.single:
-        known = (
-            "can hold one value only here"
-            if info.definition.known
-            else "may hold one value only: no schema says otherwise"
-        )
-        why = f"{rule.name} {known}: give `value` one template, not a list"
-    elif not info.writable:
-        why = f"{rule.name} cannot be written: the directory maintains it. Remove this line"
-    elif rule.unique and not (info.comparable or info.unique):
-        why = (
-            f"{rule.name} has no equality rule, so the holder of a value cannot be found. Remove `unique` from "
+    if not info.single and rule.owns is None:
+        return f"{name} can hold several values here: {_suggest_owns(rule)}"
+    if info.single and rule.more:
+        why = "may hold one value only: no schema says otherwise"
+        if known:
+            why = "can hold one value only here"
+        return f"{name} {why}: give `value` one template, not a list"
+    if not info.writable:
+        return f"{name} cannot be written: the directory maintains it. Remove this line"
+    if rule.unique and not (info.comparable or info.unique):
+        return (
+            f"{name} has no equality rule, so the holder of a value cannot be found. Remove `unique` from "
             "this line, or write another attribute"
         )
-    else:
-        return None
-    return f"{mapping.where}:{rule.line}: {why}"
+    return ""

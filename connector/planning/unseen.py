@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.matching.lookup import Lookup
@@ -64,45 +65,50 @@ def _list_respelt(
         for each in draft.planned:
             if each.old and not each.secret:
                 rule = description.equality(each.name)
-                if equality.are_alike(rule, each.old, each.new):
-                    respelt = equality.subtract_equal(rule, each.new, each.old)
+                if equality.are_alike(
+                    rule,
+                    each.old,
+                    each.new,
+                ):
+                    respelt = equality.subtract_equal(
+                        rule,
+                        each.new,
+                        each.old,
+                    )
                     yield from (
-                        Question(draft.user, each.name, value) for value in respelt
+                        Question(
+                            draft.user,
+                            each.name,
+                            value,
+                        )
+                        for value in respelt
                     )
 
 
-class UnseenValues:
-    """Asks about what drafts do not see, and gives it verdicts.
+class UnseenValues(Struct, dict=True):
+    """Asks about what drafts do not see, and gives it verdicts."""
 
-    `confirmed`: the fingerprint of each secret that was compared and found there; the empty one where it is to be gone
-    and is. `denied`: likewise, of what was compared and is not there.
-    """
-
-    def __init__(self, brief: PlanBrief, drafts: Sequence[Draft]) -> None:
-        self._brief = brief
-        self._drafts = drafts
-        self._unreadable: dict[str, Problem] = {}
-        self.unverified: dict[str, list[str]] = {}
-        """By attribute, whose secrets nothing tells of but what was written last: their ids."""
-        self.confirmed: dict[Slot, str] = {}
-        self.denied: dict[Slot, str] = {}
+    brief: PlanBrief
+    drafts: Sequence[Draft]
+    unreadable: dict[str, Problem] = {}
+    """By attribute the one line for everybody."""
+    unverified: dict[str, list[str]] = {}
+    """By attribute, whose secrets nothing tells of but what was written last: their ids."""
+    confirmed: dict[Slot, str] = {}
+    """The fingerprint of each secret that was compared and found there; empty where it is to be gone, and is."""
+    denied: dict[Slot, str] = {}
+    """Likewise, of what was compared and is not there."""
 
     def judge_drafts(self, directory: Lookup, shown: Collection[str]) -> None:
         """Judge what is planned. `shown`: attributes that some user showed a value of."""
-        rules, infos = (
-            self._brief.mapping.attributes,
-            self._brief.description.attributes,
-        )
-        secrets = any(rule.secret for rule in rules)
+        rules, infos = self.brief.mapping.attributes, self.brief.description.attributes
         hidden = {
             rule.name
             for rule in rules
             if infos[rule.name].readable is None and not rule.secret
         }
-        questions = list(self._list_hidden(hidden))
-        answers = self._ask_directory(
-            directory, [*self._list_secrets(), *_sample_questions(questions, PROBES)]
-        )
+        questions = list(self._list_questions(hidden))
+        answers = _ask_directory(directory, _sample_questions(questions, hidden))
         unshown = hidden.difference(shown)
         silent = {
             name for name in unshown if _answers_about(answers, name) == {Holds.UNKNOWN}
@@ -112,35 +118,31 @@ class UnseenValues:
             for name in hidden - silent
             if _answers_about(answers, name) - {Holds.ABSENT}
         }
-        others = [
-            each
-            for each in questions
-            if each.attribute in doubtful
-            and (each.user.id, each.attribute) not in answers
-        ]
-        answers |= self._ask_directory(directory, others)
+        others = (each for each in questions if each.attribute in doubtful)
+        answers |= _ask_directory(
+            directory,
+            [each for each in others if (each.user.id, each.attribute) not in answers],
+        )
         silent |= {
             name
             for name in doubtful & unshown
             if Holds.ABSENT not in _answers_about(answers, name)
         }
         for name in silent:
-            self._unreadable[name] = Problem(
-                "unreadable", f"{name} {_UNREADABLE}", attribute=name
+            self.unreadable[name] = Problem(
+                "unreadable",
+                f"{name} {_UNREADABLE}",
+                attribute=name,
             )
-        for draft in self._drafts if secrets or doubtful or silent else ():
-            draft.keeps = tuple(
-                kept for kept in draft.keeps if self._is_staying(draft, kept, answers)
-            )
-            self._judge_draft(draft, answers)
-            if not draft.news:
-                draft.planned = ()
+        if doubtful or silent or any(rule.secret for rule in rules):
+            for draft in self.drafts:
+                self._judge_draft(draft, answers)
 
     def describe_unverified(self) -> str:
         """Secrets that are believed to be there as they were written last, for nobody can read or compare them."""
         said = []
         for name, users in self.unverified.items():
-            days = self._brief.memory.days_of_writes(users, name)
+            days = self.brief.memory.days_of_writes(users, name)
             when = " by runs that were pruned"
             if days:
                 when = f" on {' to '.join(dict.fromkeys((days[0], days[-1])))}"
@@ -149,34 +151,34 @@ class UnseenValues:
             )
         return "; ".join(said)
 
-    def _ask_directory(
-        self, directory: Lookup, questions: Iterable[Question]
-    ) -> dict[Slot, Holds]:
-        return {
-            (each.user.id, each.attribute): answer
-            for each, answer in directory.compare(questions)
-        }
-
-    def _list_secrets(self) -> Iterator[Question]:
-        """What to ask about secrets that are not shown."""
-        for draft in self._drafts:
+    def _list_questions(self, hidden: Collection[str]) -> Iterator[Question]:
+        """What to ask about secrets, and about hidden attributes, of which a user shows no value."""
+        for draft in self.drafts:
             for change in draft.planned:
+                # neither ours nor anybody's is shown
+                is_first = not change.old and change.name not in draft.shows
                 if change.secret and not change.seen:
                     value = change.new[0] if change.new else Secret("-")
-                    yield Question(draft.user, change.name, value)
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        value,
+                    )
+                elif change.name in hidden and is_first:
+                    yield Question(
+                        draft.user,
+                        change.name,
+                        change.new[0],
+                    )
             for kept in draft.keeps:
-                if isinstance(kept.probe, Secret):
-                    yield Question(draft.user, kept.name, kept.probe)
-
-    def _list_hidden(self, hidden: Collection[str]) -> Iterator[Question]:
-        """What to ask about attributes of which a user shows no value."""
-        for draft in self._drafts:
-            for change in draft.planned:
-                if change.name in hidden and _is_first(draft, change):
-                    yield Question(draft.user, change.name, change.new[0])
-            for kept in draft.keeps:
-                if kept.name in hidden and kept.probe is not None:
-                    yield Question(draft.user, kept.name, kept.probe)
+                if isinstance(kept.probe, Secret) or (
+                    kept.probe and kept.name in hidden
+                ):
+                    yield Question(
+                        draft.user,
+                        kept.name,
+                        kept.probe,
+                    )
 
     def _is_staying(
         self,
@@ -185,101 +187,119 @@ class UnseenValues:
         answers: Mapping[Slot, Holds],
     ) -> bool:
         """Whether a value that stays is there, also unseen; where nothing tells of a secret, whether we wrote one."""
-        if kept.probe is None or kept.name in self._unreadable:
+        if kept.probe is None or kept.name in self.unreadable:
             return True
         answer = answers.get((draft.user.id, kept.name), Holds.ABSENT)
         if answer is Holds.UNKNOWN and isinstance(kept.probe, Secret):
-            return bool(self._brief.memory.fingerprint_of(draft.user.id, kept.name))
+            return bool(self.brief.memory.fingerprint_of(draft.user.id, kept.name))
         return answer is not Holds.ABSENT
 
     @cached_property
     def _doubtful_slots(self) -> frozenset[Slot]:
         """What may not be as it was written last: nobody knows whether a later write there happened."""
-        open_ = self._brief.memory.read_unsettled()
+        open_ = self.brief.memory.read_unsettled()
         return frozenset(
             (each.user.id, name) for each in open_ for name in each.attributes
         )
 
     def _judge_draft(self, draft: Draft, answers: Mapping[Slot, Holds]) -> None:
-        verdicts = [self._judge_change(draft, answers, each) for each in draft.planned]
-        draft.planned = tuple(
-            [each for each in verdicts if isinstance(each, AttributeChange)]
+        draft.keeps = tuple(
+            kept
+            for kept in draft.keeps
+            if self._is_staying(
+                draft,
+                kept,
+                answers,
+            )
         )
-        draft.held = (
-            *draft.held,
-            *(each for each in verdicts if isinstance(each, Problem)),
-        )
-
-    def _judge_change(
-        self,
-        draft: Draft,
-        answers: Mapping[Slot, Holds],
-        change: AttributeChange,
-    ) -> AttributeChange | Problem | None:
-        """The change (as it is, or completed), what holds it back, or None: in step."""
-        answer = answers.get((draft.user.id, change.name))
-        if change.secret:
-            return self._judge_secret(draft, answer, change)
-        if change.name in self._unreadable:
-            return self._unreadable[change.name]
-        if answer in (None, Holds.ABSENT):
-            return change
-        why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
-        return draft.problem("unreadable", f"{change.name} {why}", change.name)
+        planned: list[AttributeChange] = []
+        for change in draft.planned:
+            answer = answers.get((draft.user.id, change.name))
+            if change.secret:
+                planned += self._judge_secret(
+                    draft,
+                    answer,
+                    change,
+                )
+            elif change.name in self.unreadable:
+                draft.held += (self.unreadable[change.name],)
+            elif answer in (None, Holds.ABSENT):
+                planned.append(change)
+            else:
+                why = _UNTOLD if answer is Holds.UNKNOWN else _HIDDEN
+                why = f"{change.name} {why}"
+                draft.held += (
+                    draft.problem(
+                        "unreadable",
+                        why,
+                        change.name,
+                    ),
+                )
+        draft.planned = tuple(planned)
+        if not draft.news:
+            draft.planned = ()
 
     def _judge_secret(
         self,
         draft: Draft,
         answer: Holds | None,
         change: AttributeChange,
-    ) -> AttributeChange | None:
-        user = draft.user
-        slot = user.id, change.name
-        print_ = (
-            self._brief.fingerprint(user, change.name, change.new[0])
-            if change.new
-            else ""
-        )
+    ) -> Iterator[AttributeChange]:
+        """The change, completed; nothing where it is in step."""
+        user, description = draft.user, self.brief.description
+        slot, print_ = (user.id, change.name), ""
+        if change.new:
+            print_ = self.brief.fingerprint(
+                user,
+                change.name,
+                change.new[0],
+            )
         there = answer is (Holds.SAME if change.new else Holds.ABSENT)
         if answer is Holds.UNKNOWN:
             there = self._wrote_last(slot, print_)
             if there and change.new:
                 self.unverified.setdefault(change.name, []).append(user.id)
-            if there and change.new and self._brief.description.writing.replaces:
-                draft.repeats |= {change.name}
-                there = False
-        elif (
-            there
-            and change.new
-            and not self._brief.description.attributes[change.name].exact
-        ):
+                if description.writing.replaces:
+                    draft.repeats |= {change.name}
+                    there = False
+        elif there and change.new and not description.attributes[change.name].exact:
             # the server may call another spelling the same
             there = self._wrote_last(slot, print_)
             self.confirmed |= {slot: print_} if there else {}
         else:
             (self.confirmed if there else self.denied)[slot] = print_
-        absent = answer is Holds.ABSENT and not change.seen
-        return None if there else replace(change, fingerprint=print_, absent=absent)
+        if not there:
+            absent = answer is Holds.ABSENT and not change.seen
+            yield replace(
+                change,
+                fingerprint=print_,
+                absent=absent,
+            )
 
     def _wrote_last(self, slot: Slot, print_: str) -> bool:
         """Whether this is what was written there last, and nothing since may have happened."""
-        return (
-            self._brief.memory.fingerprint_of(*slot) or ""
-        ) == print_ and slot not in self._doubtful_slots
+        last = self.brief.memory.fingerprint_of(*slot) or ""
+        return last == print_ and slot not in self._doubtful_slots
 
 
-def _sample_questions(questions: Iterable[Question], most: int) -> Iterator[Question]:
-    """The first questions about each attribute."""
-    left: Counter[str] = Counter()
+def _ask_directory(
+    directory: Lookup, questions: Iterable[Question]
+) -> dict[Slot, Holds]:
+    return {
+        (each.user.id, each.attribute): answer
+        for each, answer in directory.compare(questions)
+    }
+
+
+def _sample_questions(
+    questions: Iterable[Question], hidden: Collection[str]
+) -> Iterator[Question]:
+    """All questions about secrets, and the first about each hidden attribute."""
+    asked: Counter[str] = Counter()
     for question in questions:
-        left[question.attribute] += 1
-        if left[question.attribute] <= most:
+        asked[question.attribute] += 1
+        if question.attribute not in hidden or asked[question.attribute] <= PROBES:
             yield question
-
-
-def _is_first(draft: Draft, change: AttributeChange) -> bool:
-    """Whether a value is planned where the user shows none, neither ours nor anybody's."""
-    return not change.old and change.name not in draft.shows
 
 
 def _answers_about(answers: Mapping[Slot, Holds], name: str) -> set[Holds]:

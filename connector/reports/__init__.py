@@ -44,9 +44,6 @@ def find_renderer(suffix: str, command: str = "") -> Renderer:
             f"no report format has the suffix {suffix!r}: name the file with one of {known}"
         )
     module = import_module(f"connector.reports.{name}")
-    told = (
-        partial(module.render, command=command)
-        if command and name in _WITH_COMMAND
-        else module.render
-    )
-    return cast("Renderer", told)
+    if name in _WITH_COMMAND:
+        return partial(module.render, command=command)
+    return cast("Renderer", module.render)

@@ -2,176 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from connector.model import AttributeChange, Change, Plan, Problem
-from connector.model.digests import (
-    UNKEYED,
-    is_secret,
-    make_readable,
-    secret_fingerprint,
-)
-from connector.planning.comparison import ComparedLists, PlanComparison
-from connector.reports import text, wording as say
+from connector.model.digests import UNKEYED, is_secret, secret_fingerprint
+from connector.planning.review import ComparedLists, PlanComparison
+from connector.reports import text
 from connector.reports.document import as_json, list_member
-from connector.reports.document_shape import (
-    ChangeShape,
-    ProblemShape,
-    readable_refusal,
+from connector.reports.document_shape import ChangeShape, ProblemShape
+from connector.reports.sections import problem_row
+from connector.reports.text import TextMarker, cut_text
+from connector.reports.wording import (
+    Lines,
+    count_news,
+    count_refusal,
+    give_reason,
+    show_sides,
 )
-from connector.reports.visible import make_visible
 
 SCHEMA: Final = "cec-connector/diff/1"
 _NOTHING: Final = "no change"
+T = TypeVar("T")
 
 
-def render_text(old: Plan, new: Plan, found: PlanComparison) -> Iterator[str]:
+def render_text(old: Plan, new: Plan, found: PlanComparison) -> Lines:
     """Line by line; of each list at most `text.MOST`."""
+    yield from text.finish_lines(_head_lines(old, new, found))
+    before, after = TextMarker(old.notes.people), TextMarker(new.notes.people)
+    changes, problems = found.changes, found.problems
+    yield from _list_section("New changes", changes.new, _describe_change, after)
+    yield from _list_section("Gone changes", changes.gone, _describe_change, before)
+    yield from _list_section("Changed changes", changes.changed, _changed_change, after)
+    yield from _list_section("New problems", problems.new, _describe_problem, after)
+    yield from _list_section("Gone problems", problems.gone, _describe_problem, before)
+    yield from _list_section(
+        "Changed problems", problems.changed, _changed_problem, after
+    )
+
+
+def _head_lines(old: Plan, new: Plan, found: PlanComparison) -> Lines:
     if old.job != new.job:
-        yield "Note: these plans are of different jobs.\n"
+        yield "Note: these plans are of different jobs."
     for name, plan in (("old", old), ("new", new)):
-        yield f"{name}  {make_visible(plan.job)}, plan {make_visible(plan.id)}, created {make_visible(plan.created)}\n"
-        yield f"     {make_visible(plan.digest)}\n"
+        yield f"{name}  {plan.job}, plan {plan.id}, created {plan.created}"
+        yield f"     {plan.digest}"
         for refusal in plan.refusals:
-            yield (
-                f"     refused: {make_visible(refusal.limit)}  {say.count_refusal(refusal)}".rstrip()
-                + "\n"
-            )
-    yield f"\nChanges: {_count_items(found.changes)}.\nProblems: {_count_items(found.problems)}.\n"
-    for title, changes, people in (
-        ("New", found.changes.new, new),
-        ("Gone", found.changes.gone, old),
-    ):
-        yield from _list_section(
-            f"{title} changes",
-            changes,
-            lambda change, plan=people: _describe_change(plan, change),
-        )
-    yield from _list_section(
-        "Changed changes",
-        found.changes.changed,
-        lambda pair: _describe_changed(new, *pair),
-    )
-    for title, problems, plan in (
-        ("New", found.problems.new, new),
-        ("Gone", found.problems.gone, old),
-    ):
-        yield from _list_section(
-            f"{title} problems",
-            problems,
-            lambda problem, plan=plan: _describe_problem(plan, problem),
-        )
-    yield from _list_section(
-        "Changed problems",
-        found.problems.changed,
-        lambda pair: _changed_problem(new, *pair),
-    )
+            count = count_refusal(refusal)
+            yield f"     refused: {refusal.limit}  {count}".rstrip()
+    yield ""
+    yield f"Changes: {_count_items(found.changes)}."
+    yield f"Problems: {_count_items(found.problems)}."
 
 
-def render_document(old: Plan, new: Plan, found: PlanComparison) -> Iterator[str]:
+def _count_items(found: ComparedLists[Any]) -> str:
+    new, gone, changed = map(len, (found.new, found.gone, found.changed))
+    return count_news(new, gone, changed, found.same)
+
+
+def _list_section(
+    title: str,
+    items: Sequence[T],
+    describe: Callable[[T, TextMarker], Lines],
+    marker: TextMarker,
+) -> Lines:
+    if not items:
+        return
+    yield f"\n{title} ({len(items):,})\n"
+    for item in items[: text.MOST]:
+        yield from text.finish_lines(describe(item, marker))
+    yield from text.finish_lines(text.list_more(len(items) - text.MOST, "--json"))
+
+
+def _describe_change(change: Change, marker: TextMarker) -> Lines:
+    yield text.change_title(change, marker)
+    for each in change.attributes:
+        yield f"    {each.name}: {cut_text(_describe_sides(each))}"
+
+
+def _changed_change(pair: tuple[Change, Change], marker: TextMarker) -> Lines:
+    """Only what is not the same: `mail: was a → b, now a → c`."""
+    old, new = pair
+    yield f"~ {marker.mark_user(new.user.name)}"
+    before, after = _describe_parts(old), _describe_parts(new)
+    for name in before | after:
+        was, now = before.get(name, _NOTHING), after.get(name, _NOTHING)
+        if was != now:
+            yield f"    {name}: was {cut_text(was)}, now {cut_text(now)}"
+
+
+def _describe_parts(change: Change) -> dict[str, str]:
+    parts = {"name": change.user.name, "agent": give_reason(change)}
+    return parts | {each.name: _describe_sides(each) for each in change.attributes}
+
+
+def _describe_sides(each: AttributeChange) -> str:
+    """`old → new`; of a secret its fingerprint."""
+    said = show_sides(each)
+    fingerprint = secret_fingerprint(each) if is_secret(each) else ""
+    if fingerprint in ("", UNKEYED):
+        return said
+    return f"{said}, fingerprint {fingerprint}"
+
+
+def _describe_problem(problem: Problem, marker: TextMarker) -> Lines:
+    row = problem_row([problem], marker)
+    return text.describe_problem(row, problem.kind)
+
+
+def _changed_problem(pair: tuple[Problem, Problem], marker: TextMarker) -> Lines:
+    old, new = pair
+    yield from _describe_problem(new, marker)
+    if old.why != new.why:
+        yield f"      was: {cut_text(old.why)}"
+    for name in old.users:
+        if name not in new.users:
+            yield f"      before also: {marker.mark_user(name)}"
+
+
+def render_document(old: Plan, new: Plan, found: PlanComparison) -> Lines:
     """The same as JSON, whole: changes and problems as the plan document has them, one a line."""
     yield f'{{"schema": {as_json(SCHEMA)}'
     for name, plan in (("old", old), ("new", new)):
         said = {
-            "id": plan.id, "digest": plan.digest, "job": make_readable(plan.job), "created": plan.created,
-            "refusals": list(map(readable_refusal, plan.refusals)),
-        }  # fmt: skip
+            "id": plan.id,
+            "digest": plan.digest,
+            "job": plan.job,
+            "created": plan.created,
+            "refusals": plan.refusals,
+        }
         yield f',\n "{name}": {as_json(said)}'
     yield from _list_compared("changes", found.changes, ChangeShape.of)
     yield from _list_compared("problems", found.problems, ProblemShape.of)
     yield "}\n"
 
 
-def _count_items(found: ComparedLists[Any]) -> str:
-    return say.count_news(
-        len(found.new), len(found.gone), len(found.changed), found.same
-    )
-
-
 def _list_compared(
-    name: str, found: ComparedLists[Any], as_object: Any
-) -> Iterator[str]:
+    name: str, found: ComparedLists[Any], as_object: Callable[[Any], Any]
+) -> Lines:
     yield f',\n "{name}": {{"same": {found.same}'
+    yield from list_member("new", map(as_object, found.new), "  ")
+    yield from list_member("gone", map(as_object, found.gone), "  ")
     changed = (
         {"old": as_object(was), "new": as_object(now)} for was, now in found.changed
     )
-    for what, objects in (
-        ("new", map(as_object, found.new)),
-        ("gone", map(as_object, found.gone)),
-        ("changed", changed),
-    ):
-        yield from list_member(what, objects, "  ")
+    yield from list_member("changed", changed, "  ")
     yield "}"
-
-
-def _list_section(title: str, items: Sequence[Any], lines: Any) -> Iterator[str]:
-    if not items:
-        return
-    yield f"\n{title} ({len(items):,})\n"
-    for item in items[: text.MOST]:
-        yield from lines(item)
-    if len(items) > text.MOST:
-        yield f"  … and {len(items) - text.MOST:,} more: use --json for all\n"
-
-
-def _describe_change(plan: Plan, change: Change) -> Iterator[str]:
-    yield f"~ {say.name_user(plan.notes.people, change.user.name)}  ← {say.give_reason(change)}\n"
-    for each in change.attributes:
-        yield f"    {make_visible(each.name)}: {_cut_text(_describe_sides(each))}\n"
-
-
-def _describe_changed(plan: Plan, old: Change, new: Change) -> Iterator[str]:
-    """Only what is not the same: `mail: was a → b, now a → c`."""
-    yield f"~ {say.name_user(plan.notes.people, new.user.name)}\n"
-    sides = [
-        ("name", make_visible(old.user.name), make_visible(new.user.name)),
-        ("agent", say.give_reason(old), say.give_reason(new)),
-    ]
-    before, after = (
-        {each.name: _describe_sides(each) for each in change.attributes}
-        for change in (old, new)
-    )
-    sides += [
-        (make_visible(name), before.get(name, _NOTHING), after.get(name, _NOTHING))
-        for name in dict.fromkeys(before | after)
-    ]
-    for name, was, now in sides:
-        if was != now:
-            yield f"    {name}: was {_cut_text(was)}, now {_cut_text(now)}\n"
-
-
-def _describe_sides(each: AttributeChange) -> str:
-    """`old → new`; of a secret its fingerprint."""
-    said = text.show_sides(say.find_sides(each))
-    print_ = secret_fingerprint(each) if is_secret(each) else ""
-    return (
-        f"{said}, fingerprint {make_visible(print_)}"
-        if print_ not in ("", UNKEYED)
-        else said
-    )
-
-
-def _describe_problem(plan: Plan, problem: Problem) -> Iterator[str]:
-    first, *others = text.problem_lines(problem, plan.notes.people)
-    yield first.replace("  - ", f"  - {make_visible(problem.kind)}: ", 1)
-    yield from others
-
-
-def _changed_problem(plan: Plan, old: Problem, new: Problem) -> Iterator[str]:
-    yield from _describe_problem(plan, new)
-    if old.why != new.why:
-        yield f"      was: {_cut_text(make_visible(old.why))}\n"
-    gone = [name for name in old.users if name not in new.users]
-    yield from (
-        f"      before also: {say.name_user(plan.notes.people, name)}\n"
-        for name in gone
-    )
-
-
-def _cut_text(said: str) -> str:
-    return (
-        said
-        if len(said) <= text.LONGEST
-        else f"{said[: text.LONGEST]}… ({len(said):,} characters)"
-    )

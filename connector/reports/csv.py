@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import csv
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from connector.model import AgentRef, Change, Outcome, Plan, Problem
+from connector.model import (
+    AgentRef,
+    Change,
+    Plan,
+    Problem,
+    UserRef,
+)
 from connector.model.plan import group_problems
+from connector.reports.sections import NewsMarks
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
-    NewsMarks,
+    Lines,
+    Outcomes,
     by_user,
     count_losses,
     describe_near,
@@ -60,16 +68,14 @@ class _LineWriter:
         return line
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     """Row by row, each with its CRLF; refusals first."""
     writer = csv.writer(_LineWriter(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
+    people = plan.notes.people
     for row in _list_rows(plan, outcomes):
-        row["person"] = _BESIDE.join(
-            plan.notes.people[name]
-            for name in row.get("user", "").split(_BESIDE)
-            if name in plan.notes.people
-        )
+        names = row.get("user", "").split(_BESIDE)
+        row["person"] = _BESIDE.join(people[name] for name in names if name in people)
         yield writer.writerow([disarm_cell(row.get(column, "")) for column in COLUMNS])
 
 
@@ -82,92 +88,100 @@ def disarm_cell(text: str) -> str:
     """
     text = make_visible(text)
     start = unicodedata.normalize("NFKC", text.lstrip(_SKIPPED)[:1])
-    return "'" + text if start[:1] in {"=", "+", "-", "@", "\N{MINUS SIGN}"} else text
+    is_formula = start[:1] in {"=", "+", "-", "@", "\N{MINUS SIGN}"}
+    return f"'{text}" if is_formula else text
 
 
-def _list_rows(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[Row]:
-    yield from (
-        {"kind": f"refused: {refusal.limit}", "why": refusal.why}
-        for refusal in plan.refusals
-    )
-    yield from ({"kind": "note", "why": caution} for caution in plan.cautions)
-    if plan.notes.lost:
-        yield {"kind": "lost", "users": str(plan.notes.lost), "why": count_losses(plan)}
-    if plan.notes.since is not None:
-        yield {"kind": "since", "why": describe_since(plan)}
-    for kind in plan.notes.kinds:
-        row = {
+def _list_rows(plan: Plan, outcomes: Outcomes) -> Iterator[Row]:
+    yield from _list_notes(plan)
+    marks, results = NewsMarks(plan), by_user(outcomes)
+    for change in plan.changes:
+        outcome = results.pop(change.user.id, None)
+        since = marks.mark_change(change)
+        yield from _change_rows(change, outcome_text(outcome), since)
+    for outcome in results.values():
+        cells = _user_cells(outcome.user)
+        yield {"kind": "outcome", **cells, "outcome": outcome_text(outcome)}
+    for name, problems in group_problems(plan.problems).items():
+        for problem in problems:
+            since = marks.mark_problem(problem)
+            yield {
+                "kind": f"problem: {name}",
+                **_problem_cells(problem),
+                "since": since,
+            }
+
+
+def _list_notes(plan: Plan) -> Iterator[Row]:
+    """What stands above the changes: refusals, cautions, what is new, kinds, users that are worth a look."""
+    notes = plan.notes
+    for refusal in plan.refusals:
+        yield {"kind": f"refused: {refusal.limit}", "why": refusal.why}
+    for caution in plan.cautions:
+        yield {"kind": "note", "why": caution}
+    if notes.lost:
+        yield {
+            "kind": "lost",
+            "users": str(notes.lost),
+            "why": count_losses(notes.lost),
+        }
+    if notes.since:
+        yield {"kind": "since", "why": describe_since(notes.since)}
+    for kind in notes.kinds:
+        yield {
             "kind": f"kind: {kind.form}",
             "users": str(kind.users),
             "why": kind.sentence,
+            "rule": _show_rule(kind.rule),
+            "user": _BESIDE.join(kind.examples),
+            "attribute": _BESIDE.join(kind.attributes),
         }
-        yield (
-            row
-            | _rule_cells(kind.rule)
-            | {
-                "user": _BESIDE.join(kind.examples),
-                "attribute": " | ".join(kind.attributes),
-            }
-        )
-    for look in plan.notes.worth_a_look:
-        yield {
-            "kind": "worth a look",
-            "user": look.user.name,
-            "id": look.user.id,
-            "why": look.why,
-        }
-    marks, results = NewsMarks(plan), by_user(outcomes)
-    for change in plan.changes:
-        for row in _change_rows(change, results.pop(change.user.id, None)):
-            yield row | {"since": marks.mark_change(change)}
-    for outcome in results.values():
-        about = {"user": outcome.user.name, "id": outcome.user.id}
-        yield {"kind": "outcome"} | about | {"outcome": outcome_text(outcome)}
-    for name, problems in group_problems(plan.problems).items():
-        for problem in problems:
-            yield (
-                {"kind": f"problem: {name}"}
-                | _problem_cells(problem)
-                | {"since": marks.mark_problem(problem)}
-            )
+    for look in notes.worth_a_look:
+        yield {"kind": "worth a look", **_user_cells(look.user), "why": look.why}
 
 
-def _change_rows(change: Change, outcome: Outcome | None) -> Iterator[Row]:
-    about = {
-        "kind": "change",
-        "user": change.user.name,
-        "id": change.user.id,
-    } | _agent_cells(change.agent, change.rule)
+def _change_rows(change: Change, outcome: str, since: str) -> Iterator[Row]:
     for each in change.attributes:
         values = find_sides(each)
-        yield about | {
+        yield {
+            "kind": "change",
+            **_user_cells(change.user),
+            **_agent_cells(change.agent),
+            "rule": _show_rule(change.rule),
             "attribute": each.name,
-            "old": " | ".join(values.old),
-            "new": " | ".join(values.new),
-            "outcome": outcome_text(outcome),
+            "old": _BESIDE.join(values.old),
+            "new": _BESIDE.join(values.new),
+            "outcome": outcome,
             "form": each.form or "",
+            "since": since,
         }
 
 
-def _agent_cells(agent: AgentRef | None, rule: int | None) -> Row:
-    said = _rule_cells(rule)
-    if agent is not None:
-        said["agent_account_code"] = agent.account_code or ""
-        said["agent_work_no"] = "" if agent.work_no is None else str(agent.work_no)
-    return said
+def _user_cells(user: UserRef) -> Row:
+    return {"user": user.name, "id": user.id}
 
 
-def _rule_cells(rule: int | None) -> Row:
-    return {} if rule is None else {"rule": str(rule) if rule else "pin"}
+def _agent_cells(agent: AgentRef | None) -> Row:
+    if agent is None:
+        return {}
+    seat = "" if agent.work_no is None else str(agent.work_no)
+    return {"agent_account_code": agent.account_code or "", "agent_work_no": seat}
+
+
+def _show_rule(rule: int | None) -> str:
+    if rule is None:
+        return ""
+    return str(rule or "pin")
 
 
 def _problem_cells(problem: Problem) -> Row:
     record = "" if problem.record is None else f"record {problem.record}: "
-    return _agent_cells(problem.agent, problem.rule) | {
+    near = [f"{near.user} ({describe_near(near)})" for near in problem.near]
+    return {
+        **_agent_cells(problem.agent),
+        "rule": _show_rule(problem.rule),
         "user": _BESIDE.join(problem.users),
         "attribute": problem.attribute or "",
         "why": record + problem.why,
-        "near": " | ".join(
-            f"{near.user} ({describe_near(near)})" for near in problem.near
-        ),
+        "near": _BESIDE.join(near),
     }

@@ -15,35 +15,29 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from connector.model import Change, Held, Outcome, Plan
-from connector.model.digests import digest_of_change, digest_of_plan, make_readable
+from connector.model import Change, ChangeKind, Held, Outcome, Plan
+from connector.model.digests import digest_of_change, digest_of_plan
 from connector.model.nesting import too_deep
 from connector.planning.kinds import add_overview
 from connector.reports.document_shape import (
     ChangeShape,
     DocumentError,
     DocumentShape,
-    HeadShape,
-    KindShape,
-    LookShape,
     OutcomeShape,
     ProblemShape,
-    SummaryShape,
-    readable_refusal,
+    make_encodable,
 )
 from connector.reports.visible import is_visible, make_visible
+from connector.reports.wording import Lines, Outcomes
 
 SCHEMA: Final = "cec-connector/plan/1"
-_LINES_AT_ONCE: Final = 8
-"""Lines that are one piece of a report: each piece passes through several hands."""
 
 
 class TamperedError(ValueError):
@@ -53,65 +47,72 @@ class TamperedError(ValueError):
 # ---------------------------------------------------------------- written
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     """The document, piece by piece."""
-    head = msgspec.to_builtins(_make_head(plan))
-    yield "{" + ",\n ".join(
-        f"{as_json(name)}: {as_json(member)}" for name, member in head.items()
-    )
     notes = plan.notes
+    head: dict[str, Any] = {
+        "schema": SCHEMA,
+        "id": plan.id,
+        "digest": plan.digest,
+        "job": plan.job,
+        "created": plan.created,
+        "about": dict(plan.about),
+        "only": notes.only,
+        "summary": plan.summary,
+    }
+    members = [
+        f"{as_json(name)}: {as_json(member)}"
+        for name, member in head.items()
+        if member not in ({}, ())
+    ]
+    yield "{" + ",\n ".join(members)
     yield from list_member("changes", map(ChangeShape.of, plan.changes))
     yield from list_member("problems", map(ProblemShape.of, plan.problems))
-    yield from list_member("refusals", map(readable_refusal, plan.refusals))
+    yield from list_member("refusals", plan.refusals)
     if plan.cautions:
-        yield from list_member("cautions", map(make_readable, plan.cautions))
-    yield from list_member("kinds", map(KindShape.of, notes.kinds))
-    yield from list_member("worth_a_look", map(LookShape.of, notes.worth_a_look))
-    if notes.lost:
-        yield f',\n "lost": {notes.lost}'
-    if notes.people:
-        yield f',\n "people": {as_json(_make_readable(notes.people.items()))}'
-    if notes.since is not None:
-        yield f',\n "since": {as_json(notes.since)}'
+        yield from list_member("cautions", plan.cautions)
+    yield from list_member("kinds", map(_kind_object, notes.kinds))
+    yield from list_member("worth_a_look", notes.worth_a_look)
+    for name in ("lost", "people", "since"):
+        note = getattr(notes, name)
+        if note:
+            yield f',\n "{name}": {as_json(note)}'
     if plan.approvals:
-        signed = (replace(each, who=make_readable(each.who)) for each in plan.approvals)
-        yield from list_member("approvals", signed)
+        yield from list_member("approvals", plan.approvals)
     if outcomes is not None:
         yield from list_member("outcomes", map(OutcomeShape.of, outcomes))
     yield "}\n"
 
 
-def _make_head(plan: Plan) -> HeadShape:
-    return HeadShape(
-        schema=SCHEMA,
-        id=plan.id,
-        digest=plan.digest,
-        job=make_readable(plan.job),
-        created=plan.created,
-        about=_make_readable(plan.about),
-        only=tuple(map(make_readable, plan.notes.only)),
-        summary=SummaryShape(**asdict(plan.summary)),
-    )
+def _kind_object(kind: ChangeKind) -> dict[str, Any]:
+    return {
+        "kind": kind.form,
+        "rule": kind.rule,
+        "attributes": kind.attributes,
+        "users": kind.users,
+        "sentence": kind.sentence,
+        "examples": kind.examples,
+    }
 
 
-def _make_readable(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {make_readable(name): make_readable(said) for name, said in pairs}
-
-
-def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Iterator[str]:
+def list_member(name: str, items: Iterable[Any], indent: str = " ") -> Lines:
     """A member of a document that is a list, with an item a line."""
     yield f',\n{indent}"{name}": ['
-    begin, between, left = f"\n{indent} ", f",\n{indent} ", map(as_json, items)
-    while lines := list(islice(left, _LINES_AT_ONCE)):
-        yield begin + between.join(lines)
-        begin = between
+    lead = f"\n{indent} "
+    for item in items:
+        yield lead + as_json(item)
+        lead = f",\n{indent} "
     yield "]"
 
 
 def as_json(value: Any) -> str:
     """One line of JSON that a terminal can show."""
+    try:
+        octets = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        octets = msgspec.json.encode(make_encodable(value))
     # indent 0: one line, with spaces in it
-    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    text = msgspec.json.format(octets, indent=0).decode()
     # JSON has escapes for the other control characters
     if text.isascii() and "\x7f" not in text:
         return text
@@ -154,26 +155,22 @@ def parse_report(octets: bytes) -> tuple[Plan, tuple[Outcome, ...] | None]:
 
 def _put_in_order(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes, each after that of the one user who gives up a value which it alone sets."""
-    givers = defaultdict[tuple[str, Held], list[str]](list)
-    takers = defaultdict[tuple[str, Held], list[str]](list)
+    givers: dict[tuple[str, Held], str] = {}
+    takers: dict[tuple[str, Held], str] = {}
     for change in changes:
         for each in change.attributes:
-            name = each.name.lower()
-            for value in each.old:
-                if value not in each.new:
-                    givers[name, value].append(change.user.id)
-            for value in each.new:
-                if value not in each.old:
-                    takers[name, value].append(change.user.id)
+            for value in set(each.old).symmetric_difference(each.new):
+                users = takers if value in each.new else givers
+                key = each.name.lower(), value
+                # empty: several users do
+                users[key] = "" if key in users else change.user.id
     waits = defaultdict[str, set[str]](set)
-    for key, users in takers.items():
-        if len(users) == len(givers.get(key, ())) == 1:
-            waits[users[0]] |= {*givers[key]} - {users[0]}
+    for key, user in takers.items():
+        giver = givers.get(key)
+        if user and giver and giver != user:
+            waits[user].add(giver)
     return tuple(
-        replace(change, after=frozenset(waits[change.user.id]))
-        if change.user.id in waits
-        else change
-        for change in changes
+        replace(change, after=frozenset(waits[change.user.id])) for change in changes
     )
 
 
@@ -210,7 +207,7 @@ def _find_line(octets: bytes, message: str) -> int:
 def _verify_digests(plan: Plan) -> None:
     since = plan.notes.since
     numbers = (*since.new_problems, *since.changed_problems) if since else ()
-    if not all(0 <= number < len(plan.problems) for number in numbers):
+    if max(numbers, default=-1) >= len(plan.problems):
         raise DocumentError("since: a number is not that of a problem")
     for change in plan.changes:
         if digest_of_change(change) != change.digest:

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import replace
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from connector.model import (
     AgentRef,
     Approval,
     AttributeChange,
     Change,
-    ChangeKind,
     Form,
     Held,
-    Look,
     NearMiss,
     Outcome,
     Plan,
@@ -45,10 +42,11 @@ from connector.model.digests import (
     secret_fingerprint,
 )
 from connector.planning.review import LEFT_OUT, NEW
-from connector.reports.visible import make_visible
+from connector.reports.visible import clean_texts, make_visible
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0)]
+T = TypeVar("T")
 
 
 class DocumentError(ValueError):
@@ -85,27 +83,23 @@ def read_values(values: Iterable[str | WrittenOctets]) -> tuple[Value, ...]:
     )
 
 
+def copy_fields(value: Any, shape: type[T]) -> T:
+    """A value of another class with the fields of the same names.
+
+    Fields alone: an error that a property raises would be taken for a field that is missing.
+    """
+    return msgspec.convert(value, shape, from_attributes=True)
+
+
+def make_encodable(value: Any) -> Any:
+    """The value as lists, objects and texts that UTF-8 can carry."""
+    return clean_texts(msgspec.to_builtins(value), make_readable)
+
+
 class DocumentMember(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
 ):
     """A member of the document."""
-
-
-class AgentShape(DocumentMember, frozen=True):
-    """An agent, by its two numbers."""
-
-    work_no: int | None
-    account_code: str | None
-
-    @classmethod
-    def of(cls, agent: AgentRef | None) -> AgentShape | None:
-        if agent is None:
-            return None
-        account = agent.account_code
-        return cls(agent.work_no, None if account is None else make_readable(account))
-
-    def to_agent(self) -> AgentRef:
-        return AgentRef(self.work_no, self.account_code)
 
 
 class AttributeShape(DocumentMember, frozen=True):
@@ -120,28 +114,28 @@ class AttributeShape(DocumentMember, frozen=True):
     @classmethod
     def of(cls, each: AttributeChange) -> AttributeShape:
         """Of a secret only what happens to it, and the fingerprint of what it is set to."""
-        name = make_readable(each.name)
         if not is_secret(each):
-            return cls(name, write_values(each.old), write_values(each.new))
+            return cls(each.name, write_values(each.old), write_values(each.new))
         fingerprint = secret_fingerprint(each)
         if fingerprint in ("", UNKEYED):
-            return cls(name, secret="set" if fingerprint else "clear")
-        return cls(name, UNSET, UNSET, "set", make_readable(fingerprint))
+            return cls(each.name, secret="set" if fingerprint else "clear")
+        return cls(each.name, secret="set", fingerprint=fingerprint)  # noqa: S106  # a word of the document, not a password
 
     def to_attribute(self, form: Form | None) -> AttributeChange:
         """Raises DocumentError where it is neither a plain attribute nor a secret one."""
-        name, is_set = sys.intern(self.name), self.secret == "set"  # noqa: S105  # a word of the document, not a password
-        values = (self.old, self.new)
-        if self.secret is UNSET:
-            if UNSET in values or self.fingerprint is not UNSET:
+        name = sys.intern(self.name)
+        match self.secret, self.old, self.new, self.fingerprint:
+            case UnsetType(), tuple() as old, tuple() as new, UnsetType():
+                values = read_values(old), read_values(new)
+                return AttributeChange(name, *values, form=form)
+            case "set", UnsetType(), UnsetType(), set_to:
+                fingerprint = set_to or UNKEYED
+            case "clear", UnsetType(), UnsetType(), UnsetType():
+                fingerprint = ""
+            case _:
                 what = "it needs either old and new, or secret"
-                raise DocumentError(f"attribute {make_visible(name)}: {what}")
-            old, new = (read_values(each or ()) for each in values)
-            return AttributeChange(name, old, new, form=form)
-        if values != (UNSET, UNSET) or (self.fingerprint is not UNSET and not is_set):
-            what = "a secret has a fingerprint where it is set, and no values"
-            raise DocumentError(f"attribute {make_visible(name)}: {what}")
-        fingerprint = (self.fingerprint or UNKEYED) if is_set else ""
+                more = "a secret has a fingerprint where it is set, and no values"
+                raise DocumentError(f"attribute {make_visible(name)}: {what}; {more}")
         return AttributeChange(
             name, (), (), secret=True, fingerprint=fingerprint, form=form
         )
@@ -151,19 +145,20 @@ class ChangeShape(DocumentMember, frozen=True):
     """One user's change."""
 
     user: UserRef
-    agent: AgentShape | None
+    agent: AgentRef | None
     rule: Count | None
     digest: Digest
     attributes: Annotated[list[AttributeShape], Meta(min_length=1)]
     forms: list[Form | None] = []
+    """One for each attribute; empty: none has one."""
     disabled: bool = False
 
     @classmethod
     def of(cls, change: Change) -> ChangeShape:
         forms = [each.form for each in change.attributes]
         return cls(
-            user=_readable_user(change.user),
-            agent=AgentShape.of(change.agent),
+            user=change.user,
+            agent=change.agent,
             rule=change.rule,
             digest=change.digest,
             attributes=[AttributeShape.of(each) for each in change.attributes],
@@ -179,15 +174,11 @@ class ChangeShape(DocumentMember, frozen=True):
             raise DocumentError(
                 f"the change of {name} has not one of forms for each attribute"
             )
-        attributes = tuple(
-            each.to_attribute(form)
-            for each, form in zip(self.attributes, forms, strict=True)
-        )
         return Change(
             self.user,
-            self.agent.to_agent() if self.agent else None,
+            self.agent,
             self.rule,
-            attributes,
+            tuple(map(AttributeShape.to_attribute, self.attributes, forms)),
             self.digest,
             inactive=self.disabled,
         )
@@ -197,7 +188,7 @@ class ProblemShape(DocumentMember, frozen=True):
     """A problem, with the agent, users and attribute that it is about."""
 
     kind: str
-    agent: AgentShape | None
+    agent: AgentRef | None
     users: tuple[str, ...]
     rule: Count | None
     why: str
@@ -207,62 +198,7 @@ class ProblemShape(DocumentMember, frozen=True):
 
     @classmethod
     def of(cls, problem: Problem) -> ProblemShape:
-        attribute = problem.attribute
-        return cls(
-            kind=make_readable(problem.kind),
-            agent=AgentShape.of(problem.agent),
-            users=tuple(map(make_readable, problem.users)),
-            rule=problem.rule,
-            why=make_readable(problem.why),
-            attribute=None if attribute is None else make_readable(attribute),
-            record=problem.record,
-            near=tuple(map(_readable_near, problem.near)),
-        )
-
-    def to_problem(self) -> Problem:
-        return Problem(
-            self.kind,
-            self.why,
-            self.agent.to_agent() if self.agent else None,
-            self.users,
-            self.rule,
-            self.attribute,
-            self.record,
-            self.near,
-        )
-
-
-class KindShape(DocumentMember, frozen=True):
-    """A kind of changes. It is worked out again when the document is read."""
-
-    kind: Form
-    rule: Count | None
-    attributes: tuple[str, ...]
-    users: Count
-    sentence: str
-    examples: tuple[str, ...]
-
-    @classmethod
-    def of(cls, kind: ChangeKind) -> KindShape:
-        return cls(
-            kind.form,
-            kind.rule,
-            tuple(map(make_readable, kind.attributes)),
-            kind.users,
-            make_readable(kind.sentence),
-            tuple(map(make_readable, kind.examples)),
-        )
-
-
-class LookShape(DocumentMember, frozen=True):
-    """A user that is worth a look."""
-
-    user: UserRef
-    why: str
-
-    @classmethod
-    def of(cls, look: Look) -> LookShape:
-        return cls(_readable_user(look.user), make_readable(look.why))
+        return copy_fields(problem, cls)
 
 
 class DifferenceShape(Struct, frozen=True, omit_defaults=True):
@@ -286,18 +222,13 @@ class OutcomeShape(DocumentMember, frozen=True):
 
     @classmethod
     def of(cls, outcome: Outcome) -> OutcomeShape:
-        differs = [DifferenceShape(make_readable(name)) for name in outcome.differs]
+        differs = [DifferenceShape(name) for name in outcome.differs]
         differs += [
-            DifferenceShape(make_readable(each.name), write_values(each.values))
+            DifferenceShape(each.name, write_values(each.values))
             for each in outcome.stored
         ]
-        return cls(
-            make_readable(outcome.user.name),
-            make_readable(outcome.user.id),
-            outcome.result,
-            make_readable(outcome.why),
-            differs,
-        )
+        user = outcome.user
+        return cls(user.name, user.id, outcome.result, outcome.why, differs)
 
     def to_outcome(self) -> Outcome:
         return Outcome(
@@ -314,34 +245,17 @@ class OutcomeShape(DocumentMember, frozen=True):
         )
 
 
-class SummaryShape(DocumentMember, frozen=True):
-    """Counts, as `Summary` has them."""
-
-    agents: Count
-    matched: Count
-    unmatched: Count
-    ambiguous: Count
-    contested: Count
-    unassigned: Count
-    invalid: Count
-    stale: Count
-    unchanged: Count
-    update: Count
-    clear: Count
-    secret: Count
-
-
 class HeadShape(DocumentMember, frozen=True, kw_only=True):
     """What stands above the lists of a document."""
 
-    schema: Literal["cec-connector/plan/1"]
+    schema: str
     id: str
     digest: Digest
     job: str
     created: str
     about: dict[str, str] = {}
     only: tuple[str, ...] = ()
-    summary: SummaryShape
+    summary: Summary
 
 
 class DocumentShape(HeadShape, frozen=True, kw_only=True):
@@ -352,12 +266,14 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...]
     cautions: tuple[str, ...] = ()
     outcomes: list[OutcomeShape] | UnsetType = UNSET
-    kinds: list[KindShape] = []
+    kinds: list[Any] = []
+    """They are worked out again."""
     people: dict[str, str] = {}
     since: PlanNews | None = None
     lost: Count = 0
     approvals: tuple[Approval, ...] = ()
-    worth_a_look: list[LookShape] = msgspec.field(name="worth_a_look", default=[])
+    worth_a_look: list[Any] = field(name="worth_a_look", default=[])
+    """They are worked out again."""
 
     def to_plan(self) -> Plan:
         """The plan, without its approvals and what can be worked out again of its changes."""
@@ -366,9 +282,9 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
             self.digest,
             self.job,
             self.created,
-            Summary(**msgspec.structs.asdict(self.summary)),
+            self.summary,
             tuple(change.to_change() for change in self.changes),
-            tuple(problem.to_problem() for problem in self.problems),
+            tuple(copy_fields(problem, Problem) for problem in self.problems),
             self.refusals,
             self.cautions,
             tuple(self.about.items()),
@@ -376,18 +292,3 @@ class DocumentShape(HeadShape, frozen=True, kw_only=True):
                 people=self.people, since=self.since, lost=self.lost, only=self.only
             ),
         )
-
-
-def readable_refusal(refusal: Refusal) -> Refusal:
-    """A refusal as UTF-8 can carry it."""
-    return replace(
-        refusal, limit=make_readable(refusal.limit), why=make_readable(refusal.why)
-    )
-
-
-def _readable_user(user: UserRef) -> UserRef:
-    return UserRef(make_readable(user.id), make_readable(user.name))
-
-
-def _readable_near(near: NearMiss) -> NearMiss:
-    return NearMiss(*(make_readable(word) for word in msgspec.structs.astuple(near)))

@@ -7,16 +7,18 @@ comment stands for it, and only apply sets it.
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from connector.model import AttributeChange, Change, Outcome, Plan, Secret, Value
+from connector.model import AttributeChange, Change, Held, Plan, Secret
 from connector.model.digests import is_secret, keep_octets, secret_fingerprint
-from connector.reports.ldif_lines import encode_line
+from connector.reports.sections import NewsMarks
 from connector.reports.visible import make_visible
 from connector.reports.wording import (
-    NewsMarks,
+    Lines,
+    Outcomes,
     by_user,
     count_losses,
     describe_since,
@@ -30,41 +32,56 @@ _DESCRIPTION: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*", re.ASCII
 )
 """An attribute description (RFC 4512 §2.5); SCIM's paths are none."""
+WIDTH: Final = 76
+"""Columns of a line, the one of a continuation's leading space included (RFC 2849, note 2)."""
+
+_SAFE: Final = re.compile(rb"(?![ :<])[\x20-\x7e]*(?<! )")
 
 
-def render(plan: Plan, outcomes: Sequence[Outcome] | None = None) -> Iterator[str]:
+def render(plan: Plan, outcomes: Outcomes = None) -> Lines:
     """Header comments, `version: 1`, then a record for every user of whom anything but a secret changes."""
-    yield f"# A preview by cec-connector of job {make_visible(plan.job)}\n"
-    yield f"# Plan {make_visible(plan.id)}, created {make_visible(plan.created)}\n"
-    yield f"# Digest {make_visible(plan.digest)}\n"
-    yield "# Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes.\n"
-    if plan.notes.since is not None:
-        yield f"# {describe_since(plan)}\n"
-    if plan.notes.lost:
-        yield f"# {count_losses(plan)}\n"
-    for refusal in plan.refusals:
-        yield f"# REFUSED: {make_visible(refusal.limit)}: {make_visible(refusal.why)}\n"
-    for caution in plan.cautions:
-        yield f"# Note: {make_visible(caution)}\n"
-    for kind in plan.notes.kinds:
-        yield f"# {kind.form}: {make_visible(kind.sentence)}\n"
-    for look in plan.notes.worth_a_look:
-        yield f"# Worth a look: {name_user(plan.notes.people, look.user.name)}: {make_visible(look.why)}\n"
+    yield from _write_comments(_describe_plan(plan))
     yield "version: 1\n"
     results, marks = by_user(outcomes), NewsMarks(plan)
-    earlier = (
-        f" since plan {make_visible(plan.notes.since.plan)}"
-        if plan.notes.since and plan.notes.since.plan
-        else ""
-    )
+    since = plan.notes.since
+    earlier = f" since plan {since.plan}" if since and since.plan else ""
     for change in in_order(plan.changes):
+        user = name_user(plan.notes.people, change.user.name)
+        comments = [f"{user}: {give_reason(change)}"]
         mark = marks.mark_change(change)
-        yield from _change_record(
-            change,
-            results.get(change.user.id),
-            plan.notes.people,
-            mark and f"{mark}{earlier}",
-        )
+        if mark:
+            comments.append(f"{mark}{earlier}")
+        if change.user.id in results:
+            comments.append(outcome_text(results[change.user.id]))
+        yield "\n"
+        yield from _write_comments([*comments, *_list_left_out(change)])
+        yield from _change_record(change)
+
+
+def _write_comments(lines: Iterable[str]) -> Lines:
+    for line in lines:
+        yield f"# {make_visible(line)}\n"
+
+
+def _describe_plan(plan: Plan) -> Lines:
+    yield f"A preview by cec-connector of job {plan.job}"
+    yield f"Plan {plan.id}, created {plan.created}"
+    yield f"Digest {plan.digest}"
+    yield "Secrets are not in this file. Only `cec-connector apply` sets them and verifies its writes."
+    notes = plan.notes
+    if notes.since:
+        yield describe_since(notes.since)
+    if notes.lost:
+        yield count_losses(notes.lost)
+    for refusal in plan.refusals:
+        yield f"REFUSED: {refusal.limit}: {refusal.why}"
+    for caution in plan.cautions:
+        yield f"Note: {caution}"
+    for kind in notes.kinds:
+        yield f"{kind.form}: {kind.sentence}"
+    for look in notes.worth_a_look:
+        user = name_user(notes.people, look.user.name)
+        yield f"Worth a look: {user}: {look.why}"
 
 
 def in_order(changes: Sequence[Change]) -> Iterator[Change]:
@@ -72,45 +89,29 @@ def in_order(changes: Sequence[Change]) -> Iterator[Change]:
 
     Where changes wait for each other in a ring, the ring is cut where it was met first.
     """
-    by_id = {change.user.id: change for change in changes}
-    begun: set[str] = set()
-    done: set[str] = set()
-    for first in changes:
-        stack = [first]
+    left = {change.user.id: change for change in changes}
+    for change in changes:
+        stack = [left.pop(change.user.id)] if change.user.id in left else []
         while stack:
-            change = stack[-1]
-            begun.add(change.user.id)
-            waits_for = [
-                by_id[user]
-                for user in sorted(change.after)
-                if user in by_id and user not in begun
-            ]
+            waits_for = sorted(stack[-1].after & left.keys())
             if waits_for:
-                stack.append(waits_for[0])
-                continue
-            stack.pop()
-            if change.user.id not in done:
-                done.add(change.user.id)
-                yield change
+                stack.append(left.pop(waits_for[0]))
+            else:
+                yield stack.pop()
 
 
-def _change_record(
-    change: Change, outcome: Outcome | None, people: Mapping[str, str], mark: str
-) -> Iterator[str]:
-    yield f"\n# {name_user(people, change.user.name)}: {give_reason(change)}\n"
-    if mark:
-        yield f"# {mark}\n"
-    if outcome is not None:
-        yield f"# {outcome_text(outcome)}\n"
+def _list_left_out(change: Change) -> Lines:
+    """What of a change is not in the file, and why."""
     for each in change.attributes:
         if is_secret(each):
             done = "set" if secret_fingerprint(each) else "cleared"
-            yield f"# {make_visible(each.name)}: secret, {done} by apply, not in this file\n"
+            yield f"{each.name}: secret, {done} by apply, not in this file"
         elif not _DESCRIPTION.fullmatch(each.name):
-            yield f"# {make_visible(each.name)}: not an LDAP attribute, not in this file\n"
-    modifications = [
-        text for each in _classes_outside(change.attributes) for text in each
-    ]
+            yield f"{each.name}: not an LDAP attribute, not in this file"
+
+
+def _change_record(change: Change) -> Lines:
+    modifications = list(_list_modifications(change.attributes))
     if not modifications:
         return
     if "=" not in change.user.name:
@@ -121,44 +122,62 @@ def _change_record(
     yield from modifications
 
 
-def _classes_outside(attributes: Sequence[AttributeChange]) -> Iterator[Iterator[str]]:
-    """Object classes come before the attributes that need them, and go after them."""
-    plain = [
-        each
-        for each in attributes
-        if not is_secret(each) and _DESCRIPTION.fullmatch(each.name)
-    ]
-    classes = [each for each in plain if each.name.lower() == OBJECT_CLASS]
-    others = [each for each in plain if each.name.lower() != OBJECT_CLASS]
-    yield from (
-        _list_modification("add", each.name, _subtract_values(each.new, each.old))
-        for each in classes
-    )
-    for each in others:
-        yield _list_modification(
-            "delete", each.name, _subtract_values(each.old, each.new)
-        )
-        yield _list_modification("add", each.name, _subtract_values(each.new, each.old))
-    yield from (
-        _list_modification("delete", each.name, _subtract_values(each.old, each.new))
-        for each in classes
-    )
+def _list_modifications(attributes: Sequence[AttributeChange]) -> Lines:
+    """Values that go, and values that come. Object classes come before the attributes that need them, and go after."""
+    first, between, last = [], [], []
+    for each in attributes:
+        if is_secret(each) or not _DESCRIPTION.fullmatch(each.name):
+            continue
+        gone = _list_modification("delete", each.name, each.old, each.new)
+        come = _list_modification("add", each.name, each.new, each.old)
+        if each.name.lower() == OBJECT_CLASS:
+            first.append(come)
+            last.append(gone)
+        else:
+            between += [gone, come]
+    for lines in (*first, *between, *last):
+        yield from lines
 
 
-def _list_modification(verb: str, name: str, values: Sequence[Value]) -> Iterator[str]:
-    if not values:
-        return
-    yield encode_line(verb, name)
-    for value in values:
-        yield encode_line(name, value)
-    yield "-\n"
-
-
-def _subtract_values(
-    some: tuple[Value | Secret, ...], others: tuple[Value | Secret, ...]
-) -> list[Value]:
-    return [
+def _list_modification(
+    verb: str, name: str, values: Sequence[Held], others: Sequence[Held]
+) -> Lines:
+    """Those of the values that the `others` lack, one by one."""
+    octets = [
         keep_octets(value)
-        for value in some
+        for value in values
         if not isinstance(value, Secret) and value not in others
     ]
+    if octets:
+        yield encode_line(verb, name)
+        for value in octets:
+            yield encode_line(name, value)
+        yield "-\n"
+
+
+# ---------------------------------------------------------------- lines
+
+
+def encode_line(attribute: str, value: str | bytes) -> str:
+    r"""`attribute: value` with its line break, in Base64 (`::`) where the value is no SAFE-STRING (RFC 2849).
+
+    So is a value that ends with a space (note 8), is not ASCII, or has control characters, though some would be
+    allowed: every reader takes it, no editor or mail gateway alters it on the way, and no terminal obeys it.
+    """
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    if not value:
+        text = f"{attribute}:"
+    elif _SAFE.fullmatch(value):
+        text = f"{attribute}: {value.decode()}"
+    else:
+        text = f"{attribute}:: {base64.b64encode(value).decode()}"
+    return fold_line(text) + "\n"
+
+
+def fold_line(text: str) -> str:
+    r"""A logical line on physical ones of at most `WIDTH` columns, without a line break at the end."""
+    # each line has one character beside its own `step`: the first, or a leading space
+    step = WIDTH - 1
+    lines = [text[start : start + step] for start in range(1, len(text), step)]
+    return text[:1] + "\n ".join(lines)

@@ -12,22 +12,45 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from connector.model import AttributeChange, Outcome, Plan
-from connector.reports import sections, wording as say
+from connector.model import AttributeChange, Plan
+from connector.reports.sections import (
+    Marker,
+    NewsMarks,
+    Section,
+    list_kinds,
+    list_outcomes,
+    list_problems,
+    list_refusals,
+    list_worth_a_look,
+)
 from connector.reports.visible import make_visible
+from connector.reports.wording import (
+    COUNTS,
+    NONE,
+    Lines,
+    Outcomes,
+    accept_advice,
+    by_user,
+    describe_since,
+    find_person,
+    find_sides,
+    find_strays,
+    name_agent,
+    name_rule,
+    outcome_text,
+    report_title,
+    write_headline,
+)
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
 # link of `GH-1`
-_PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?")
+_PLAIN: Final = re.compile(r"\(?[^\W\d_]+(?:['-][^\W\d_]+)*[),.;:?]{0,2}|\d+[,;:?]?|")
 
 
-class MarkdownMarker:
+class MarkdownMarker(Marker):
     """Values and users as code spans."""
 
-    between = " "
-
-    def __init__(self, plan: Plan) -> None:
-        self._people = plan.notes.people
+    news = "{said} **{mark}**"
 
     def mark_prose(self, said: str) -> str:
         return escape_prose(said)
@@ -36,61 +59,55 @@ class MarkdownMarker:
         return code_span(shown)
 
     def mark_user(self, name: str) -> str:
-        person = self._people.get(name)
-        if person is None or person == name:
-            return code_span(name)
-        return f"{code_span(name)} ({escape_prose(person)})"
-
-    def mark_news(self, mark: str) -> str:
-        return f" **{mark}**" if mark else ""
+        person = find_person(self.people, name)
+        said = code_span(name)
+        return f"{said} ({escape_prose(person)})" if person else said
 
 
-def render(
-    plan: Plan, outcomes: Sequence[Outcome] | None = None, *, command: str = ""
-) -> Iterator[str]:
+def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
     """Line by line; every table is whole, so that it can be cut where a ticket is too short for it.
 
     `command`: what `--accept` is appended to.
     """
-    marker = MarkdownMarker(plan)
+    marker = MarkdownMarker(plan.notes.people)
     yield from _report_head(plan, outcomes)
-    for section in sections.list_refusals(plan, marker):
-        yield from _render_section(
-            section, "" if outcomes is None else ", then accepted"
-        )
-        if outcomes is None:
-            accept = code_span(say.accept_command(plan, command))
-            yield f"Blocked. {say.accept_sentence(plan, command)} {accept}\n\n"
+    refused = list_refusals(plan, marker)
+    is_open = outcomes is None
+    yield from _render_section(refused, after="" if is_open else ", then accepted")
+    if plan.refusals and is_open:
+        sentence, accept = accept_advice(plan, command)
+        yield f"Blocked. {sentence} {code_span(accept)}\n\n"
     for caution in plan.cautions:
         yield f"> {escape_prose(caution)}\n\n"
     yield from _summary_table(plan)
-    yield from _kinds_table(plan, marker)
-    for section in sections.list_worth_a_look(plan, marker):
+    strays = find_strays(plan, outcomes)
+    for section in (
+        list_kinds(plan, marker),
+        list_worth_a_look(plan, marker),
+        _list_changes(plan, outcomes, marker),
+        list_outcomes("Not in this plan", strays, marker),
+    ):
         yield from _render_section(section)
-    yield from _changes_table(plan, outcomes, marker)
-    strays = say.find_strays(plan, outcomes)
-    for section in sections.list_outcomes("Not in this plan", strays, marker):
-        yield from _render_section(section)
-    for section in sections.list_problems(plan, marker):
+    for section in list_problems(plan, marker):
         yield from _render_section(section, before="Problems: ")
 
 
-def _report_head(plan: Plan, outcomes: Sequence[Outcome] | None) -> Iterator[str]:
-    yield f"# CEC to directory: {say.report_title(plan, outcomes)}\n\n"
+def _report_head(plan: Plan, outcomes: Outcomes) -> Lines:
+    yield f"# CEC to directory: {report_title(plan, outcomes)}\n\n"
     yield f"Job {code_span(plan.job)}, plan {code_span(plan.id)}, created {code_span(plan.created)}.\n"
     yield f"Digest {code_span(plan.digest)}.\n\n"
     for place, what in plan.about:
         yield f"- {place}: {code_span(what)}\n"
     if plan.about:
         yield "\n"
-    yield f"**{say.write_headline(plan, outcomes)}**\n\n"
-    if plan.notes.since is not None:
-        yield f"{escape_prose(say.describe_since(plan))}\n\n"
+    yield f"**{make_visible(write_headline(plan, outcomes))}**\n\n"
+    if plan.notes.since:
+        yield f"{escape_prose(describe_since(plan.notes.since))}\n\n"
 
 
-def _render_section(
-    section: sections.Section, after: str = "", before: str = ""
-) -> Iterator[str]:
+def _render_section(section: Section, before: str = "", after: str = "") -> Lines:
+    if not section.rows:
+        return
     yield f"## {before}{section.title}{after}\n\n"
     if section.lead:
         yield f"{section.lead}\n\n"
@@ -107,94 +124,69 @@ def code_span(text: str) -> str:
     if not text:
         return ""
     text = text.replace("\\|", "\\<U+007C>").replace("|", "\\|")
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    stripped = text[0] == text[-1] == " " and not text.isspace()
-    space = " " if stripped or "`" in (text[0], text[-1]) else ""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    is_stripped = text[0] == text[-1] == " " and not text.isspace()
+    space = " " if is_stripped or "`" in (text[0], text[-1]) else ""
     return f"{fence}{space}{text}{space}{fence}"
 
 
 def escape_prose(text: str) -> str:
     """A sentence in which every word that is not plain is a code span; neighbours share one."""
-    words = make_visible(text).split(" ")
     parts = []
-    for plain, group in groupby(
-        words, key=lambda word: not word or bool(_PLAIN.fullmatch(word))
-    ):
+    words = make_visible(text).split(" ")
+    for is_plain, group in groupby(words, lambda word: bool(_PLAIN.fullmatch(word))):
         run = " ".join(group)
-        tail = run[-1] if not plain and run[-1] in ",;:" else ""
-        parts.append(run if plain else code_span(run.removesuffix(tail)) + tail)
+        if is_plain:
+            parts.append(run)
+            continue
+        tail = run[-1] if run[-1] in ",;:" else ""
+        parts.append(code_span(run.removesuffix(tail)) + tail)
     return " ".join(parts)
 
 
-def _render_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]]
-) -> Iterator[str]:
+def _render_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
     yield f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n"
     for row in rows:
         yield f"| {' | '.join(row)} |\n"
     yield "\n"
 
 
-def _summary_table(plan: Plan) -> Iterator[str]:
-    names = ("agents", *say.AGENT_COUNTS, *say.USER_COUNTS)
-    yield from _render_table(
-        ("Count", "", "Meaning"),
-        ([name, str(getattr(plan.summary, name)), say.COUNTS[name]] for name in names),
-    )
-
-
-def _kinds_table(plan: Plan, marker: MarkdownMarker) -> Iterator[str]:
-    kinds = plan.notes.kinds
-    if not kinds:
-        return
-    yield f"## Kinds of changes ({len(kinds)})\n\n"
+def _summary_table(plan: Plan) -> Lines:
     rows = (
-        [
-            str(kind.users),
-            escape_prose(kind.form),
-            escape_prose(kind.sentence),
-            " ".join(map(marker.mark_user, kind.examples)),
-        ]
-        for kind in kinds
+        [name, str(getattr(plan.summary, name)), meaning]
+        for name, meaning in COUNTS.items()
     )
-    yield from _render_table(("Users", "Kind", "What", "Examples"), rows)
+    yield from _render_table(("Count", "", "Meaning"), rows)
 
 
-def _changes_table(
-    plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
-) -> Iterator[str]:
-    if not plan.changes:
-        return
-    yield f"## Changes ({len(plan.changes)})\n\n"
+def _list_changes(plan: Plan, outcomes: Outcomes, marker: Marker) -> Section:
     columns = ["User", "Agent", "Rule", "Attribute", "Old", "New"]
-    yield from _render_table(
-        columns if outcomes is None else [*columns, "Outcome"],
-        _change_rows(plan, outcomes, marker),
-    )
+    if outcomes is not None:
+        columns.append("Outcome")
+    rows = _change_rows(plan, outcomes, marker) if plan.changes else ()
+    return Section(f"Changes ({len(plan.changes):,})", columns, rows)
 
 
 def _change_rows(
-    plan: Plan, outcomes: Sequence[Outcome] | None, marker: MarkdownMarker
-) -> Iterator[list[str]]:
-    marks, results = say.NewsMarks(plan), say.by_user(outcomes)
+    plan: Plan, outcomes: Outcomes, marker: Marker
+) -> Iterator[Sequence[str]]:
+    marks, results = NewsMarks(plan), by_user(outcomes)
     for change in plan.changes:
+        user = marker.mark_user(change.user.name)
         head = [
-            marker.mark_user(change.user.name)
-            + marker.mark_news(marks.mark_change(change)),
-            escape_prose(say.name_agent(change.agent)),
-            say.name_rule(change.rule),
+            marker.add_news(user, marks.mark_change(change)),
+            marker.mark_prose(name_agent(change.agent)),
+            name_rule(change.rule),
         ]
-        tail = (
-            []
-            if outcomes is None
-            else [escape_prose(say.outcome_text(results.get(change.user.id)))]
-        )
+        outcome = outcome_text(results.get(change.user.id))
+        tail = [] if outcomes is None else [marker.mark_prose(outcome)]
         for each in change.attributes:
-            yield [*head, code_span(each.name), *_side_cells(each), *tail]
+            yield [*head, *_attribute_cells(each), *tail]
 
 
-def _side_cells(each: AttributeChange) -> tuple[str, str]:
-    change = say.find_sides(each)
-    old, new = (" ".join(map(code_span, values)) for values in (change.old, change.new))
-    none = "" if change.kept else say.NONE
-    return old or ("" if each.secret else none), new or none
+def _attribute_cells(each: AttributeChange) -> Sequence[str]:
+    sides = find_sides(each)
+    old, new = (" ".join(map(code_span, side)) for side in (sides.old, sides.new))
+    none = "" if sides.kept or each.secret else NONE
+    return code_span(each.name), old or none, new or none

@@ -3,13 +3,14 @@
 Names, values and messages of servers and of the source may hold anything: an escape
 sequence, a line break that forges a line, an override of the direction in which text runs.
 They are cleaned where they leave the program: in reports, on standard output
-(`cli/terminal.py`), in errors (`cli/advice.py`), in the log (`cli/logs.py`) and in
+(`cli/terminal.py`), in errors (`cli/advice.py`), in the log (`cli/observers.py`) and in
 notices.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 _BLANK: Final = re.compile(
@@ -38,12 +39,15 @@ def visible_lines(text: str) -> str:
     return "\n".join(map(make_visible, text.split("\n")))
 
 
-def clean_texts(held: Any) -> Any:
-    """The same of each text in lists and objects."""
-    if type(held) is str:
-        return make_visible(held)
+def clean_texts(held: Any, clean: Callable[[str], str] = make_visible) -> Any:
+    """Lists and objects with each text in them cleaned."""
+    if isinstance(held, str):
+        return clean(held)
     if isinstance(held, dict):
-        return {clean_texts(name): clean_texts(value) for name, value in held.items()}
-    return (
-        [clean_texts(each) for each in held] if isinstance(held, list | tuple) else held
-    )
+        return {
+            clean_texts(name, clean): clean_texts(value, clean)
+            for name, value in held.items()
+        }
+    if isinstance(held, list | tuple):
+        return [clean_texts(each, clean) for each in held]
+    return held

@@ -1,14 +1,14 @@
 """How a value, an agent, a rule or a count is put before a reader: the same words in every format.
 
-Everything here returns text without a single character that a terminal, a browser or an eye
-could be deceived by.
+Each format makes all of it visible (`visible.py`) where it leaves the program. Values are
+made visible here, since what is seen of one decides whether it stands in quotation marks.
 """
 
 from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -22,58 +22,65 @@ from connector.model import (
     ON_HOLD,
     AgentRef,
     AttributeChange,
+    AttributeInfo,
     Change,
     Held,
     NearMiss,
     Outcome,
     Plan,
+    PlanNews,
     Problem,
     Refusal,
     RunEnding,
     Secret,
 )
 from connector.model.digests import is_secret, secret_fingerprint
-from connector.model.limits import (
-    APPROVAL,
-    EXCLUDE,
-    LOST_STATE,
-    OF_THE_SOURCE,
-)
+from connector.model.limits import APPROVAL, EXCLUDE, LOST_STATE, OF_THE_SOURCE
 from connector.planning.review import LEFT_OUT
 from connector.reports.visible import make_visible
 
+Lines = Iterator[str]
+"""The text of a report, piece by piece."""
+People = Mapping[str, str]
+"""The names of people by the names of their users."""
+Outcomes = Sequence[Outcome] | None
+"""What became of a plan's changes; None: it has not been applied."""
 NONE: Final = "(none)"
 HIDDEN_SET: Final = "(secret) set"
 HIDDEN_CLEARED: Final = "(secret) cleared"
+HIDDEN: Final = ([HIDDEN_SET], [HIDDEN_CLEARED])
+"""What is shown of a secret. A value that reads like it is shown in quotation marks."""
 NOT_READABLE: Final = "(not readable)"
-LONGEST, MOST = 60, 5
-"""Characters of a value, and values of an attribute, that are shown of a conflict."""
-_NEW: Final = "No earlier run of this job is known here: agents_drop and matched_drop are not checked."
-AGENT_COUNTS: Final = (
-    "matched",
-    "unmatched",
-    "ambiguous",
-    "contested",
-    "unassigned",
-    "invalid",
-)
-_SINCE: Final = ("new", "gone", "changed", "same")
-USER_COUNTS: Final = ("unchanged", "update", "clear", "secret", "stale")
-COUNTS: Final[dict[str, str]] = {
-    "agents": "records of the source",
+LONGEST: Final = 60
+"""Characters of a stored value that are shown; all of them are in the plan document."""
+AGENT_COUNTS: Final = {
     "matched": "agents with exactly one user",
     "unmatched": "agents without a user by any rule",
     "ambiguous": "agents with several users by one rule",
     "contested": "agents that claim the same user as another agent",
     "unassigned": "seats without an account",
     "invalid": "invalid records",
+}
+"""What each count of agents in the summary counts."""
+USER_COUNTS: Final = {
     "unchanged": "matched users without a change",
     "update": "users with an attribute to set",
     "clear": "users with an attribute to empty",
     "secret": "users with a secret to set",
     "stale": "users with values of this job and no agent",
 }
+"""What each count of users in the summary counts."""
+COUNTS: Final = {"agents": "records of the source"} | AGENT_COUNTS | USER_COUNTS
 """What each count of the summary counts."""
+_REMARKS: Final = {
+    NEW_STATE: "No earlier run of this job is known here: agents_drop and matched_drop are not checked.",
+    ANOTHER_KEY: "The key differs from that of earlier runs.",
+    ON_HOLD: "The job is on hold: applies are refused until it is released.",
+}
+"""What the headline adds where a plan's `about` has this word."""
+
+
+# ---------------------------------------------------------------- values
 
 
 def show_value(value: Held) -> str:
@@ -81,14 +88,10 @@ def show_value(value: Held) -> str:
     if isinstance(value, Secret):
         return "(secret)"
     text = make_visible(value if isinstance(value, str) else _decode_octets(value))
-    return (
-        f'"{text}"'
-        if text != text.strip()
-        or text[:1] in {"", '"', "("}
-        or "|" in text
-        or "→" in text
-        else text
-    )
+    is_clear = text == text.strip() and not text.startswith(('"', "("))
+    if text and is_clear and "|" not in text and "→" not in text:
+        return text
+    return f'"{text}"'
 
 
 def _decode_octets(octets: bytes) -> str:
@@ -112,55 +115,57 @@ def find_sides(each: AttributeChange) -> ChangeSides:
     A user always keeps a class that is not ours.
     """
     if is_secret(each):
-        return ChangeSides(
-            [], [HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED]
-        )
+        done = HIDDEN_SET if secret_fingerprint(each) else HIDDEN_CLEARED
+        return ChangeSides([], [done])
     gone = [show_value(value) for value in each.old if value not in each.new]
     come = [show_value(value) for value in each.new if value not in each.old]
     kept = len(each.old) - len(gone) + (each.name == OBJECT_CLASS)
     return ChangeSides(gone if each.seen else [NOT_READABLE], come, kept)
 
 
-def accept_command(plan: Plan, command: str) -> str:
-    """The command line that lifts the refusals of this very plan; by default that of an apply of its job."""
-    command = command or f"cec-connector apply {shlex.quote(make_visible(plan.job))}"
-    if plan.digest in command:  # it names the plan already
-        return command
-    if APPROVAL not in dict(plan.about):
-        return f"{command} --accept {make_visible(plan.digest)}"
-    if command.endswith(" --save"):
-        return f"{command} PLAN.json"
-    return f"{command}{'' if '--plan=' in command else ' --plan=PLAN.json'} --approval=PLAN.json.sig"
+def show_sides(each: AttributeChange) -> str:
+    """`old → new`, with a bar between several values."""
+    sides = find_sides(each)
+    return join_sides(sides, " | ".join(sides.old), " | ".join(sides.new))
 
 
-def accept_sentence(plan: Plan, command: str) -> str:
-    """What `accept_command` is for: `To apply anyway, run:`."""
-    said = accept_command(plan, command)
-    if ON_HOLD in dict(plan.about) and not said.endswith(" --save PLAN.json"):
-        return "The job is on hold. Release it first. Then, to apply anyway, run:"
-    if APPROVAL not in dict(plan.about) or plan.digest in said:
-        return "To apply anyway, run:"
-    return (
-        "To save it for approval, run:"
-        if said.endswith(" --save PLAN.json")
-        else "To apply it once approved, run:"
-    )
+def join_sides(sides: ChangeSides, gone: str, come: str) -> str:
+    """`old → new`; `- old, + new` where other values stay; of a secret only what happens to it.
 
-
-def find_strays(plan: Plan, outcomes: Sequence[Outcome] | None) -> list[Outcome]:
-    """The outcomes of users that are not in the plan: something is to be done with them since it was made.
-
-    Without those that were left out on purpose, of whom there may be as many as agents.
+    `gone`, `come`: the old and new values, as a format marks them up.
     """
-    planned = {change.user.id for change in plan.changes} if outcomes else set()
-    return [
-        each
-        for each in outcomes or ()
-        if each.user.id not in planned and each.why not in LEFT_OUT
-    ]
+    if sides.new in HIDDEN:
+        return come
+    if not sides.kept:
+        return f"{gone or NONE} → {come or NONE}"
+    signed = [f"- {gone}"] if gone else []
+    signed += [f"+ {come}"] if come else []
+    return ", ".join(signed)
 
 
-# ---------------------------------------------------------------- words
+def describe_attribute(info: AttributeInfo) -> str:
+    """What a directory's schema says: `text, at most 64 characters, one value, compared as caseIgnore`."""
+    if not info.definition.known:
+        return "not in the directory's schema"
+    bounds = info.bounds
+    unit = "octets" if info.octets else "characters"
+    remarks = {
+        str(info.syntax): True,
+        f"at least {bounds.min_length} {unit}": bounds.min_length > 0,
+        f"at most {bounds.max_length} {unit}": bounds.max_length is not None,
+        f"from {bounds.least}": bounds.least is not None,
+        f"up to {bounds.most}": bounds.most is not None,
+        "one value": info.single,
+        "several values": not info.single,
+        f"compared as {info.equality}": True,
+        "kept unique by the directory": info.unique,
+        "obsolete": info.definition.obsolete,
+        "kept by the directory itself": not info.writable,
+    }
+    return ", ".join(said for said, holds in remarks.items() if holds)
+
+
+# ---------------------------------------------------------------- agents, users, problems
 
 
 def name_agent(agent: AgentRef | None) -> str:
@@ -168,36 +173,40 @@ def name_agent(agent: AgentRef | None) -> str:
     if agent is None:
         return "no agent (stale)"
     account = NONE if agent.account_code is None else show_value(agent.account_code)
-    return f"accountCode {account}, workNo {'?' if agent.work_no is None else agent.work_no}"
+    seat = "?" if agent.work_no is None else agent.work_no
+    return f"accountCode {account}, workNo {seat}"
 
 
-def name_user(people: Mapping[str, str], user: str) -> str:
-    """A user by name, with the name of the person where it was read: `uid=ada,… (Ada Example)`."""
-    said = people.get(user)
-    return (
-        make_visible(user)
-        if said is None or said == user
-        else f"{make_visible(user)} ({make_visible(said)})"
-    )
+def name_user(people: People, user: str) -> str:
+    """A user by name, with the name of the person: `uid=ada,… (Ada Example)`."""
+    person = find_person(people, user)
+    return f"{user} ({person})" if person else user
+
+
+def find_person(people: People, user: str) -> str:
+    """The name of the person, where it was read and is another one than the user's."""
+    person = people.get(user, "")
+    return "" if person == user else person
 
 
 def name_rule(rule: int | None) -> str:
     """Which rule it was: a number from 1, a pin, or none."""
-    return "" if rule is None else f"rule {rule}" if rule else "pin"
+    if rule is None:
+        return ""
+    return f"rule {rule}" if rule else "pin"
 
 
 def give_reason(change: Change) -> str:
     """Why a user changes: the agent, and the rule that it was found by."""
-    return ", ".join(filter(None, [name_agent(change.agent), name_rule(change.rule)]))
+    return _join_parts(name_agent(change.agent), name_rule(change.rule))
 
 
 def name_subject(problem: Problem) -> str:
     """Whom or what a problem is about, but for the users: record, agent, rule, attribute."""
-    parts = [f"record {problem.record}"] if problem.record is not None else []
-    parts += [name_agent(problem.agent)] if problem.agent is not None else []
-    parts += [name_rule(problem.rule)] if problem.rule is not None else []
-    parts += [make_visible(problem.attribute)] if problem.attribute is not None else []
-    return ", ".join(parts)
+    record = "" if problem.record is None else f"record {problem.record}"
+    agent = "" if problem.agent is None else name_agent(problem.agent)
+    rule = name_rule(problem.rule)
+    return _join_parts(record, agent, rule, problem.attribute or "")
 
 
 def name_subjects(problems: Sequence[Problem]) -> str:
@@ -205,30 +214,21 @@ def name_subjects(problems: Sequence[Problem]) -> str:
     first = problems[0]
     if len(problems) == 1:
         return name_subject(first)
-    users = {user for each in problems for user in each.users}
-    said = [count_noun(len(users), "user")] if users else []
-    if len(users) < len(problems):
-        said = [count_noun(len(problems), "agent"), *said]
-    return ", ".join(filter(None, [*said, name_subject(replace(first, agent=None))]))
+    names = {user for each in problems for user in each.users}
+    users = count_noun(len(names), "user") if names else ""
+    agents = ""
+    if len(names) < len(problems):
+        agents = count_noun(len(problems), "agent")
+    return _join_parts(agents, users, name_subject(replace(first, agent=None)))
+
+
+def _join_parts(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def describe_near(near: NearMiss) -> str:
     """How a user almost matches: `uid Ann: differs in case`."""
-    return f"{make_visible(near.attribute)} {show_value(near.value)}: differs in {make_visible(near.how)}"
-
-
-def count_refusal(refusal: Refusal) -> str:
-    """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
-    if refusal.limit in ("agents", LOST_STATE):
-        return ""
-    if refusal.limit == EXCLUDE:
-        return count_noun(
-            refusal.planned, "line without a match", "lines without a match"
-        )
-    if refusal.limit == APPROVAL:
-        return f"{count_noun(refusal.planned, 'user')} without approval"
-    what = "fewer" if refusal.limit in OF_THE_SOURCE else "planned"
-    return f"{refusal.planned:,} {what}, {refusal.allowed:,} allowed"
+    return f"{near.attribute} {show_value(near.value)}: differs in {near.how}"
 
 
 def count_noun(number: int, one: str, many: str = "") -> str:
@@ -236,15 +236,165 @@ def count_noun(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def report_title(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
+# ---------------------------------------------------------------- a plan as a whole
+
+
+def report_title(plan: Plan, outcomes: Outcomes) -> str:
     """What the report is about: `what undo would do`."""
     command = "undo" if "takes back" in dict(plan.about) else "apply"
     return f"what {command} {'would do' if outcomes is None else 'has done'}"
 
 
+def write_headline(plan: Plan, outcomes: Outcomes) -> str:
+    """In a sentence or two: what would happen, or what has happened."""
+    about = dict(plan.about)
+    said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
+    if outcomes is None:
+        said += _say_what_would_happen(plan)
+    elif outcomes:
+        said.append(f"{count_outcomes(RunEnding.of(outcomes))}.")
+    else:
+        said.append("Nothing was written: no changes.")
+    said += [remark for word, remark in _REMARKS.items() if word in about]
+    return " ".join(said)
+
+
+def _say_what_would_happen(plan: Plan) -> list[str]:
+    changed = count_noun(len(plan.changes), "user") if plan.changes else "no user"
+    verdict = "" if plan.changes else "Nothing would be written: "
+    if plan.refusals:
+        verdict = "Refused: "
+    said = [f"{verdict}{changed} would be changed."]
+    if plan.refusals and plan.changes:
+        said.append("Nothing is written until the plan is accepted.")
+    changing = {change.user.name for change in plan.changes}
+    denied = {
+        user
+        for problem in plan.problems
+        if problem.kind == "rights"
+        for user in problem.users
+    }
+    denied -= changing
+    if denied:
+        users = count_noun(len(denied), "more user" if plan.changes else "user")
+        said.append(f"{users} would be, but the account may not write there.")
+    if plan.notes.lost:
+        said.append(count_losses(plan.notes.lost))
+    return said
+
+
+def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
+    """Where no agent found a user. `places`: of the job, by their names; `empty`: there are no users at all."""
+    base = "base" if "base" in places else "directory"
+    named = [f"{name} {places[name]}" for name in (base, "filter") if name in places]
+    where = " and ".join(named) or "the directory"
+    if empty:
+        return f"0 users are within {where}. Check both, and the account's rights"
+    return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
+
+
+def count_losses(lost: int) -> str:
+    """How many users lose values that this job did not write."""
+    users = count_noun(lost, "user loses", "users lose")
+    return f"{users} values that this job did not write."
+
+
+def count_refusal(refusal: Refusal) -> str:
+    """How many were planned against how many are allowed; nothing for a limit that does not count changes."""
+    limit, planned = refusal.limit, refusal.planned
+    if limit in ("agents", LOST_STATE):
+        return ""
+    if limit == EXCLUDE:
+        return count_noun(planned, "line without a match", "lines without a match")
+    if limit == APPROVAL:
+        return f"{count_noun(planned, 'user')} without approval"
+    what = "fewer" if limit in OF_THE_SOURCE else "planned"
+    return f"{planned:,} {what}, {refusal.allowed:,} allowed"
+
+
+def accept_advice(plan: Plan, command: str) -> tuple[str, str]:
+    """What lifts the refusals of this very plan: a sentence that ends with a colon, and the command line.
+
+    `command`: what `--accept` is appended to; by default an apply of the plan's job.
+    """
+    about = dict(plan.about)
+    command = command or f"cec-connector apply {shlex.quote(make_visible(plan.job))}"
+    sentence = "To apply anyway, run:"
+    if plan.digest in command:
+        pass  # it names the plan already
+    elif APPROVAL not in about:
+        command += f" --accept {plan.digest}"
+    elif command.endswith(" --save"):
+        return "To save it for approval, run:", f"{command} PLAN.json"
+    else:
+        sentence = "To apply it once approved, run:"
+        command += "" if "--plan=" in command else " --plan=PLAN.json"
+        command += " --approval=PLAN.json.sig"
+    if ON_HOLD in about:
+        sentence = "The job is on hold. Release it first. Then, to apply anyway, run:"
+    return sentence, command
+
+
+# ---------------------------------------------------------------- what became of it
+
+
+def find_strays(plan: Plan, outcomes: Outcomes) -> list[Outcome]:
+    """The outcomes of users that are not in the plan: something is to be done with them since it was made.
+
+    Without those that were left out on purpose, of whom there may be as many as agents.
+    """
+    if not outcomes:
+        return []
+    planned = {change.user.id for change in plan.changes}
+    strays = (each for each in outcomes if each.user.id not in planned)
+    return [each for each in strays if each.why not in LEFT_OUT]
+
+
+def by_user(outcomes: Outcomes) -> dict[str, Outcome]:
+    """Outcomes under the ids of their users."""
+    return {outcome.user.id: outcome for outcome in outcomes or ()}
+
+
+def outcome_text(outcome: Outcome | None) -> str:
+    """The result and its reason, or nothing."""
+    if outcome is None:
+        return ""
+    result = str(outcome.result)
+    said = f"{result}: {outcome.why}" if outcome.why else result
+    return ". ".join([said, *difference_texts(outcome)])
+
+
+def difference_texts(outcome: Outcome) -> list[str]:
+    """What is not as planned, and what is stored otherwise: `mail: stored as 'c'`."""
+    unnamed = [name for name in outcome.differs if name not in outcome.why]
+    texts = [f"not as planned: {', '.join(unnamed)}"] if unnamed else []
+    for each in outcome.stored:
+        values = ", ".join(f"'{_shorten_value(value)}'" for value in each.values)
+        stored = f"as {values}" if values else "in another spelling"
+        texts.append(f"{each.name}: stored {stored}")
+    return texts
+
+
+def _shorten_value(value: Held) -> str:
+    text = show_value(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def last_line(ending: RunEnding) -> str:
+    """The end of the account of an apply; its exit code says the same."""
+    if ending.stopped:
+        written = f"{ending.written:,} of {ending.user_count:,} written"
+        return f"Stopped: {written}{_other_outcomes(ending)}. Rerun the same command."
+    how = "Done in part" if ending.in_part else "Done"
+    if ending.user_count or ending.untold:
+        return f"{how}: {count_outcomes(ending)}."
+    return f"{how}: nothing to write."
+
+
 def count_outcomes(ending: RunEnding) -> str:
     """How an apply ended: how many are written, and each other number that is not 0."""
-    return f"{ending.written:,} of {count_noun(ending.user_count, 'user')} written{_other_outcomes(ending)}"
+    users = count_noun(ending.user_count, "user")
+    return f"{ending.written:,} of {users} written{_other_outcomes(ending)}"
 
 
 def _other_outcomes(ending: RunEnding) -> str:
@@ -256,166 +406,33 @@ def _other_outcomes(ending: RunEnding) -> str:
         "left out": ending.left_out,
     }
     said = "".join(f", {number:,} {what}" for what, number in parts.items() if number)
-    half = ending.touched and not (ending.written or ending.not_known)
-    said += "; some changes were written in part" if half else ""
-    return f"{said}; the audit may lack writes" if ending.untold else said
+    if ending.touched and not (ending.written or ending.not_known):
+        said += "; some changes were written in part"
+    if ending.untold:
+        said += "; the audit may lack writes"
+    return said
 
 
-def last_line(ending: RunEnding) -> str:
-    """The end of the account of an apply; its exit code says the same."""
-    if ending.stopped:
-        written = f"{ending.written:,} of {ending.user_count:,} written"
-        return f"Stopped: {written}{_other_outcomes(ending)}. Rerun the same command."
-    how = "Done in part" if ending.in_part else "Done"
-    return (
-        f"{how}: {count_outcomes(ending)}."
-        if ending.user_count or ending.untold
-        else f"{how}: nothing to write."
-    )
+# ---------------------------------------------------------------- what is new
 
 
-def write_headline(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
-    """In a sentence or two: what would happen, or what has happened."""
-    about = dict(plan.about)
-    said = (
-        [f"Nobody matches: {make_visible(about[NOBODY])}."] if NOBODY in about else []
-    )
-    said += [_what_happens(plan, outcomes)]
-    said += [count_losses(plan)] if plan.notes.lost and outcomes is None else []
-    said += [_NEW] if NEW_STATE in about else []
-    said += (
-        ["The key differs from that of earlier runs."] if ANOTHER_KEY in about else []
-    )
-    said += (
-        ["The job is on hold: applies are refused until it is released."]
-        if ON_HOLD in about
-        else []
-    )
-    return " ".join(said)
-
-
-def nobody_matches(places: Mapping[str, str], *, empty: bool) -> str:
-    """Where no agent found a user. `places`: of the job, by their names; `empty`: there are no users at all."""
-    names = ("base" if "base" in places else "directory", "filter")
-    where = (
-        " and ".join(f"{name} {places[name]}" for name in names if name in places)
-        or "the directory"
-    )
-    if empty:
-        return f"0 users are within {where}. Check both, and the account's rights"
-    return f"no user within {where} is one that an agent looks for. Check the match rules, then both"
-
-
-def count_losses(plan: Plan) -> str:
-    """How many users lose values that this job did not write."""
-    lost = plan.notes.lost
-    return f"{count_noun(lost, 'user')} {'loses' if lost == 1 else 'lose'} values that this job did not write."
-
-
-def _what_happens(plan: Plan, outcomes: Sequence[Outcome] | None) -> str:
-    if outcomes is not None:
-        return (
-            f"{count_outcomes(RunEnding.of(outcomes))}."
-            if outcomes
-            else "Nothing was written: no changes."
-        )
-    changing = {change.user.name for change in plan.changes}
-    denied = {
-        name for each in plan.problems if each.kind == "rights" for name in each.users
-    } - changing
-    if not plan.changes:
-        refused = "Refused" if plan.refusals else "Nothing would be written"
-        if denied:
-            users = count_noun(len(denied), "user")
-            return f"{refused}: {users} would be changed, but the account may not write there."
-        return f"{refused}: no user would be changed."
-    changed = count_noun(len(plan.changes), "user")
-    more = (
-        f" {count_noun(len(denied), 'more user')} would be, but the account may not write there."
-        if denied
-        else ""
-    )
-    if plan.refusals:
-        return f"Refused: {changed} would be changed. Nothing is written until the plan is accepted.{more}"
-    return f"{changed} would be changed.{more}"
-
-
-def describe_since(plan: Plan) -> str:
-    """How much is new in a plan since an earlier one; nothing where it was not compared with one."""
-    found = plan.notes.since
-    if found is None:
-        return ""
+def describe_since(found: PlanNews) -> str:
+    """How much is new in a plan since an earlier one."""
     if not found.plan:
         return "No earlier plan of this job is known here: everything is new."
-    return f"Since plan {make_visible(found.plan)} of {make_visible(found.created)}: {numbers_since(found.numbers)}."
+    return (
+        f"Since plan {found.plan} of {found.created}: {numbers_since(found.numbers)}."
+    )
 
 
 def numbers_since(found: Mapping[str, int]) -> str:
     """How much is new (`PlanNews.numbers`): of the changes, then of the problems."""
-    changes, problems = (
-        count_news(*(found[name + of] for name in _SINCE)) for of in ("", "_problems")
-    )
+    names = ("new", "gone", "changed", "same")
+    changes = count_news(*(found[name] for name in names))
+    problems = count_news(*(found[f"{name}_problems"] for name in names))
     return f"changes {changes}; problems {problems}"
 
 
 def count_news(new: int, gone: int, changed: int, same: int) -> str:
     """`3 new, 1 gone, 0 changed, 40 the same`."""
     return f"{new:,} new, {gone:,} gone, {changed:,} changed, {same:,} the same"
-
-
-class NewsMarks:
-    """What is `new` or `changed` in a plan since an earlier one, by user and by problem."""
-
-    def __init__(self, plan: Plan) -> None:
-        found = plan.notes.since
-        self._users: dict[str, str] = {}
-        self._problems: dict[int, str] = {}
-        for mark in ("new", "changed") if found else ():
-            self._users |= dict.fromkeys(getattr(found, mark), mark)
-            for number in getattr(found, f"{mark}_problems"):
-                # two of them may be equal
-                self._problems[id(plan.problems[number])] = mark
-
-    def mark_change(self, change: Change) -> str:
-        return self._users.get(change.user.id, "")
-
-    def mark_problem(self, problem: Problem) -> str:
-        return self._problems.get(id(problem), "")
-
-
-def by_user(outcomes: Sequence[Outcome] | None) -> dict[str, Outcome]:
-    """Outcomes under the ids of their users."""
-    return {outcome.user.id: outcome for outcome in outcomes or ()}
-
-
-def outcome_text(outcome: Outcome | None) -> str:
-    """The result and its reason, or nothing."""
-    if outcome is None:
-        return ""
-    said = (
-        f"{outcome.result}: {make_visible(outcome.why)}"
-        if outcome.why
-        else str(outcome.result)
-    )
-    return ". ".join([said, *difference_texts(outcome)])
-
-
-def difference_texts(outcome: Outcome) -> list[str]:
-    """What is not as planned, and what is stored otherwise: `mail: stored as 'c'`."""
-    unnamed = [name for name in outcome.differs if name not in outcome.why]
-    texts = [f"not as planned: {make_visible(', '.join(unnamed))}"] if unnamed else []
-    for each in outcome.stored:
-        values = ", ".join(f"'{_shorten_values([value])}'" for value in each.values)
-        stored = f"as {values}" if values else "in another spelling"
-        texts.append(f"{make_visible(each.name)}: stored {stored}")
-    return texts
-
-
-def _shorten_values(values: Sequence[Held]) -> str:
-    """Some values in a length that can be read; all of them are in the plan document."""
-    said = [
-        text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-        for text in map(show_value, values[:MOST])
-    ]
-    said += [f"and {len(values) - MOST:,} more"] if len(values) > MOST else []
-    return ", ".join(said) or NONE

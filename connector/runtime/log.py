@@ -1,4 +1,4 @@
-"""The log of the process. structlog makes it; `cli/logs.py` says in which form and where to."""
+"""The log of the process. structlog makes it; `cli/observers.py` says in which form and where to."""
 
 from __future__ import annotations
 

@@ -25,7 +25,6 @@ from connector.sources.record_faults import (
     MAX_CHARACTERS,
     find_character_fault,
     read_number,
-    without_blanks,
 )
 from connector.sources.records import check_encoding
 
@@ -65,6 +64,25 @@ class AccountPage(Struct, frozen=True):
     """How the list stands in the answer, for `check`."""
     digest: bytes
     """Digest of the answer, by which a page that comes again is known."""
+
+
+class AccountRecords(Struct):
+    """The records of the list that were read so far."""
+
+    listed: int = 0
+    by_account: dict[str, AccountRecord] = {}
+
+    def add_page(self, records: Iterable[AccountRecord], where: str) -> None:
+        """Raises IncompleteRead for an account that is there already."""
+        for record in records:
+            self.listed += 1
+            account = _read_text(record.user_account)
+            if account is None:
+                continue
+            if account in self.by_account:
+                why = f"record {self.listed} of the account list has an account that is there already"
+                raise IncompleteRead(why, where=where)
+            self.by_account[account] = record
 
 
 class _AccountAnswer(ErrorEnvelope):
@@ -127,33 +145,34 @@ class _FileAccounts(Struct):
     accounts: Raw = Raw()
 
 
-def split_accounts(body: bytes, where: str) -> tuple[bytes, list[AccountRecord]]:
+def split_accounts(body: bytes, where: str) -> tuple[bytes, AccountRecords]:
     """Take the member `accounts` out of a file of agents. Raises MalformedError, IncompleteRead."""
     text = check_encoding(body, where)
+    records = AccountRecords()
     try:
-        raw = msgspec.json.decode(text, type=_FileAccounts).accounts
-        page = decode_page(b'{"data": %b}' % bytes(raw or b"null"), where)
+        raw = bytes(msgspec.json.decode(text, type=_FileAccounts).accounts)
     except NOT_JSON:
-        return body, []  # what is wrong with the file is told of its agents
-    if not raw:
-        why = "no `accounts` in it: with `source.accounts` a file has a list of that name beside `agents`"
-        raise MalformedError(why, where=where)
-    records: list[AccountRecord] = []
-    add_records(records, set(), page.records, where)
-    return text.replace(bytes(raw), b"null", 1), records
+        return body, records  # what is wrong with the file is told of its agents
+    try:
+        listed = msgspec.json.decode(raw or b"null", type=list[AccountRecord])
+    except msgspec.ValidationError:
+        why = "no list of `accounts` in it: with `source.accounts` a file has one beside `agents`"
+        raise MalformedError(why, where=where) from None
+    _refuse_repeated_members(raw, listed, where)
+    records.add_page(listed, where)
+    return text.replace(raw, b"null", 1), records
 
 
 def collect_records(
     ask: Callable[[int], AccountPage], where: str
-) -> tuple[list[AccountRecord], str]:
+) -> tuple[AccountRecords, str]:
     """Read all pages, from 0 on, and tell the shape of the first.
 
     An empty page, or a total that is reached, ends the list: servers may cap a page below what was
     asked. Behind the total one more page is asked for, since a total may be short. Raises
     IncompleteRead where a page repeats, an account is there twice, or the total is another.
     """
-    records: list[AccountRecord] = []
-    accounts: set[str] = set()
+    records = AccountRecords()
     digests: set[bytes] = set()
     total: int | None = None
     shape = ""
@@ -170,18 +189,18 @@ def collect_records(
             why = f"page {number} of the account list is an earlier one again"
             raise IncompleteRead(why, where=where)
         digests.add(page.digest)
-        add_records(records, accounts, page.records, where)
-        if total is not None and len(records) >= total:
-            _refuse_more(ask, number + 1, accounts, where)
+        records.add_page(page.records, where)
+        if total is not None and records.listed >= total:
+            _refuse_more(ask, number + 1, records, where)
             break
-    if total is not None and len(records) != total:
-        why = f"the account list says {total} records, and shows {len(records)}"
+    if total is not None and records.listed != total:
+        why = f"the account list says {total} records, and shows {records.listed}"
         raise IncompleteRead(why, where=where)
     return records, shape
 
 
 def _refuse_more(
-    ask: Callable[[int], AccountPage], number: int, accounts: set[str], where: str
+    ask: Callable[[int], AccountPage], number: int, records: AccountRecords, where: str
 ) -> None:
     """Raises IncompleteRead if a page behind the total has an account that no earlier one had."""
     try:
@@ -190,26 +209,9 @@ def _refuse_more(
         return  # a page that is not there: the total has been reached
     for record in page.records:
         account = _read_text(record.user_account)
-        if account is not None and account not in accounts:
+        if account is not None and account not in records.by_account:
             why = f"the account list says {page.total} records, and shows more"
             raise IncompleteRead(why, where=where)
-
-
-def add_records(
-    records: list[AccountRecord],
-    accounts: set[str],
-    more: Iterable[AccountRecord],
-    where: str,
-) -> None:
-    """Add records. Raises IncompleteRead for an account that is there already."""
-    for record in more:
-        account = _read_text(record.user_account)
-        if account is not None and account in accounts:
-            why = f"record {len(records) + 1} of the account list has an account that is there already"
-            raise IncompleteRead(why, where=where)
-        if account is not None:
-            accounts.add(account)
-        records.append(record)
 
 
 # ---------------------------------------------------------------- the join
@@ -217,18 +219,12 @@ def add_records(
 
 def join_accounts(
     tenant: Tenant,
-    records: Iterable[AccountRecord],
+    records: AccountRecords,
     fields: Collection[str],
     shape: str,
 ) -> Tenant:
     """Give each agent what the list says of its account, of these fields alone."""
-    by_account: dict[str, AccountRecord] = {}
-    listed = 0
-    for record in records:
-        listed += 1
-        name = _read_text(record.user_account)
-        if name is not None:
-            by_account[name] = record
+    by_account = records.by_account
     untold = _find_untold(by_account.values(), fields)
     agents: list[Agent] = []
     unlisted = 0
@@ -245,13 +241,16 @@ def join_accounts(
             account = Account(unknown=frozenset(fields))
         else:
             account = _make_account(found, fields, untold)
-            seat = read_number(found.work_no)
-            if seat is not None and seat != agent.work_no:
+            seat = found.work_no
+            if seat != agent.work_no and read_number(seat) not in (None, agent.work_no):
                 contradictions[number] = f"the account list has it at the seat {seat}"
-        unknown.update(account.unknown)
+        if account.unknown:
+            unknown.update(account.unknown)
         agents.append(replace(agent, account=account))
     alone = frozenset(by_account.keys() - accounts)
-    summary = AccountList(listed, unlisted, alone, dict(unknown), contradictions, shape)
+    summary = AccountList(
+        records.listed, unlisted, alone, dict(unknown), contradictions, shape
+    )
     return replace(tenant, agents=agents, accounts=summary)
 
 
@@ -273,26 +272,25 @@ def _make_account(
     record: AccountRecord, fields: Collection[str], untold: frozenset[str]
 ) -> Account:
     values: dict[str, Any] = {}
-    unknown = set(untold)
+    unknown = untold
     for field in fields:
         value = _read_field(record, field)
         if value is UNSET:
-            unknown.add(field)
+            unknown |= {field}
         elif value is not None:
             values[_MEMBERS[field]] = value
-    return Account(**values, unknown=frozenset(unknown))
+    return Account(**values, unknown=unknown)
 
 
 def _read_field(record: AccountRecord, field: str) -> Any:
     """What a record says: a text, or the texts of its skills; None: absent, UNSET: masked or faulty."""
     if field == "skill":
         return tuple(_list_skills(record.skills))
-    if field in ("role", "agentType"):
-        held = record.cc_role_id if field == "role" else record.agent_type
-        return str(held) if type(held) is int else _read_text(held)
-    held = getattr(record, _MEMBERS[field])
+    held = record.cc_role_id if field == "role" else getattr(record, _MEMBERS[field])
     if held is UNSET or held is None or held == "":
         return None
+    if type(held) is int and field in ("role", "agentType"):
+        return str(held)
     text = _read_text(held)
     return UNSET if text is None or MASK in text else text
 
@@ -305,6 +303,8 @@ def _list_skills(held: Any) -> Iterator[str]:
 
 
 def _read_text(held: Any) -> str | None:
-    if not isinstance(held, str) or len(held) > MAX_CHARACTERS:
+    if type(held) is not str or len(held) > MAX_CHARACTERS:
         return None
-    return None if find_character_fault(held) else without_blanks(held)
+    if not held.isprintable() and find_character_fault(held):
+        return None
+    return held if held.strip(" ") else None

@@ -33,7 +33,7 @@ from connector.runtime.log import log
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.accounts import (
     AccountPage,
-    AccountRecord,
+    AccountRecords,
     collect_records,
     decode_page,
     join_accounts,
@@ -106,7 +106,7 @@ class CecSource:
 
     def _read_accounts(
         self, exchange: CecExchange
-    ) -> tuple[list[AccountRecord], str] | None:
+    ) -> tuple[AccountRecords, str] | None:
         """Read the account list whole, if the job asks for it.
 
         The vendor's table has the parameters of the request in a wrapper, and its samples have not:
@@ -142,7 +142,7 @@ class CecSource:
 
         where = f"{self._settings.url.rstrip('/')}{accounts.path}"
         records, shape = collect_records(ask_page, where)
-        log.info("account list answered", records=len(records), octets=octets)
+        log.info("account list answered", records=records.listed, octets=octets)
         return records, f"{shape}, asked {'wrapped' if is_wrapped else 'flat'}"
 
     def _ask_accounts(

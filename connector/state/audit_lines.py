@@ -33,11 +33,12 @@ _READ_AT_ONCE: Final = 2000
 _LAST_NUMBER: Final = 2**53
 """Every state can keep numbers up to here, and every reader of JSON has them exactly."""
 
-_OLD_LINES: Final = (
+OLD_LINES: Final = (
     "from audit_lines where job = ? and number < coalesce("
     "(select min(number) from audit_lines where job = ? and time >= ?), "
     "(select number from audits where job = ?))"
 )
+"""The oldest lines of a job, up to the first that is not older than a time, or the last: job, job, time, job."""
 
 
 class ChainHead(Struct, frozen=True):
@@ -88,8 +89,10 @@ class AuditLines:
         try:
             self._lease.enter_context(self._database.lease(f"the audit of {job}", job))
         except BusyError as fault:
-            why = "another run adds to the audit of this job. Rerun later"
-            raise BusyError(why, where=fault.where) from None
+            raise BusyError(
+                "another run adds to the audit of this job. Rerun later",
+                where=fault.where,
+            ) from None
         self._job, self._auditor = job, auditor
 
     def end_session(self) -> None:
@@ -120,7 +123,9 @@ class AuditLines:
         head = self.read_head(self._job)
         rows = []
         for record in records:
-            text = _encode_line(record, head)
+            prev = f"sha256:{head.digest}" if head.number else None
+            chained = record | {"number": head.number + 1, "prev": prev}
+            text = json.dumps(chained, ensure_ascii=True, separators=(",", ":"))
             head = ChainHead(head.number + 1, digest_line(text))
             user = record["user"]["id"] if "user" in record else ""
             rows.append((self._job, head.number, record["time"], user, text))
@@ -155,8 +160,12 @@ class AuditLines:
 
     def delete_lines(self, last: int) -> None:
         """Let go of the lines up to this number: the file has them."""
-        gone = "delete from audit_lines where job = ? and number <= ?"
-        write_one(self._database, gone, self._job, last)
+        write_one(
+            self._database,
+            "delete from audit_lines where job = ? and number <= ?",
+            self._job,
+            last,
+        )
 
     # ------------------------------------------------------------ what is kept
 
@@ -187,17 +196,6 @@ class AuditLines:
         return text
 
 
-def count_old_lines(database: Database, job: str, before: str) -> int:
-    """The oldest lines of a job that the state keeps, up to the first that is not older than this time, or the last."""
-    query = f"select count(*) {_OLD_LINES}"
-    return int(find_value(database, query, job, job, before, job))
-
-
-def prune_lines(transaction: Transaction, job: str, before: str) -> None:
-    """Delete the lines that are counted so."""
-    transaction.execute(f"delete {_OLD_LINES}", (job, job, before, job))
-
-
 # ---------------------------------------------------------------- the chain
 
 
@@ -222,10 +220,3 @@ def digest_line(text: str | bytes) -> str:
     """The digest of a line without its newline, as the next line has it."""
     octets = text.encode("ascii") if isinstance(text, str) else text
     return hashlib.sha256(octets).hexdigest()
-
-
-def _encode_line(record: Record, head: ChainHead) -> str:
-    """The line of a record that follows this one."""
-    prev = f"sha256:{head.digest}" if head.number else None
-    chained = record | {"number": head.number + 1, "prev": prev}
-    return json.dumps(chained, ensure_ascii=True, separators=(",", ":"))

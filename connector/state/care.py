@@ -30,7 +30,6 @@ from connector.state.notes import (
     note_secret_attributes,
     pruned_until,
     read_fact,
-    read_secret_attributes,
 )
 from connector.state.ownership import Ownership, rename_owner
 from connector.state.pruning import Pruning, find_directories
@@ -60,22 +59,17 @@ _OF_DIRECTORIES: Final = ("runs", "ownership", "notes", "facts")
 # ------------------------------------------------------------ what it holds
 
 
-class StateSize(Struct, frozen=True):
-    """How large a state is, all jobs together."""
-
-    state: str
-    """Where it is."""
-    format: int
-    octets: int
-    free: int
-    """Octets that hold nothing, and are used again."""
-
-
 class StateContents(Struct, frozen=True):
     """What a state holds of a job."""
 
     job: str
-    extent: StateSize
+    state: str
+    """Where it is."""
+    format: int
+    octets: int
+    """Its size, all jobs together."""
+    free: int
+    """Octets that hold nothing, and are used again."""
     directories: list[str]
     oldest: str | None
     """When its oldest run began."""
@@ -102,7 +96,9 @@ class StateCare(Holds):
         hold = self.read_hold(job)
         return StateContents(
             job,
-            StateSize(database.where, database.version(), *database.size()),
+            database.where,
+            database.version(),
+            *database.size(),
             find_directories(database, job),
             oldest,
             newest,
@@ -151,6 +147,11 @@ class StateCare(Holds):
         """Taking a person out of what is known of a job; `audited` as above."""
         return Forgetting(self._database, job, audited=audited)
 
+    def secret_attributes(self, directory: str) -> list[str]:
+        """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
+        query = "select name from facts where kind = 'secret' and directory = ? order by name"
+        return find_column(self._database, query, directory)
+
     # ------------------------------------------------------------ leases
 
     def lease(self, directory: str, job: str = "") -> AbstractContextManager[None]:
@@ -163,9 +164,7 @@ class StateCare(Holds):
     @contextmanager
     def hold_directories(self, job: str, *also: str) -> Iterator[None]:
         """Hold every directory that this job has written to, and `also` these. Raises BusyError."""
-        wrote = find_column(
-            self._database, "select distinct directory from runs where job = ?", job
-        )
+        wrote = find_directories(self._database, job)
         with ExitStack() as leases:
             for directory in sorted({*wrote, *also}):
                 leases.enter_context(self.lease(directory, job))
@@ -209,11 +208,15 @@ class StateCare(Holds):
             if not self._is_known(job):
                 raise UsageError(f"the state knows no job {job!r}", where="JOB")
             if self._is_known(new):
-                why = f"the state already has a job {new!r}. Choose another name"
-                raise UsageError(why, where="NEW")
+                raise UsageError(
+                    f"the state already has a job {new!r}. Choose another name",
+                    where="NEW",
+                )
             if held := self.read_hold(job):
-                why = f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename"
-                raise OnHoldError(why, where=job)
+                raise OnHoldError(
+                    f"this job is on hold since {held[0]}: {held[1]}. Release it, then rename",
+                    where=job,
+                )
             users: int = find_value(
                 self._database, "select count(*) from ownership where job = ?", job
             )
@@ -249,7 +252,7 @@ class StateCare(Holds):
             there = self._database.rows(
                 "select 1 from runs where job = ? and directory = ? limit 1", job, new
             )
-            secret = read_secret_attributes(self._database, directory)
+            secret = self.secret_attributes(directory)
             with self._database.writing() as transaction:
                 transaction.execute(
                     "delete from documents where kind = 'saved' and job = ?", (job,)

@@ -29,7 +29,7 @@ events       what happened to a job beside its runs; `number` orders attempts an
              `apply` and `undo`, an attempt that came to no run, and why; `release`, a hold that was ended by people who
              had to approve it; `approval`, `who` has approved the run or release `id`, by which key (`digest`), and
              when that was judged; `hold`, the job applies nothing until somebody releases it
-documents    plans, by their ids: `saved`, a plan for a reviewer: its seal (`digest`), the SHA-256 of its `file`, and
+documents    plans, by their ids: `saved`, a plan for a reviewer: the SHA-256 of its file (`digest`), and
              whom it names (`content`, JSON); runs that begin later have its `number` or a higher one;
              `plan`, a fleet's that waits, one a job, and `report`, what became of one (`octets`: JSON, compressed by
              zlib); `run`, of a run or attempt, and `drawn`, of the last full plan of those who had it drawn (`id`),
@@ -42,6 +42,7 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -159,11 +160,8 @@ def reading_kept(database: Database, what: str) -> Iterator[None]:
     """Read what was kept. Raises StateError, naming `what`, where it is not as this program writes it."""
     try:
         yield
-    except (
-        TypeError,
-        ValueError,
-        OverflowError,
-    ) as fault:  # msgspec raises kinds of ValueError
+    # msgspec raises kinds of ValueError
+    except (TypeError, ValueError, OverflowError, zlib.error) as fault:
         raise DamagedError(
             f"the state is damaged: {what} cannot be read", where=database.where
         ) from fault
@@ -255,7 +253,7 @@ TABLES_SQL: Final = """
     );
     create table documents (
         kind text not null, job text not null, id text not null, directory text not null, created text not null,
-        digest text not null, content text not null, octets bytea, file text, undoes text, number integer not null,
+        digest text not null, content text not null, octets bytea, undoes text, number integer not null,
         primary key (kind, job, id)
     );
     create unique index documents_waiting on documents (job) where kind = 'plan';
@@ -288,18 +286,18 @@ def migrate_tables(database: Database) -> None:
 def _read_version(database: Database) -> int:
     version = database.version()
     if 0 < version < _DELIVERED:
-        why = (
+        raise StateError(
             f"the state was written before release 0.1.0 (format {version}) and is not read. Move it away; the "
             "next run creates a new one. A new state knows no earlier writes: they are neither cleared nor "
-            "undone. It knows no holds, and hidden passwords are set again"
+            "undone. It knows no holds, and hidden passwords are set again",
+            where=database.where,
         )
-        raise StateError(why, where=database.where)
     if not 0 <= version <= FORMAT:
-        why = (
+        raise StateError(
             f"the state was written by a newer version of this program (format {version}; this one knows formats up to "
-            f"{FORMAT})"
+            f"{FORMAT})",
+            where=database.where,
         )
-        raise StateError(why, where=database.where)
     return version
 
 
@@ -375,11 +373,11 @@ _MOVES: Final = """
     insert into events select 'approval', job, run, who, time, time, '', fingerprint, '', null, null, 0 from approvals
         join (select id, job from runs union all select id, job from releases) as approved on approved.id = run;
     insert into events select 'hold', job, '', '', since, since, why, '', '', null, null, 0 from holds;
-    insert into documents select 'saved', job, id, directory, saved, seal, users, null, file, undoes, number
+    insert into documents select 'saved', job, id, directory, saved, seal, users, null, undoes, number
         from plans where users is not null and file is not null;
-    insert into documents select kind, job, id, '', created, digest, '', octets, null, null, 0 from fleet_documents;
-    insert into documents select 'drawn', job, drawn_by, '', '', '', plan, null, null, null, 0 from drawn;
-    insert into documents select 'run', job, run, '', '', '', plan, null, null, null, number from run_plans;
+    insert into documents select kind, job, id, '', created, digest, '', octets, null, 0 from fleet_documents;
+    insert into documents select 'drawn', job, drawn_by, '', '', '', plan, null, null, 0 from drawn;
+    insert into documents select 'run', job, run, '', '', '', plan, null, null, number from run_plans;
     delete from meta where name like 'key of %'
 """
 """Where the rows of earlier tables are now. Whose the values were that earlier runs have replaced is not known.

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from msgspec import Struct, json
 from msgspec.structs import replace
 
-from connector.errors import DamagedError, RefusedError, StateError
+from connector.errors import RefusedError, StateError
 from connector.model import EarlierPlan, Plan
 from connector.model.digests import make_readable
 from connector.reports.document import parse_plan, render
@@ -34,16 +34,16 @@ from connector.state.history import NEXT, UNDOS
 KEPT: Final = 20
 """Of so many runs and attempts of a job the plan is kept, as far as it had changes."""
 _DOCUMENT: Final = (
-    "select id, kind, digest, created, octets, coalesce((select directory from documents as saved "
+    "select id, kind, digest, octets, coalesce((select directory from documents as saved "
     "where saved.kind = 'saved' and saved.job = documents.job and saved.id = documents.id), '') "
     "from documents where job = ? and kind in ('plan', 'report')"
 )
 _PUT: Final = """
     insert into documents
-    (kind, job, id, directory, created, digest, content, octets, file, undoes, number)
-    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (kind, job, id) do update set
+    (kind, job, id, directory, created, digest, content, octets, undoes, number)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (kind, job, id) do update set
         directory = excluded.directory, created = excluded.created, digest = excluded.digest,
-        content = excluded.content, octets = excluded.octets, file = excluded.file, undoes = excluded.undoes,
+        content = excluded.content, octets = excluded.octets, undoes = excluded.undoes,
         number = excluded.number
 """
 WITHDRAW: Final = "delete from documents where job = ? and kind = 'plan'"
@@ -58,7 +58,6 @@ class KeptDocument(Struct, frozen=True):
     id: str
     kind: Literal["plan", "report"]
     digest: str
-    created: str
     octets: bytes
     directory: str = ""
     """For which it was saved; empty where the state does not know that plan any more."""
@@ -73,8 +72,9 @@ class FleetDocuments:
     def find_waiting(self, job: str) -> KeptDocument | None:
         """The plan of a job that waits; None: there is none."""
         unspent = "id not in (select id from runs where result in ('done', 'part'))"
-        query = f"{_DOCUMENT} and kind = 'plan' and {unspent}"
-        return next(self._read_rows(query, job), None)
+        return next(
+            self._read_rows(f"{_DOCUMENT} and kind = 'plan' and {unspent}", job), None
+        )
 
     def find_document(self, job: str, id_: str) -> KeptDocument | None:
         """The document with this id, a plan or a report; None: the job has none."""
@@ -89,28 +89,32 @@ class FleetDocuments:
         ):
             yield from self._read_rows(f"{_DOCUMENT} and id = ?", job, id_)
 
-    def keep_plan(self, plan: Plan, octets: bytes) -> None:
-        """Keep the document of a plan. It waits in place of the job's plan before.
+    def keep_document(
+        self, kind: Literal["plan", "report"], plan: Plan, octets: bytes
+    ) -> None:
+        """Keep a plan, which waits in place of the job's plan before, or the report of its apply in place of it.
 
-        Raises StateError also where another process keeps one of this job at the same time.
+        Raises StateError also where another process keeps a plan of this job at the same time.
         """
         with self._database.writing() as transaction:
-            transaction.execute(WITHDRAW, (plan.job,))
-            _put_octets(transaction, "plan", plan, octets)
-
-    def keep_report(self, plan: Plan, octets: bytes) -> None:
-        """Keep the report of an apply in place of its plan's document."""
-        with self._database.writing() as transaction:
-            transaction.execute(f"{WITHDRAW} and id = ?", (plan.job, plan.id))
-            _put_octets(transaction, "report", plan, octets)
+            if kind == "plan":
+                transaction.execute(WITHDRAW, (plan.job,))
+            else:
+                transaction.execute(f"{WITHDRAW} and id = ?", (plan.job, plan.id))
+            what = ("", plan.created, plan.digest, "", zlib.compress(octets))
+            transaction.execute(_PUT, (kind, plan.job, plan.id, *what, None, 0))
 
     def withdraw_plan(self, job: str, plan: str | None = None) -> None:
         """No plan of this job waits any more; or this one does not, and no apply takes it."""
         if plan is None:
             write_one(self._database, WITHDRAW, job)
         else:
-            rejected = "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')"
-            write_one(self._database, rejected, job, plan)
+            write_one(
+                self._database,
+                "delete from documents where job = ? and id = ? and kind in ('plan', 'saved')",
+                job,
+                plan,
+            )
 
     def read_plan(self, document: KeptDocument) -> Plan:
         """The plan of a document, as `planfile.load_plan` gives it."""
@@ -118,22 +122,10 @@ class FleetDocuments:
             return parse_plan(document.octets)
 
     def _read_rows(self, query: str, *values: str) -> Iterator[KeptDocument]:
-        for id_, kind, digest, created, octets, directory in self._database.rows(
-            query, *values
-        ):
-            try:
+        for id_, kind, digest, octets, directory in self._database.rows(query, *values):
+            with reading_kept(self._database, "a kept document"):
                 whole = zlib.decompress(octets)
-            except (zlib.error, TypeError):
-                why = "the state is damaged: a kept document cannot be read"
-                raise DamagedError(why, where=self._database.where) from None
-            yield KeptDocument(id_, kind, digest, created, whole, directory)
-
-
-def _put_octets(transaction: Transaction, kind: str, plan: Plan, octets: bytes) -> None:
-    whole = zlib.compress(octets)
-    key = (kind, plan.job, plan.id)
-    row = (*key, "", plan.created, plan.digest, "", whole, None, None, 0)
-    transaction.execute(_PUT, row)
+            yield KeptDocument(id_, kind, digest, whole, directory)
 
 
 DocumentKey = tuple[str, str, str]
@@ -166,16 +158,11 @@ class SavedPlans:
     _database: Database
 
     def keep_saved_plan(
-        self,
-        plan: Plan,
-        directory: str,
-        undoes: str | None = None,
-        file: str | None = None,
+        self, plan: Plan, directory: str, undoes: str | None = None
     ) -> None:
         """Note that this plan is saved for a reviewer, so that it is known again. `undoes`: the run it takes back.
 
-        `file`: the SHA-256 of its document, in hexadecimal digits; without it no approval is good for the plan. Runs
-        that begin later have its number or a higher one.
+        Runs that begin later have its number or a higher one.
         """
         if not self._database.kept:
             raise StateError(
@@ -186,7 +173,7 @@ class SavedPlans:
             number = find_value(self._database, f"select {NEXT}")
             named = encode_text(_find_named(plan))
             what = (directory, format_now(), _make_seal(plan), named, None)
-            row = ("saved", plan.job, plan.id, *what, file, undoes, number)
+            row = ("saved", plan.job, plan.id, *what, undoes, number)
             transaction.execute(_PUT, row)
 
     def permit_plan(
@@ -203,13 +190,15 @@ class SavedPlans:
         file has not these `octets`.
         """
         rows = self._database.rows(
-            "select job, directory, digest, file, undoes, number from documents where kind = 'saved' and id = ?",
+            "select job, directory, digest, undoes, number from documents where kind = 'saved' and id = ?",
             plan.id,
         )
         if not rows:
-            why = "this plan is foreign: it is not in the state of this job"
-            raise RefusedError(why, where=plan.id)
-        ((its_job, its_directory, seal, file, taken_back, number),) = rows
+            raise RefusedError(
+                "this plan is foreign: it is not in the state of this job",
+                where=plan.id,
+            )
+        ((its_job, its_directory, seal, taken_back, number),) = rows
         why = ""
         if (its_job, its_directory) != (job, directory):
             why = f"this plan is foreign: it was made by the job {its_job} for the directory {its_directory}"
@@ -218,10 +207,8 @@ class SavedPlans:
             why = f"this plan is for {its}. Use that command, or make a new plan"
         elif seal != _make_seal(plan):
             why = "this plan was changed after it was saved"
-        elif octets is not None and hashlib.sha256(octets).hexdigest() != file:
+        elif octets is not None and hashlib.sha256(octets).hexdigest() != seal:
             why = "this file was changed after it was saved"
-            if not file:
-                why = "an older version saved this plan, and did not note the octets of its file. Make a new plan"
         why = why or self._find_spent(plan, number)
         if why:
             raise RefusedError(why, where=plan.id)
@@ -236,8 +223,9 @@ class SavedPlans:
             plan.id,
         ):
             return f"this plan is spent: it was applied; that run ended at {ended}"
-        undone = f"{UNDOS} and number >= ? and id <> ?"
-        for undo, run, _ in rows(undone, plan.job, number, plan.id):
+        for undo, run, _ in rows(
+            f"{UNDOS} and number >= ? and id <> ?", plan.job, number, plan.id
+        ):
             return f"this plan is spent: undo {undo} took back run {run} since it was made, and it may bring that back"
         return ""
 
@@ -264,10 +252,10 @@ def _find_named(plan: Plan) -> Named:
 
 
 def _make_seal(plan: Plan) -> str:
-    """Over all that a reviewer reads in a saved plan, as its document has it."""
+    """The SHA-256 of its document, in hexadecimal digits: over all that a reviewer reads in a saved plan."""
     seal = hashlib.sha256()
     for text in render(plan):
-        seal.update(text.encode("utf-8", "surrogatepass"))
+        seal.update(text.encode("utf-8", "backslashreplace"))
     return seal.hexdigest()
 
 
@@ -336,7 +324,7 @@ def put_drawn(
 ) -> None:
     """Keep what later plans are compared with; `number` orders those of runs."""
     content = encode_text(drawn)
-    row = (*key, "", drawn.created, "", content, None, None, None, number)
+    row = (*key, "", drawn.created, "", content, None, None, number)
     transaction.execute(_PUT, row)
 
 

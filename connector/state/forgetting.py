@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -52,7 +53,7 @@ _HELD: Final = (
     "and notes.user_id = ownership.user_id)"
 )
 _RIVALS: Final = " union ".join(
-    f"select job from {table} where job <> ? and directory in ({_HELD})"  # noqa: S608  # literals; values are bound
+    f"select job from {table} where job not in (?, '') and directory in ({_HELD})"  # noqa: S608  # literals; values are bound
     for table in ("runs", "ownership", "facts", "documents")
 )
 """Other jobs of a directory where this one holds values of a user: without them, those jobs
@@ -68,24 +69,28 @@ _LONG: Final = 7
 """Digits of a number that a sentence hardly has for something else."""
 
 
+Texts = tuple[str, ...]
+"""Several names, ids or attributes."""
+
+
 class Person(Struct, frozen=True):
     """What a job's part of a state holds of one user."""
 
     id: str
-    names: tuple[str, ...]
+    names: Texts
     writes: int
     runs: int
-    owned: tuple[str, ...]
+    owned: Texts
     """Attributes whose values this job wrote last."""
-    plans: tuple[str, ...]
+    plans: Texts
     """Saved plans that name the user."""
-    excluded: tuple[str, ...]
+    excluded: Texts
     """Entries of the exclude list."""
-    others: tuple[str, ...]
+    others: Texts
     """Jobs that wrote to the user too."""
-    rivals: tuple[str, ...]
+    rivals: Texts
     """Jobs that could write over what is owned, once it is not."""
-    documents: tuple[str, ...] = ()
+    documents: Texts = ()
     """Documents of a fleet's runs that name the user."""
 
 
@@ -110,8 +115,10 @@ class Forgetting:
             why = f"the state of this job knows no user {user!r}, by id or name. Plans that nobody saved leave only ids"
             raise UsageError(f"{why}: write the id", where="USER")
         if len(ids) > 1:
-            why = f"{len(ids)} users had this name: {', '.join(ids)}. Write the id"
-            raise UsageError(why, where="USER")
+            raise UsageError(
+                f"{len(ids)} users had this name: {', '.join(ids)}. Write the id",
+                where="USER",
+            )
         return self._describe_person(ids[0])
 
     def _find_ids(self, user: str) -> list[str]:
@@ -154,45 +161,54 @@ class Forgetting:
             "where job = ?) and user_id = ?",
             *both,
         )
-        owned = sorted(self._find_owned(id_))
-        rivals: list[str] = []
-        if owned:
-            rivals = find_column(self._database, _RIVALS, *[self._job, *both] * 4)
+        owned = tuple(sorted(self._find_owned(id_)))
         documents = list(self._find_documents({id_, *names}))
         return Person(
             id_,
             tuple(sorted(names)),
             writes,
             runs,
-            tuple(owned),
+            owned,
             tuple(each for kind, each in documents if kind == "saved"),
-            self._find_sorted("name", "notes where kind = 'excluded' and job = ?", id_),
-            self._find_sorted("job", "ownership where job <> ?", id_),
-            tuple(sorted(filter(None, rivals))),
+            self._find_texts(
+                "select distinct name from notes where kind = 'excluded' and job = ? and user_id = ? order by 1",
+                *both,
+            ),
+            self._find_texts(
+                "select distinct job from ownership where job <> ? and user_id = ? order by 1",
+                *both,
+            ),
+            self._find_texts(f"{_RIVALS} order by 1", *[self._job, *both] * 4)
+            if owned
+            else (),
             tuple(each for kind, each in documents if kind != "saved"),
         )
 
-    def _find_sorted(self, column: str, rows: str, id_: str) -> tuple[str, ...]:
-        query = f"select distinct {column} from {rows} and user_id = ? order by 1"  # noqa: S608  # literals of this class; values are bound
-        return tuple(find_column(self._database, query, self._job, id_))
+    def _find_texts(self, query: str, *values: str) -> Texts:
+        return tuple(find_column(self._database, query, *values))
 
     def _find_owned(self, id_: str) -> set[str]:
         owned = set[str]()
-        for directory in find_column(
-            self._database,
+        for directory in self._find_texts(
             "select directory from ownership where job = ? and user_id = ?",
             self._job,
             id_,
         ):
-            for row in Ownership(self._database, directory).read_users([id_]):
-                if row.job == self._job:
-                    owned |= find_written(row.attributes).keys()
+            ownership = Ownership(self._database, directory)
+            for row in ownership.find_rows("job = ? and user_id = ?", self._job, id_):
+                owned |= find_written(row.attributes).keys()
         return owned
 
     def _find_documents(self, named: set[str]) -> Iterator[tuple[str, str]]:
         """Saved plans that name the user, and documents of a fleet's runs that do, also in a sentence: kind and id."""
         known = {make_readable(each).casefold() for each in named}
-        for kind, id_, content in self._read_documents():
+        saved = self._database.rows(
+            "select kind, id, content from documents where kind = 'saved' and job = ? order by id",
+            self._job,
+        )
+        kept = FleetDocuments(self._database).read_all(self._job)
+        of_fleet = ((each.kind, each.id, each.octets) for each in kept)
+        for kind, id_, content in chain(saved, of_fleet):
             # of a saved plan there are ids and names alone, and a part of a name is no user's
             has_sentences = kind != "saved"
             patterns = [_pattern_of(each) for each in known if has_sentences]
@@ -204,14 +220,6 @@ class Forgetting:
                 ):
                     yield kind, id_
                     break
-
-    def _read_documents(self) -> Iterator[tuple[str, str, str | bytes]]:
-        yield from self._database.rows(
-            "select kind, id, content from documents where kind = 'saved' and job = ? order by id",
-            self._job,
-        )
-        for document in FleetDocuments(self._database).read_all(self._job):
-            yield document.kind, document.id, document.octets
 
     # ------------------------------------------------------------ taking out
 
@@ -246,7 +254,14 @@ class Forgetting:
                 "delete from documents where job = ? and id = ? and kind in ('saved', 'plan', 'report')",
                 [(self._job, each) for each in {*person.plans, *person.documents}],
             )
-            self._forget_drawn(transaction, person)
+            gone = make_readable(person.id)
+            for key, number, drawn in list(read_drawn(self._database, self._job)):
+                changes = [each for each in drawn.changes if each[0] != gone]
+                # of plans that named the user, also what problems they had
+                problems = [] if drawn.plan in person.plans else drawn.problems
+                left = replace(drawn, changes=changes, problems=problems)
+                if left != drawn:
+                    put_drawn(transaction, key, left, number)
             for name in sorted({id_, *person.names}, key=len, reverse=True):
                 self._forget_in_texts(transaction, name)
         return person
@@ -260,25 +275,19 @@ class Forgetting:
             id_,
         )
         if run:
-            why = "the outcome of writes to this user is unknown. To settle them, rerun the job. Then forget the user"
-            raise UnsettledError(why, where=run)
+            raise UnsettledError(
+                "the outcome of writes to this user is unknown. To settle them, rerun the job. Then forget the user",
+                where=run,
+            )
         if self._audited and self._database.rows(
             "select number from audit_lines where job = ? and user_id = ?",
             self._job,
             id_,
         ):
-            why = "the audit may lack writes to this user. Run audit catch-up. Then forget the user"
-            raise UnsettledError(why, where=id_)
-
-    def _forget_drawn(self, transaction: Transaction, person: Person) -> None:
-        """What earlier plans say of the user; of those that named it, also what problems they had."""
-        gone = make_readable(person.id)
-        for key, number, drawn in list(read_drawn(self._database, self._job)):
-            changes = [each for each in drawn.changes if each[0] != gone]
-            problems = [] if drawn.plan in person.plans else drawn.problems
-            left = replace(drawn, changes=changes, problems=problems)
-            if left != drawn:
-                put_drawn(transaction, key, left, number)
+            raise UnsettledError(
+                "the audit may lack writes to this user. Run audit catch-up. Then forget the user",
+                where=id_,
+            )
 
     def _forget_in_texts(self, transaction: Transaction, name: str) -> None:
         """Sentences about other users, and about attempts, that name this one."""

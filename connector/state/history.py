@@ -7,7 +7,7 @@ While another run held the directory there was no attempt; nor where the command
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -79,12 +79,8 @@ class Attempts:
     @contextmanager
     def keep_attempt(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
         """An attempt, until it ends. It may end in any exception."""
-        self._attempt, self._job, self._id, self._started = (
-            attempt,
-            job,
-            id_,
-            format_now(),
-        )
+        self._attempt, self._job, self._id = attempt, job, id_
+        self._started = format_now()
         try:
             yield
         except (BusyError, UsageError):
@@ -92,7 +88,13 @@ class Attempts:
         except BaseException as fault:
             result = "refused" if isinstance(fault, RefusedError) else "failed"
             with suppress(StateError):  # the fault is told, here or not
-                self._note_attempt(result, _describe_fault(fault))
+                # of what is no fault that a user can meet the type alone: its message may hold a value
+                why = f"unexpected {type(fault).__name__}"
+                if isinstance(fault, ConnectorError):
+                    why = str(fault)
+                elif isinstance(fault, KeyboardInterrupt):
+                    why = "stopped by a signal"
+                self._note_attempt(result, why)
             raise
 
     def note_refusal(self, plan: Plan) -> str:
@@ -120,15 +122,6 @@ class Attempts:
                 "(select number from events where kind in ('apply', 'undo') and job = ? order by number desc limit ?)",
                 (self._job, self._job, KEPT),
             )
-
-
-def _describe_fault(fault: BaseException) -> str:
-    """What ended it; of what is no fault that a user can meet the type alone, for its message may hold a value."""
-    if isinstance(fault, ConnectorError):
-        return str(fault)
-    if isinstance(fault, KeyboardInterrupt):
-        return "stopped by a signal"
-    return f"unexpected {type(fault).__name__}"
 
 
 # ------------------------------------------------------------ holds and releases
@@ -198,9 +191,13 @@ def note_approvals(
     )
 
 
-def read_approvals(database: Database, job: str) -> defaultdict[str, list[Approval]]:
+ApprovalsOfRuns = defaultdict[str, list[Approval]]
+"""Approvals by the id of their run or release."""
+
+
+def read_approvals(database: Database, job: str) -> ApprovalsOfRuns:
     """The approvals of a job by the id of their run or release."""
-    found = defaultdict[str, list[Approval]](list)
+    found: ApprovalsOfRuns = defaultdict(list)
     for id_, *approval in database.rows(
         "select id, who, digest, ended from events "
         "where kind = 'approval' and job = ? order by id, who",
@@ -208,20 +205,6 @@ def read_approvals(database: Database, job: str) -> defaultdict[str, list[Approv
     ):
         found[id_].append(Approval(*approval))
     return found
-
-
-def forget_old_events(transaction: Transaction, job: str, before: str) -> None:
-    """Forget the attempts and releases that are older than that."""
-    transaction.execute(
-        "delete from events where kind = 'approval' and job = ? and id in "
-        "(select id from events where kind = 'release' and job = ? and ended < ?)",
-        (job, job, before),
-    )
-    transaction.execute(
-        "delete from events where (kind in ('apply', 'undo') or kind = 'release') and job = ? "
-        "and ended < ?",
-        (job, before),
-    )
 
 
 _COUNTS: Final = """
@@ -248,9 +231,9 @@ _APPLIED: Final = (
     "where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 and result in ('done', 'part')"
 )
 _RUNS: Final = """
-    select id, kind, started, ended, digest, result, summary, undoes, server, '' as why, null as plan, number
+    select id, job, kind, started, ended, digest, result, summary, undoes, server, '' as why, null as plan, number
     from runs where job = ?
-    union all select id, kind, started, ended, digest, result, '{}', undoes, '', why, plan, number
+    union all select id, job, kind, started, ended, digest, result, '{}', undoes, '', why, plan, number
     from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
 """
 _IDS: Final = """
@@ -273,6 +256,10 @@ NOTHING_WROTE: Final = "no apply of this job has written anything yet"
 TO_LIST: Final = "To list its runs, run: cec-connector runs JOB"
 FEW: Final = 5
 """So many runs are named where several are meant."""
+
+
+NamesOfUsers = dict[str, frozenset[str]]
+"""By the ids of users names of attributes."""
 
 
 class HistoryEntry(Struct, frozen=True):
@@ -316,26 +303,20 @@ class RunHistory:
         approvals = read_approvals(self._database, job)
         found = []
         for row in self._database.rows(_RUNS, job, job):
-            id_, kind, started, ended, digest, result, counts, *rest = row
-            undoes, server, why, plan, _ = rest
+            *head, counts, undoes, server, why, plan, _ = row
             summary = decode_kept(
                 self._database, counts, dict[str, int], "a run's summary"
             )
-            outcomes = dict(self._database.rows(_COUNTS, id_))
-            record = RunRecord(
-                id_, job, kind, started, ended, digest, result, summary, outcomes,
-                undoes, server, why, plan, tuple(approvals[id_]),
-            )  # fmt: skip
-            found.append(record)
+            outcomes = dict(self._database.rows(_COUNTS, head[0]))
+            approved = tuple(approvals[head[0]])
+            head += (summary, outcomes, undoes, server, why, plan, approved)
+            found.append(RunRecord(*head))
         return found
 
     def find_run_that_spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""
-        ends = ("done", "part")
-        for run in self.list_runs(job):
-            if run.id == plan and run.result in ends:
-                return run
-        return None
+        runs = (run for run in self.list_runs(job) if run.id == plan)
+        return next((run for run in runs if run.result in ("done", "part")), None)
 
     def find_last_run(self, job: str) -> str | None:
         """The id of the newest apply or undo of a job, whatever it came to; None: there is none."""
@@ -365,8 +346,10 @@ class RunHistory:
             return last
         ids: list[str] = find_column(self._database, _IDS, job, job)
         found = [id_ for id_ in ids if written and id_.startswith(written)]
-        if written in ids or len(found) == 1:
-            return written if written in ids else found[0]
+        if written in ids:
+            return written
+        if len(found) == 1:
+            return found[0]
         if found:
             some = ", ".join(found[:FEW]) + (", …" if len(found) > FEW else "")
             why = f"the ids of {len(found)} runs begin with {written!r}: {some}. Write more of the id"
@@ -405,7 +388,7 @@ class RunHistory:
             )
         )
 
-    def find_parts_alone(self, run: str) -> dict[str, frozenset[str]]:
+    def find_parts_alone(self, run: str) -> NamesOfUsers:
         """By user id the attributes of what went first in this run, where the rest is not written.
 
         Also what an undo of it emptied alone. What a later undo of it has put back is not
@@ -422,28 +405,27 @@ class RunHistory:
             slot for slot, number in emptied.items() if number > filled.get(slot, 0)
         )
 
-    def find_later_writes(self, run: str) -> dict[str, frozenset[str]]:
+    def find_later_writes(self, run: str) -> NamesOfUsers:
         """By id of this run's users the attributes that later runs have written, and that no undo took back since."""
         weights: dict[str, int] = {}
         for id_, undoes in self._database.rows(f"{_LATER} order by number", run, run):
             # an undo takes away what it undoes, if that was later too
             weights[id_] = -weights.get(undoes, -1)
-        written = {
-            (write.user.id, write.run, name)
-            for write in read_steps(
-                self._database,
-                "coalesce(outcome, 'written') = 'written' "
-                "and user_id in (select user_id from journal where run = ?)",
-                run,
-            )
-            for name in write.patterns
-        }
-        sums: Counter[Slot] = Counter()
-        for user, id_, name in written:
-            sums[user, name] += weights.get(id_, 0)
-        return _group_by_user(each for each, weight in sums.items() if weight)
+        which = (
+            "coalesce(outcome, 'written') = 'written' "
+            "and user_id in (select user_id from journal where run = ?)"
+        )
+        runs_of = defaultdict[Slot, set[str]](set)
+        for write in read_steps(self._database, which, run):
+            for name in write.patterns:
+                runs_of[write.user.id, name].add(write.run)
+        return _group_by_user(
+            slot
+            for slot, runs in runs_of.items()
+            if sum(weights.get(id_, 0) for id_ in runs)
+        )
 
-    def find_overtaken(self, run: str) -> dict[str, frozenset[str]]:
+    def find_overtaken(self, run: str) -> NamesOfUsers:
         """By user id the attributes, in small letters, that runs after this one have written, taken back or not."""
         later = _LATER.replace("id, undoes", "id")
         which = f"(outcome = 'written' or lost is not null) and run in ({later})"
@@ -454,9 +436,9 @@ class RunHistory:
         )
 
 
-def _group_by_user(found: Iterable[Slot]) -> dict[str, frozenset[str]]:
+def _group_by_user(found: Iterable[Slot]) -> NamesOfUsers:
     """Names of attributes by the ids of their users."""
-    names: defaultdict[str, set[str]] = defaultdict(set)
+    names = defaultdict[str, frozenset[str]](frozenset)
     for user, name in found:
-        names[user].add(name)
-    return {user: frozenset(some) for user, some in names.items()}
+        names[user] |= {name}
+    return names

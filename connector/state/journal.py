@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import replace
@@ -46,7 +45,7 @@ from connector.state.journal_rows import (
     read_steps,
 )
 from connector.state.notes import JobNotes, note_secret_attributes
-from connector.state.ownership import Ownership, ReplacedValues, TakenAttribute
+from connector.state.ownership import Ownership, Replaced, TakenAttribute
 
 _INTENT = """
     insert into journal
@@ -130,28 +129,18 @@ class RunJournal:
                 if has_taken_place(outcome)
             ]
             self._ours.take_values(transaction, written)
-            self._note_intents(transaction, intended, time)
-        return self._audit.deliver_made_lines
-
-    def _note_intents(
-        self, transaction: Transaction, intended: Sequence[Change], time: str
-    ) -> None:
-        """Note what is about to be sent, and before that which attributes hold secrets from now on."""
-        names = {
-            each.name
-            for change in intended
-            for each in change.attributes
-            if each.secret
-        } - self._secrets
-        if names:
+            # before the intents, which attributes hold secrets from now on
+            changes = (each for change in intended for each in change.attributes)
+            names = {each.name for each in changes if each.secret} - self._secrets
             note_secret_attributes(transaction, self._directory, names)
             self._secrets |= names
-        rows = [
-            self._make_row(each, time)
-            for each in intended
-            if not self._was_written(each)
-        ]
-        transaction.executemany(_INTENT, rows)
+            rows = [
+                self._make_row(each, time)
+                for each in intended
+                if not self._was_written(each)
+            ]
+            transaction.executemany(_INTENT, rows)
+        return self._audit.deliver_made_lines
 
     def note_unwritten(self, left: Iterable[Ended]) -> None:
         """Note what became of changes that were never going to be written.
@@ -196,16 +185,13 @@ class RunJournal:
         """A row of `_INTENT`; without an outcome the write is open."""
         key, user = key_of(change), change.user
         kept = [keep_change(user, each, self._sealer) for each in change.attributes]
-        came, servers = self._before.get(key, (None, ""))
-        result, why, servers = (
-            None,
-            None,
-            add_server("" if came else servers, self._server),
-        )
-        if outcome is not None:
-            result, why, servers = outcome.result.value, outcome.why, self._server
         what = (user.name, keep_agent(change.agent), change.rule, encode_text(kept))
-        return (self._run, *key, *what, result, why, servers, time)
+        if outcome is not None:
+            came = (outcome.result.value, outcome.why, self._server)
+            return (self._run, *key, *what, *came, time)
+        before, servers = self._before.get(key, (None, ""))
+        servers = add_server("" if before else servers, self._server)
+        return (self._run, *key, *what, None, None, servers, time)
 
 
 def has_taken_place(outcome: Outcome) -> bool:
@@ -229,20 +215,18 @@ class WrittenValues:
         self,
         transaction: Transaction,
         written: Sequence[Ended],
-        *,
-        late: bool = False,
-        now: Mapping[str, User] = MappingProxyType({}),
+        late: Mapping[str, User] | None = None,
     ) -> None:
         """Values that are set are this job's; those that an undo puts back, of the job that had written them.
 
-        `late`: other runs may have begun since. What they wrote is not taken from them, nor are values that stand:
-        `now` has the users as they are by then.
+        `late`: users as they are by now, where other runs may have begun since. What those wrote is not taken from
+        them, nor are values that stand. None: no other run has begun.
         """
         for start in range(0, len(written), _AT_ONCE):
             some = written[start : start + _AT_ONCE]
-            later = self._find_later_writes(some) if late else {}
+            later = {} if late is None else self._find_later_writes(some)
             taken = [
-                self._make_taken(change, each, now)
+                self._make_taken(change, each, late or {})
                 for change, outcome in some
                 for each in change.attributes
                 if each.name not in outcome.lost
@@ -276,15 +260,12 @@ class WrittenValues:
         self,
         transaction: Transaction,
         written: Iterable[Ended],
-        replaced: Iterable[ReplacedValues],
+        replaced: Replaced,
     ) -> None:
         """Note in the journal whose the values were that are replaced, of this job before all others.
 
         Keep what was ours and is taken from users without an agent; forget it where users are written otherwise.
         """
-        owners = defaultdict[Slot, list[tuple[str, Owned]]](list)
-        for each in sorted(replaced, key=lambda each: each.job != self._job):
-            owners[each.user.id, each.attribute].append((each.job, each.owned))
         rows: list[Row] = []
         cleared: list[Cleared] = []
         others: list[str] = []
@@ -294,7 +275,8 @@ class WrittenValues:
                 others.append(change.user.id)
             earlier: Owners = {}
             for one in change.attributes:
-                for job, owned in owners[change.user.id, one.name]:
+                owners = replaced[change.user.id, one.name]
+                for job, owned in sorted(owners, key=lambda its: its[0] != self._job):
                     if is_leaver and job == self._job and takes_value(change, one):
                         cleared.append(
                             Cleared(change.user, one.name, format_now(), owned)
@@ -360,15 +342,13 @@ class WrittenValues:
             if owner is None:
                 continue
             if each.secret:
-                is_same = (
-                    bool(each.fingerprint) and owner.fingerprint == each.fingerprint
+                is_same = bool(each.fingerprint) and (
+                    each.fingerprint == owner.fingerprint
                 )
             else:
-                is_same = any(
-                    noted.name == each.name
-                    and equality.same_set(rule, noted.old, each.new)
-                    for noted in step.change.attributes
-                )
+                noted = step.change.attributes
+                old = [its.old for its in noted if its.name == each.name]
+                is_same = any(equality.same_set(rule, its, each.new) for its in old)
             if is_same:
                 return owner
         return None

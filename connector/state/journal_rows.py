@@ -11,7 +11,7 @@ import base64
 import hmac
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import DecodeError, Struct, json
 from msgspec.structs import replace
@@ -41,9 +41,6 @@ from connector.state.database import (
     restore_row,
     rows_of_users,
 )
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE = 12
 """Octets, as NIST SP 800-38D §8.2 recommends; random ones, of which a key may see 2³²."""
@@ -98,7 +95,7 @@ class Sealer:
             for raw, octets in parts
         )
 
-    def _make_cipher(self) -> AESGCM:
+    def _make_cipher(self) -> Any:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # 30 ms, only for sealed values
 
         return AESGCM(self._derive_key(b"cec-connector sealing/1"))

@@ -53,6 +53,10 @@ _LAG: Final = timedelta(days=1)
 """So long a server may take to hear of what another one was told."""
 
 Kept = TypeVar("Kept")
+OwnedValues = Iterator[tuple[UserRef, Mapping[str, Owned]]]
+"""Users, each with what is owned, by attribute."""
+HeldValues = Mapping[str, Mapping[str, tuple[Held, ...]]]
+"""By the ids of users and by attribute its values."""
 OfUsers = dict[str, tuple[UserRef, dict[str, Kept]]]
 """By the ids of users the user, and by attribute what is known of it."""
 
@@ -74,22 +78,16 @@ class DirectoryMemory(JobNotes):
     # ------------------------------------------------------------ what was written
 
     def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
-        for row in self._ownership.read_users([user_id]):
-            if attribute in row.attributes:
-                return row.attributes[attribute].fingerprint
-        return None
+        rows = self._ownership.read_users([user_id])
+        found = (row.attributes.get(attribute) for row in rows)
+        return next((each.fingerprint for each in found if each), None)
 
     def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
         rows = self._ownership.read_users(users)
-        runs = {
-            row.attributes[attribute].run for row in rows if attribute in row.attributes
-        }
-        days = rows_of_users(
-            self._database,
-            "select distinct substr(started, 1, 10) from runs where directory = ? and id in ({users})",
-            sorted(runs),
-            self._directory,
-        )
+        found = (row.attributes.get(attribute) for row in rows)
+        runs = sorted({each.run for each in found if each})
+        query = "select substr(started, 1, 10) from runs where directory = ? and id in ({users})"
+        days = rows_of_users(self._database, query, runs, self._directory)
         return sorted({day for (day,) in days})
 
     def read_confirmed(
@@ -108,7 +106,6 @@ class DirectoryMemory(JobNotes):
             for row in self._ownership.read_users(users)
             if row.job == self._job
         ]
-        place = (self._directory, self._job)
         rows += rows_of_users(
             self._database,
             "select user_id, agent from journal join runs on runs.id = journal.run "
@@ -118,7 +115,8 @@ class DirectoryMemory(JobNotes):
             "where undo.undoes = runs.id and back.user_id = journal.user_id and back.outcome = 'written') "
             "and user_id in ({users}) order by number",
             sorted(users),
-            *place,
+            self._directory,
+            self._job,
         )
         with reading_kept(self._database, "the agents of earlier runs"):
             agents = {user: restore_agent(agent) for user, agent in rows}
@@ -145,7 +143,7 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ what is ours
 
-    def read_owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_owned(self) -> OwnedValues:
         maybe, unshown = self._find_maybe_ours(), self._find_unshown()
         for row in self._ownership.find_rows("job = ?", self._job):
             # an object class that we added stays when its values go, and makes nobody stale
@@ -180,7 +178,7 @@ class DirectoryMemory(JobNotes):
                 merge_owned(known, owned)
         return found
 
-    def read_respelt(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_respelt(self) -> OwnedValues:
         # lists in it have values
         for row in self._ownership.find_rows("attributes like ?", '%"],["%'):
             sent = {name: each for name, each in row.attributes.items() if each.sent}
@@ -250,21 +248,24 @@ class DirectoryMemory(JobNotes):
         for step, left in self._read_standing("job = ?", self._job, by_itself=True):
             if left:
                 server = remove_server(step.server, here) or step.server
-                names = tuple(each.name for each in left)
-                yield Unsettled(step.run, server, step.user, names)
+                yield Unsettled(
+                    step.run, server, step.user, tuple(each.name for each in left)
+                )
 
-    def read_late(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:
+    def read_late(self) -> OwnedValues:
         here = self._description
         if here is None or not here.server:
             return
         since = format_now(before=_LAG)
-        place = (self._directory, since, since, here.server)
         writes = set(
             self._database.rows(
                 "select run, user_id from journal join runs on runs.id = journal.run where directory = ? "
                 "and (ended is null or ended > ?) and coalesce(noted, started) > ? "
                 "and outcome = 'written' and journal.server not in ('', ?)",
-                *place,
+                self._directory,
+                since,
+                since,
+                here.server,
             )
         )
         for row in self._ownership.read_users({id_ for _, id_ in writes}):
@@ -287,13 +288,13 @@ class DirectoryMemory(JobNotes):
 
     # ------------------------------------------------------------ what was not shown
 
-    def read_unshown(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_unshown(self) -> HeldValues:
         return {
             id_: {name: each.new for name, each in lost.items()}
             for id_, (_, lost) in self._find_unshown().items()
         }
 
-    def read_replaced(self) -> Mapping[str, Mapping[str, tuple[Held, ...]]]:
+    def read_replaced(self) -> HeldValues:
         return {
             id_: {name: each.old for name, each in lost.items()}
             for id_, (_, lost) in self._find_unshown().items()
@@ -314,25 +315,15 @@ class DirectoryMemory(JobNotes):
             _, lost = found.setdefault(step.user.id, (step.user, {}))
             for each in step.change.attributes:
                 if step.job == self._job:
-                    self._note_unshown(lost, step, each)
+                    _note_unshown(lost, step, each)
                 elif step.outcome == "written" or step.lost:
-                    for name, ours in list(lost.items()):
-                        same = name.lower() == each.name.lower()
-                        if same and not are_apart(each.pattern, ours.pattern):
-                            del lost[name]
+                    name = each.name.lower()
+                    for ours in [
+                        one for one in lost.values() if one.name.lower() == name
+                    ]:
+                        if not are_apart(each.pattern, ours.pattern):
+                            del lost[ours.name]
         return {id_: (user, lost) for id_, (user, lost) in found.items() if lost}
-
-    def _note_unshown(
-        self, lost: dict[str, AttributeChange], step: JournalStep, each: AttributeChange
-    ) -> None:
-        """Note what one write of this job tells of an attribute."""
-        if step.outcome != "conflict":
-            lost.pop(each.name, None)
-            if each.name in step.lost:
-                lost[each.name] = each
-        elif each.name in lost:
-            # nothing was written; what was believed of them does not hold
-            lost[each.name] = replace(each, old=(), new=())
 
     # ------------------------------------------------------------ other jobs
 
@@ -379,22 +370,15 @@ class DirectoryMemory(JobNotes):
         changed: dict[tuple[str, str], OwnershipRow] = {}
         for place in sorted(passing & rows.keys()):
             row = rows[place]
-            taken = {
-                name: each
-                for name, each in find_written(row.attributes).items()
-                if name.lower() in wanted
-                and not are_apart(each.pattern, wanted[name.lower()])
-            }
-            if not taken:
-                continue
             ours = (self._job, row.user.id)
-            own = rows.get(ours) or OwnershipRow(self._job, row.user, {}, row.agent)
-            own = replace(own, user=row.user, attributes=taken | own.attributes)
-            rest = {
-                name: each for name, each in row.attributes.items() if name not in taken
-            }
-            rows[ours] = changed[ours] = own
-            changed[place] = replace(row, attributes=rest)
+            own = OwnershipRow(self._job, row.user, {}, row.agent)
+            own = rows.setdefault(ours, own)
+            for name, each in find_written(row.attributes).items():
+                key = name.lower()
+                if key in wanted and not are_apart(each.pattern, wanted[key]):
+                    own.attributes.setdefault(name, each)
+                    del row.attributes[name]
+                    changed |= {place: row, ours: own}
         self._keep_rows(changed.values())
 
     def note_gone(self, gone: Collection[Slot], server: str) -> None:
@@ -406,26 +390,31 @@ class DirectoryMemory(JobNotes):
         slots = {(id_, name.lower()) for id_, name in gone}
         for each in self.read_unsettled() if gone else ():
             slots -= {(each.user.id, name.lower()) for name in each.attributes}
-        users = {id_ for id_, _ in slots}
-        heard = {
-            (id_, each.name.lower(), run)
-            for id_, past in self.read_past(users).items()
-            for run, at, each in past
-            if at in ("", server) and each.sets
-        }
+        users = sorted({id_ for id_, _ in slots})
+        heard = set(
+            rows_of_users(
+                self._database,
+                "select run, user_id from journal join runs on runs.id = run where directory = ? "
+                "and not exists (select 1 from journal as elsewhere where elsewhere.run = journal.run "
+                "and elsewhere.user_id = journal.user_id and elsewhere.server not in ('', ?)) "
+                "and user_id in ({users})",
+                users,
+                self._directory,
+                server,
+            )
+        )
         changed = []
         for row in self._ownership.read_users(users):
-            if row.job != self._job:  # another job looks for itself
-                continue
-            id_ = row.user.id
-            left = {
-                name: each
+            names = [
+                name
                 for name, each in row.attributes.items()
-                if (id_, name.lower()) not in slots
-                or (id_, name.lower(), each.run) not in heard
-            }
-            if len(left) < len(row.attributes):
-                changed.append(replace(row, attributes=left))
+                if (row.user.id, name.lower()) in slots
+                and (each.run, row.user.id) in heard
+            ]
+            if names and row.job == self._job:  # another job looks for itself
+                for name in names:
+                    del row.attributes[name]
+                changed.append(row)
         self._keep_rows(changed)
 
     def _keep_rows(self, rows: Collection[OwnershipRow]) -> None:
@@ -474,3 +463,17 @@ class DirectoryMemory(JobNotes):
         """Keep how many users the directory has at least."""
         with self._database.writing() as transaction:
             note_fact(transaction, "users", str(users), directory=self._directory)
+
+
+def _note_unshown(
+    lost: dict[str, AttributeChange], step: JournalStep, each: AttributeChange
+) -> None:
+    """Note what one write of this job tells of an attribute."""
+    if step.outcome == "conflict":
+        if each.name in lost:
+            # nothing was written; what was believed of them does not hold
+            lost[each.name] = replace(each, old=(), new=())
+    elif each.name in step.lost:
+        lost[each.name] = each
+    else:
+        lost.pop(each.name, None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -42,11 +43,8 @@ class _Looked(Struct, frozen=True):
     time: datetime
 
 
-class ClearedNote(Struct, frozen=True, array_like=True):
-    """What was cleared from a user (`Cleared`)."""
-
-    time: str
-    held: Owned
+ExcludedUsers = Mapping[str, frozenset[str]]
+"""By entry of the exclude list the ids of users."""
 
 
 class Note(Struct, frozen=True):
@@ -70,11 +68,13 @@ class JobNotes:
         self._job = job
 
     def _read_notes(self, kind: str) -> list[Note]:
-        columns = ", ".join(Note.__struct_fields__)
-        query = (
-            f"select {columns} from notes where kind = ? and job = ? and directory = ?"  # noqa: S608  # columns are the fields of `Note`; values are bound
+        rows = self._database.rows(
+            "select user_id, name, user_name, value, why, runs, number from notes "
+            "where kind = ? and job = ? and directory = ?",
+            kind,
+            self._job,
+            self._directory,
         )
-        rows = self._database.rows(query, kind, self._job, self._directory)
         return [Note(*row) for row in rows]
 
     def _read_users(self, kind: str) -> frozenset[str]:
@@ -96,9 +96,9 @@ class JobNotes:
         self, transaction: Transaction, kind: str, notes: Iterable[Note]
     ) -> None:
         """Note these in place of all that were noted."""
-        place = (kind, self._job, self._directory)
         transaction.execute(
-            "delete from notes where kind = ? and job = ? and directory = ?", place
+            "delete from notes where kind = ? and job = ? and directory = ?",
+            (kind, self._job, self._directory),
         )
         self._put_notes(transaction, kind, notes)
 
@@ -167,21 +167,18 @@ class JobNotes:
 
     # ------------------------------------------------------------ who is left alone
 
-    def read_excluded(self) -> Mapping[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
+    def read_excluded(self) -> ExcludedUsers:
+        found = defaultdict[str, frozenset[str]](frozenset)
         for note in self._read_notes("excluded"):
-            found[note.name] = found.get(note.name, frozenset()) | {note.user_id}
+            found[note.name] |= {note.user_id}
         return found
 
-    def note_excluded(self, named: Mapping[str, frozenset[str]]) -> None:
+    def note_excluded(self, named: ExcludedUsers) -> None:
         """Keep whom the entries of the exclude list name, also who was renamed since; other entries are forgotten."""
-        known = self.read_excluded()
-        notes = {
-            Note(id_, entry)
-            for entry, ids in named.items()
-            for id_ in ids | known.get(entry, frozenset())
-        }
-        if notes != {Note(id_, entry) for entry, ids in known.items() for id_ in ids}:
+        known = set(self._read_notes("excluded"))
+        notes = {Note(id_, entry) for entry, ids in named.items() for id_ in ids}
+        notes |= {note for note in known if note.name in named}
+        if notes != known:
             with self._database.writing() as transaction:
                 self._replace_notes(transaction, "excluded", notes)
 
@@ -203,33 +200,28 @@ class JobNotes:
         """Keep who was refused, and forget that of those that are written now. `turns`: whose turn it was."""
         known = self.read_refused()
         last = max((each.turn for each in known.values()), default=0)
-        never = Refused(frozenset(), 0, last)
         kept: dict[str, Refused] = {}
-        gone: list[str] = []
+        gone = set[str]()
         for change, outcome in ended:
             user = change.user.id
-            before = known.get(user, never)
-            refused = outcome.result in (Result.FAILED, Result.CONFLICT)
-            if refused and not outcome.unknown:
+            before = known.get(user, Refused(frozenset(), 0, last))
+            if outcome.result in (Result.WRITTEN, Result.UNCHANGED):
+                gone.add(user)
+            elif outcome.result is not Result.SKIPPED and not outcome.unknown:
                 names = frozenset(each.name for each in change.attributes)
                 runs = before.runs + 1 if before.attributes <= names else 1
                 kept[user] = Refused(names, runs, before.turn, outcome.why)
-            elif outcome.result in (Result.WRITTEN, Result.UNCHANGED):
-                gone.append(user)
             elif user in known and user in turns:
                 kept[user] = before
-        in_turn = sorted(kept.items(), key=lambda each: each[1].turn)
-        notes = [
-            Note(
-                user,
-                value=encode_text(sorted(each.attributes)),
-                why=each.why,
-                runs=each.runs,
-                number=turn,
+        in_turn = sorted(kept, key=lambda user: kept[user].turn)
+        notes = []
+        for turn, user in enumerate(in_turn, last + 1):
+            each = kept[user]
+            value = encode_text(sorted(each.attributes))
+            notes.append(
+                Note(user, value=value, why=each.why, runs=each.runs, number=turn)
             )
-            for turn, (user, each) in enumerate(in_turn, last + 1)
-        ]
-        gone = [user for user in gone if user in known]
+        gone &= known.keys()
         if notes or gone:
             with self._database.writing() as transaction:
                 self._forget_notes(transaction, "refused", gone)
@@ -243,11 +235,10 @@ class JobNotes:
 
     def read_cleared(self) -> Iterator[Cleared]:
         for note in self._read_notes("cleared"):
-            value = decode_kept(
-                self._database, note.value, ClearedNote, "what was cleared"
+            time, held = decode_kept(
+                self._database, note.value, tuple[str, Owned], "what was cleared"
             )
-            user = UserRef(note.user_id, note.user_name)
-            yield Cleared(user, note.name, value.time, value.held)
+            yield Cleared(UserRef(note.user_id, note.user_name), note.name, time, held)
 
     def note_cleared(
         self,
@@ -259,7 +250,7 @@ class JobNotes:
         self._forget_notes(transaction, "cleared", written)
         notes = []
         for each in cleared:
-            value = encode_text(ClearedNote(each.time, each.held))
+            value = encode_text([each.time, each.held])
             notes.append(Note(each.user.id, each.attribute, each.user.name, value))
         self._put_notes(transaction, "cleared", notes)
 
@@ -268,16 +259,15 @@ class JobNotes:
 
 
 def read_fact(
-    database: Database, kind: str, job: str = "", directory: str = "", name: str = ""
+    database: Database, kind: str, job: str = "", directory: str = ""
 ) -> str | None:
     """What is known of a job, a directory, or both; None: nothing."""
     value: str | None = find_value(
         database,
-        "select value from facts where kind = ? and job = ? and directory = ? and name = ?",
+        "select value from facts where kind = ? and job = ? and directory = ? and name = ''",
         kind,
         job,
         directory,
-        name,
     )
     return value
 
@@ -334,15 +324,6 @@ def note_pruned(
     note_fact(transaction, "pruned", now, job, directory)
 
 
-def read_secret_attributes(database: Database, directory: str) -> list[str]:
-    """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
-    return find_column(
-        database,
-        "select name from facts where kind = 'secret' and directory = ? order by name",
-        directory,
-    )
-
-
 def note_secret_attributes(
     transaction: Transaction, directory: str, names: Iterable[str]
 ) -> None:
@@ -385,11 +366,9 @@ class Ticks:
                 )
         return None
 
-    @contextmanager
-    def hold_turn(self) -> Iterator[None]:
+    def hold_turn(self) -> AbstractContextManager[None]:
         """Hold the job's turn without a tick. Raises BusyError while another process has it."""
-        with self._database.lease(f"the schedule of {self._job}"):
-            yield
+        return self._database.lease(f"the schedule of {self._job}")
 
     @contextmanager
     def begin_turn(self, tick: datetime, believed: datetime) -> Iterator[bool]:
@@ -403,11 +382,13 @@ class Ticks:
             if last is not None and last.ended and tick <= last.tick <= believed:
                 yield False
                 return
-            begun = (
+            write_one(
+                self._database,
                 "insert into schedule (job, tick, ended) values (?, ?, 0) "
-                "on conflict (job) do update set tick = excluded.tick, ended = 0"
+                "on conflict (job) do update set tick = excluded.tick, ended = 0",
+                self._job,
+                tick.isoformat(),
             )
-            write_one(self._database, begun, self._job, tick.isoformat())
             yield True
 
     def note_end(self, tick: datetime, *, good: bool) -> None:

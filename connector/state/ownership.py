@@ -9,6 +9,7 @@ values.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from connector.model import (
 from connector.model.patterns import ALL, are_apart, split_pattern
 from connector.state.database import (
     Database,
+    Slot,
     Transaction,
     encode_text,
     reading_kept,
@@ -77,13 +79,8 @@ class TakenAttribute(Struct, frozen=True, gc=False):
     """What is known of values that an undo gave back to the job."""
 
 
-class ReplacedValues(Struct, frozen=True, gc=False):
-    """What was a job's own in an attribute, until a run wrote it."""
-
-    user: UserRef
-    attribute: str
-    job: str
-    owned: Owned
+Replaced = defaultdict[Slot, list[tuple[str, Owned]]]
+"""What was jobs' own in attributes of users, until a run wrote them: each job with what it had."""
 
 
 class Ownership:
@@ -95,13 +92,18 @@ class Ownership:
 
     def find_rows(self, which: str, *values: str) -> Iterator[OwnershipRow]:
         """What a condition picks, by the columns of the table."""
-        query = f"{_ROWS} and {which}"
-        return self._read_rows(self._database.rows(query, self._directory, *values))
+        return self._read_rows(
+            self._database.rows(f"{_ROWS} and {which}", self._directory, *values)
+        )
 
     def read_users(self, users: Collection[str]) -> Iterator[OwnershipRow]:
         """What any job wrote last to these users, by id."""
-        query = f"{_ROWS} and user_id in ({{users}})"
-        rows = rows_of_users(self._database, query, sorted(users), self._directory)
+        rows = rows_of_users(
+            self._database,
+            f"{_ROWS} and user_id in ({{users}})",
+            sorted(users),
+            self._directory,
+        )
         return self._read_rows(rows)
 
     def note_taken(
@@ -110,7 +112,7 @@ class Ownership:
         run: str,
         taken: Collection[TakenAttribute],
         equality_of: Callable[[str], Equality],
-    ) -> list[ReplacedValues]:
+    ) -> Replaced:
         """Note whose these attributes are, as this run has left them; what was whose until then."""
         users = {each.user.id: each.user for each in taken}
         spelt = {each.change.name.lower(): each.change.name for each in taken}
@@ -122,16 +124,15 @@ class Ownership:
             }
             user = users[row.user.id]
             rows[user.id][row.job] = replace(row, user=user, attributes=attributes)
-        replaced: list[ReplacedValues] = []
+        replaced: Replaced = defaultdict(list)
         for each in taken:
-            rule = equality_of(each.change.name)
-            replaced += _take_attribute(rows[each.user.id], run, each, rule)
-        touched = [(each.user.id, each.job) for each in replaced]
-        touched += [(each.user.id, each.job) for each in taken if each.job]
-        changed = [
-            rows[id_][job] for id_, job in dict.fromkeys(touched) if job in rows[id_]
-        ]
-        self.keep_rows(transaction, changed)
+            replaced[each.user.id, each.change.name] += _take_attribute(
+                rows[each.user.id], run, each, equality_of(each.change.name)
+            )
+        kept: list[OwnershipRow] = []
+        for of_user in rows.values():
+            kept += of_user.values()
+        self.keep_rows(transaction, kept)
         return replaced
 
     def keep_rows(self, transaction: Transaction, rows: Iterable[OwnershipRow]) -> None:
@@ -192,30 +193,30 @@ def make_owned_if_written(
     """What is ours of an attribute where an open write of it happened."""
     rule = description.equality(each.name)
     put = () if each.secret else equality.subtract_equal(rule, each.new, each.old)
-    values = _digest_values(put, rule)
-    return Owned(run, values, each.fingerprint or None, pattern=each.pattern)
+    return Owned(
+        run, _digest_values(put, rule), each.fingerprint or None, pattern=each.pattern
+    )
 
 
 def _take_attribute(
     rows: dict[str, OwnershipRow], run: str, taken: TakenAttribute, rule: Equality
-) -> list[ReplacedValues]:
+) -> list[tuple[str, Owned]]:
     """Note in the rows of one user, by job, what a run did to an attribute; what was whose."""
     name, pattern = taken.change.name, taken.change.pattern
     replaced = [
-        ReplacedValues(taken.user, name, job, row.attributes[name])
+        (job, row.attributes[name])
         for job, row in rows.items()
         if name in row.attributes
         and (job == taken.job or not are_apart(row.attributes[name].pattern, pattern))
     ]
     there = set(_digest_values(taken.there, rule))
     before, mine = None, None
-    for each in replaced:
-        before = each.owned
-        mine = before if each.job == taken.job else mine
-        del rows[each.job].attributes[name]
+    for job, before in replaced:
+        mine = before if job == taken.job else mine
+        del rows[job].attributes[name]
         stays = tuple(value for value in before.values if value in there)
         if stays:
-            rows[each.job].attributes[name] = replace(before, values=stays)
+            rows[job].attributes[name] = replace(before, values=stays)
     now = _make_owned(run, taken, before, rule)
     if taken.job is None or now is None:
         return replaced
@@ -238,24 +239,24 @@ def _make_owned(
     A value that was there before, and that no job had written, is not ours for being kept.
     """
     change = taken.change
-    sent: tuple[str, ...] = ()
-    stored: tuple[str, ...] = ()
+    old = new = tuple[str, ...]()
+    if not change.secret:
+        old, new = _digest_values(change.old, rule), _digest_values(change.new, rule)
     if taken.earlier is not None:
         sent, stored = taken.earlier.sent, taken.earlier.stored
-    elif change.sent and change.secret:
-        sent, stored = tuple(map(str, change.sent)), (change.fingerprint,)
-    elif change.sent:
+    elif change.secret:
+        sent = tuple(map(str, change.sent))
+        stored = (change.fingerprint,) if sent else ()
+    else:
         sent = _digest_values(change.sent, rule)
-        stored = _digest_values(change.new, rule)
-    values: tuple[str, ...] = ()
-    if not change.secret:
-        there = set(_digest_values(change.old, rule))
-        if before and before.restored == taken.restored:
-            there.difference_update(before.values)
-        new = _digest_values(change.new, rule)
-        values = tuple(value for value in new if value not in there)
-        if not (values or sent) and change.name != OBJECT_CLASS:
-            return None
+        stored = new if sent else ()
+    there = set(old)
+    if before and before.restored == taken.restored:
+        there.difference_update(before.values)
+    values = tuple(value for value in new if value not in there)
+    is_ours = values or sent or change.secret or change.name == OBJECT_CLASS
+    if not is_ours:
+        return None
     now = Owned(
         run,
         values,
@@ -278,14 +279,12 @@ def _find_former(
     before: Owned | None, pattern: str | None
 ) -> dict[str, tuple[str, ...]]:
     """Values of a job that this pattern leaves out, by the patterns under which it wrote them."""
-    if before is None or pattern is None:
+    if before is None or pattern is None or pattern == ALL:
         return {}
     former = dict(before.former)
     if before.pattern and before.values:
         former[before.pattern] = before.values
     owned = set(split_pattern(pattern))
-    if ALL in owned:
-        return {}
     return {
         each: values
         for each, values in former.items()

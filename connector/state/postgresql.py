@@ -127,17 +127,16 @@ class PostgreSQL:
     def _prepare_session(self) -> None:
         encoding = self._db.info.parameter_status("server_encoding")
         if encoding != "UTF8":
-            why = f"the encoding of this database is {encoding}: create one with `encoding 'UTF8'`"
-            raise StateError(why, where=self.where)
+            raise StateError(
+                f"the encoding of this database is {encoding}: create one with `encoding 'UTF8'`",
+                where=self.where,
+            )
         self._db.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         if self.rows("select pg_backend_pid()") == [(self._db.info.backend_pid,)]:
             self.rows(_SESSION)
-        else:  # a pooler answers in the server's place
-            self._db.prepare_threshold = None
-            self._try_a_transaction()
-
-    def _try_a_transaction(self) -> None:
-        """Raises FileError where statements of one transaction go to several sessions, or none can begin."""
+            return
+        # a pooler answers in the server's place
+        self._db.prepare_threshold = None
         seen: set[tuple[Any, ...]] = set()
         with (
             self._naming_faults("the state cannot be opened: "),
@@ -146,12 +145,13 @@ class PostgreSQL:
         ):
             for _ in range(2):
                 seen.update(self._db.execute("select pg_backend_pid(), now()"))
+        # else statements of one transaction go to several sessions, or none can begin
         if len(seen) != 1:
-            why = (
+            raise FileError(
                 f"the pooler at {self.where} pools statements, so no lease holds. Let it pool transactions or "
-                "sessions, or name the server itself"
+                "sessions, or name the server itself",
+                where="state",
             )
-            raise FileError(why, where="state")
 
     def rows(self, sql: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._naming_faults("the state cannot be read: "):
@@ -269,37 +269,43 @@ class Leases:
         with ExitStack() as held:
             held.callback(self._let_go, savepoint)
             try:
-                db = self._db or self._begin_leases()
+                if self._db is None:
+                    self._db = self._connect()
+                    self._db.execute(_BEGIN, prepare=False)
+                    self._fence, _ = _lock_numbers(secrets.token_hex())
+                    fence = "select pg_advisory_xact_lock(%s)"
+                    self._db.execute(fence, (self._fence,))
+                db = self._db
                 db.execute(f"savepoint {savepoint}".encode())
                 gate = self._take_lock(db, name, job)
             except psycopg.Error as fault:
-                why = f"the lease cannot be taken: {describe_fault(fault)}"
-                raise StateError(why, where=self._where) from None
+                raise StateError(
+                    f"the lease cannot be taken: {describe_fault(fault)}",
+                    where=self._where,
+                ) from None
             self._gates.append(gate)
             held.callback(self._gates.pop)
             yield
-
-    def _begin_leases(self) -> Connection:
-        db = self._db = self._connect()
-        db.execute(_BEGIN, prepare=False)
-        self._fence, _ = _lock_numbers(secrets.token_hex())
-        db.execute("select pg_advisory_xact_lock(%s)", (self._fence,))
-        return db
 
     def _take_lock(self, db: Connection, name: str, job: str) -> int:
         """Take the lock of a lease, and pass its gate, whose number it returns."""
         lock, gate = _lock_numbers(name)
         free = db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchone()
         if free != (True,):
-            why = f"another run holds this directory{_describe_holder(db, lock)}"
+            why = "another run holds this directory"
+            for session, began in db.execute(_HOLDER.encode(), (lock,)):
+                if session:  # empty where the server does not tell
+                    why += f": {session}, since {began}"
             raise BusyError(why, where=name)
         db.execute("savepoint gate")
         try:
             db.execute("select pg_advisory_xact_lock(%s)", (gate,))
         except psycopg.errors.LockNotAvailable:
             db.execute("rollback to savepoint gate")
-            why = "a write of the previous run on this directory has not ended yet"
-            raise BusyError(why, where=name) from None
+            raise BusyError(
+                "a write of the previous run on this directory has not ended yet",
+                where=name,
+            ) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
             session = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
@@ -339,16 +345,10 @@ class Leases:
         )
         cursor.nextset()
         if cursor.fetchall() != [(False,)]:
-            why = "the lease was lost: the server ended its transaction. Another run may hold the directory. Rerun"
-            raise StateError(why, where=self._where)
-
-
-def _describe_holder(db: Connection, lock: int) -> str:
-    """Who holds a lock, by the name of its session, as the end of a sentence; empty where the server does not tell."""
-    for session, began in db.execute(_HOLDER.encode(), (lock,)):
-        if session:
-            return f": {session}, since {began}"
-    return ""
+            raise StateError(
+                "the lease was lost: the server ended its transaction. Another run may hold the directory. Rerun",
+                where=self._where,
+            )
 
 
 def _lock_numbers(name: str) -> tuple[int, int]:

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 
-from connector.state.audit_lines import count_old_lines, prune_lines
-from connector.state.database import Database, Transaction, find_column, find_value
-from connector.state.documents import read_drawn
-from connector.state.history import forget_old_events
+from connector.state.audit_lines import OLD_LINES
+from connector.state.database import Database, find_column, find_value
 from connector.state.journal_rows import read_steps
 from connector.state.memory import DirectoryMemory
 from connector.state.notes import note_pruned
@@ -43,6 +42,27 @@ _OUT: Final = (
 )
 
 
+_OLD_ATTEMPTS: Final = (
+    "events where kind in ('apply', 'undo') and job = ? and ended < ?"
+)
+_OLD_PLANS: Final = "documents where kind = 'saved' and job = ? and created < ? and id not in (select id from runs)"
+"""Saved plans that no run has used."""
+_OLD: Final = (
+    (
+        "events where kind = 'approval' and job = ? and id in (select id from events as release "
+        "where release.kind = 'release' and release.job = events.job and release.ended < ?)"
+    ),
+    "events where kind = 'release' and job = ? and ended < ?",
+    _OLD_ATTEMPTS,
+    _OLD_PLANS,
+    "documents where kind = 'drawn' and job = ? and created < ?",
+)
+_UNUSED: Final = (
+    "documents where job = ? and kind = 'plan' and id not in (select id from documents where kind = 'saved')",
+    "documents where job = ? and kind = 'run' and id not in (select id from runs union all select id from events)",
+)
+
+
 def find_directories(database: Database, job: str) -> list[str]:
     """The identities of the directories that a job has written to."""
     return find_column(
@@ -51,6 +71,16 @@ def find_directories(database: Database, job: str) -> list[str]:
         job,
         job,
     )
+
+
+_RUNS: Final = (
+    "select id, number, kind, started, coalesce(ended, started), directory, "
+    "case when kind = 'apply' and coalesce(pilot, 0) = 0 then 1 else 0 end, "
+    "(select count(*) from journal where run = runs.id), "
+    "(select count(*) from journal where run = runs.id and coalesce(outcome, 'written') = 'written') "
+    "from runs where job = ? and directory = ? order by number"
+)
+"""The runs of a job on a directory, as `OldRun` has them."""
 
 
 class OldRun(Struct, frozen=True):
@@ -103,48 +133,30 @@ class Pruning:
         runs: list[OldRun] = []
         stay: list[tuple[OldRun, str]] = []
         for directory in find_directories(self._database, self._job):
-            reasons = self._find_reasons_to_stay(directory)
-            first, why = min(reasons, default=(math.inf, ""))
-            for run in self._find_aged(directory):
+            first, why = min(
+                self._find_reasons_to_stay(directory), default=(math.inf, "")
+            )
+            for row in self._database.rows(_RUNS, self._job, directory):
+                run = OldRun(*row)
+                if run.ended >= self._before:
+                    break
                 if run.number >= first:
                     stay.append((run, why))
                     break
                 runs.append(run)
+        count = partial(find_value, self._database)
+        both = (self._job, self._before)
         lines = 0
         if not self._audited:
-            lines = count_old_lines(self._database, self._job, self._before)
+            lines = count(f"select count(*) {OLD_LINES}", self._job, *both, self._job)
         return OldContents(
             self._before,
             sorted(runs, key=lambda run: run.number),
             stay,
-            self._count_rows(
-                "events where kind in ('apply', 'undo') and job = ? and ended < ?"
-            ),
-            self._count_rows(
-                "documents where kind = 'saved' and job = ? and created < ? and id not in (select id from runs)"
-            ),
+            count(f"select count(*) from {_OLD_ATTEMPTS}", *both),  # noqa: S608  # literals; values are bound
+            count(f"select count(*) from {_OLD_PLANS}", *both),  # noqa: S608  # literals; values are bound
             lines,
         )
-
-    def _count_rows(self, rows: str) -> int:
-        query = f"select count(*) from {rows}"  # noqa: S608  # literals; values are bound
-        return int(find_value(self._database, query, self._job, self._before))
-
-    def _find_aged(self, directory: str) -> Iterator[OldRun]:
-        """The oldest runs, up to the first that is not old."""
-        for row in self._database.rows(
-            "select id, number, kind, started, coalesce(ended, started), directory, "
-            "case when kind = 'apply' and coalesce(pilot, 0) = 0 then 1 else 0 end, "
-            "(select count(*) from journal where run = runs.id), "
-            "(select count(*) from journal where run = runs.id and coalesce(outcome, 'written') = 'written') "
-            "from runs where job = ? and directory = ? order by number",
-            self._job,
-            directory,
-        ):
-            run = OldRun(*row)
-            if run.ended >= self._before:
-                return
-            yield run
 
     def _find_reasons_to_stay(self, directory: str) -> Iterator[tuple[int, str]]:
         """Numbers from which on runs stay, each with the reason."""
@@ -153,16 +165,14 @@ class Pruning:
             whose = "" if its_job == job else f" of the job {its_job}"
             why = f"the outcome of writes of run {run}{whose} is unknown. To settle them, rerun that job"
             yield number, why
-        for which in ("good", "any"):
-            for number, run in rows(
-                "select number, id from runs where job = ? and directory = ? and kind = 'apply' "
-                "and (result in ('done', 'part') or ? = 'any') order by number desc limit 1",
-                job,
-                directory,
-                which,
-            ):
-                why = f"run {run} is the last that the limits of the next apply are held against"
-                yield number, why
+        for number, run in rows(
+            "select number, id from runs where job = ? and directory = ? and kind = 'apply' "
+            "order by case when result in ('done', 'part') then 0 else 1 end, number desc limit 1",
+            job,
+            directory,
+        ):
+            why = f"run {run} is the last that the limits of the next apply are held against"
+            yield number, why
         unshown = DirectoryMemory(self._database, directory, job).read_unshown()
         for user, values in unshown.items():
             left = set(values)
@@ -182,25 +192,14 @@ class Pruning:
     def take_out(self, old: OldContents) -> Iterator[OldRun]:
         """Take it out, step by step, each of which is whole; the runs that are gone. Their directories are held."""
         with self._database.writing() as transaction:
-            forget_old_events(transaction, self._job, self._before)
+            both = (self._job, self._before)
             if not self._audited:
-                prune_lines(transaction, self._job, self._before)
-            transaction.execute(
-                "delete from documents "
-                "where kind = 'saved' and job = ? and created < ? and id not in (select id from runs)",
-                (self._job, self._before),
-            )
-            transaction.execute(
-                "delete from documents where job = ? and kind = 'plan' and id not in "
-                "(select id from documents where kind = 'saved')",
-                (self._job,),
-            )
-            transaction.execute(
-                "delete from documents where job = ? and kind = 'run' and id not in "
-                "(select id from runs union all select id from events)",
-                (self._job,),
-            )
-            self._forget_drawn(transaction)
+                old_lines = (self._job, *both, self._job)
+                transaction.execute(f"delete {OLD_LINES}", old_lines)
+            for rows in _OLD:
+                transaction.execute(f"delete from {rows}", both)  # noqa: S608  # literals; values are bound
+            for rows in _UNUSED:
+                transaction.execute(f"delete from {rows}", (self._job,))  # noqa: S608  # literals; values are bound
         for run in old.runs:
             with self._database.writing() as transaction:
                 for statement in _OUT:
@@ -214,11 +213,3 @@ class Pruning:
                     whole=bool(run.whole and run.writes),
                 )
             yield run
-
-    def _forget_drawn(self, transaction: Transaction) -> None:
-        """Forget the last full plans, as far as they are old."""
-        for key, _, drawn in list(read_drawn(self._database, self._job)):
-            if key[0] == "drawn" and drawn.created < self._before:
-                transaction.execute(
-                    "delete from documents where kind = ? and job = ? and id = ?", key
-                )

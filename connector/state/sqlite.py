@@ -66,11 +66,10 @@ class Sqlite:
             if self._path is not None:
                 with suppress(FileExistsError):
                     self._path.touch(mode=0o600, exist_ok=False)
+                self._rests_on[self._path] = _identify_file(self._path.stat())
             self._db = sqlite3.connect(
                 self._path or ":memory:", timeout=10, isolation_level=None
             )
-            if self._path is not None:
-                self._rests_on[self._path] = _identify_file(self._path.stat())
         except (OSError, sqlite3.Error) as fault:
             raise self._make_error("opened", fault) from None
         try:
@@ -164,26 +163,27 @@ class Sqlite:
                 held.callback(os.close, handle)
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                why = f"another run holds this directory{_read_word(handle)}"
-                raise BusyError(why, where=name) from None
+                raise BusyError(
+                    f"another run holds this directory{_read_word(handle)}", where=name
+                ) from None
             except OSError as fault:
-                why = f"the lock cannot be taken: {fault.strerror}"
-                raise StateError(why, where=str(path)) from None
+                raise StateError(
+                    f"the lock cannot be taken: {fault.strerror}", where=str(path)
+                ) from None
             self._rests_on[path] = _identify_file(os.fstat(handle))
             held.callback(self._rests_on.pop, path)
             _leave_word(handle, job)
             yield
 
     def size(self) -> tuple[int, int]:
-        page, all_, free = (
-            find_value(self, f"pragma {each}")
-            for each in ("page_size", "page_count", "freelist_count")
+        ((page, pages, free),) = self.rows(
+            "select * from pragma_page_size, pragma_page_count, pragma_freelist_count"
         )
-        return page * all_, page * free
+        return page * pages, page * free
 
     def faults(self) -> list[str]:
-        said = find_column(self, "pragma integrity_check")
-        return [each for each in said if each != "ok"]
+        check = "select * from pragma_integrity_check where integrity_check <> 'ok'"
+        return find_column(self, check)
 
     def back_up(self, path: Path) -> None:
         # a name of its own, so that nobody takes a part for the whole
@@ -201,11 +201,13 @@ class Sqlite:
             finally:
                 new.unlink(missing_ok=True)
         except FileExistsError:
-            why = "this file exists. Name a new one"
-            raise UsageError(why, where=str(path)) from None
+            raise UsageError(
+                "this file exists. Name a new one", where=str(path)
+            ) from None
         except OSError as fault:
-            why = f"cannot be written: {_describe_fault(fault)}"
-            raise OutputError(why, where=str(path)) from None
+            raise OutputError(
+                f"cannot be written: {_describe_fault(fault)}", where=str(path)
+            ) from None
         except sqlite3.Error as fault:
             raise self._make_error("copied", fault) from None
 
@@ -213,16 +215,18 @@ class Sqlite:
         """What it is called that something could not be `done`."""
         code = getattr(fault, "sqlite_errorcode", 0)
         if code & 0xFF == sqlite3.SQLITE_NOTADB:
-            what = "this file is no SQLite database. Correct `state` in the job, or restore the backup"
+            return DamagedError(
+                "this file is no SQLite database. Correct `state` in the job, or restore the backup",
+                where=self.where,
+            )
+        what = f"the state cannot be {done}: {_describe_fault(fault)}"
+        if (
+            code & 0xFF == sqlite3.SQLITE_CORRUPT
+            or code == sqlite3.SQLITE_IOERR_READ
+            or isinstance(fault, UnicodeDecodeError)
+        ):
             return DamagedError(what, where=self.where)
-        torn = (
-            code & 0xFF == sqlite3.SQLITE_CORRUPT or code == sqlite3.SQLITE_IOERR_READ
-        )
-        lost = torn or isinstance(fault, UnicodeDecodeError)
-        kind = DamagedError if lost else StateError
-        return kind(
-            f"the state cannot be {done}: {_describe_fault(fault)}", where=self.where
-        )
+        return StateError(what, where=self.where)
 
     def close(self) -> None:
         with suppress(StateError):
@@ -331,8 +335,10 @@ def _read_key(path: Path, flags: int) -> bytes:
 def _open_key(path: Path, flags: int) -> Iterator[int]:
     """An open file that is nobody else's. Raises OSError and FileError."""
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        why = "the key of the state is no regular file. Move it away, or set `key` in the job"
-        raise FileError(why, where=str(path))
+        raise FileError(
+            "the key of the state is no regular file. Move it away, or set `key` in the job",
+            where=str(path),
+        )
     handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         if os.fstat(handle).st_mode & 0o077:

@@ -8,10 +8,9 @@ job.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
 from msgspec.structs import astuple
 
@@ -56,11 +55,8 @@ from connector.state.notes import (
     Ticks,
     note_fact,
     read_fact,
-    read_secret_attributes,
 )
 from connector.state.sqlite import Sqlite
-
-_CAME: Final = {"refused": "was refused", "failed": "failed"}
 
 
 def open_state(url: str | None) -> State:
@@ -111,15 +107,15 @@ class State(SavedPlans, StateCare):
         return DirectoryMemory(self._database, directory, job, description)
 
     def try_writing(self) -> None:
-        """Write to every table, and take that back. Raises StateError where one cannot be written."""
-        with suppress(_TakenBackError), self._database.writing() as transaction:
+        """Write to every table, and leave nothing there. Raises StateError where one cannot be written."""
+        with self._database.writing() as transaction:
             for table in TABLES:
                 transaction.execute(
                     f"insert into {table} select * from {table} where 1 = 0"  # noqa: S608  # the table is one of `TABLES`
                 )
                 transaction.execute(f"delete from {table} where 1 = 0")  # noqa: S608  # the table is one of `TABLES`
-            note_fact(transaction, "trial", "", "a trial, which is taken back")
-            raise _TakenBackError
+            note_fact(transaction, "trial", "")
+            transaction.execute("delete from facts where kind = 'trial'")
 
     def ticks(self, job: str) -> Ticks:
         return Ticks(self._database, job)
@@ -129,10 +125,6 @@ class State(SavedPlans, StateCare):
         self._database.close()
 
     # ------------------------------------------------------------ secret attributes
-
-    def secret_attributes(self, directory: str) -> list[str]:
-        """The attributes of a directory into which any job wrote secrets, as its mapping spelt them."""
-        return read_secret_attributes(self._database, directory)
 
     def forget_secrets(self, directory: str, names: Iterable[str]) -> None:
         """Take these attributes for secret no longer."""
@@ -181,8 +173,13 @@ class State(SavedPlans, StateCare):
         yield journal
         self.audit.secure_made_lines()
         try:
-            end = "update runs set ended = ?, result = ? where id = ?"
-            write_one(self._database, end, format_now(), journal.result, plan.id)
+            write_one(
+                self._database,
+                "update runs set ended = ?, result = ? where id = ?",
+                format_now(),
+                journal.result,
+                plan.id,
+            )
         except StateError:
             # else every outcome says so already, and the run stays "interrupted"
             if not journal.broken:
@@ -197,11 +194,17 @@ class State(SavedPlans, StateCare):
             run,
             job,
         ):
-            came = _CAME[result]
-            why = f"nothing to undo: this attempt {came}, and wrote nothing: {reason}"
-            raise UsageError(why, where=run)
-        query = "select directory from runs where id = ? and job = ?"
-        directory = find_value(self._database, query, run, job)
+            came = "was refused" if result == "refused" else result
+            raise UsageError(
+                f"nothing to undo: this attempt {came}, and wrote nothing: {reason}",
+                where=run,
+            )
+        directory = find_value(
+            self._database,
+            "select directory from runs where id = ? and job = ?",
+            run,
+            job,
+        )
         if directory is None:
             raise UsageError(f"this job has no run {run!r}. {TO_LIST}", where="RUN")
         return directory, list(
@@ -258,10 +261,6 @@ class State(SavedPlans, StateCare):
                 written = [each for each in outcomes if has_taken_place(each[1])]
                 if written:
                     WrittenValues(self._database, description, run).take_values(
-                        transaction, written, late=True, now=now
+                        transaction, written, now
                     )
         self.audit.deliver_made_lines()
-
-
-class _TakenBackError(Exception):
-    """The end of a transaction of which nothing is to be kept."""

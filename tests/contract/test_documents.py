@@ -36,7 +36,7 @@ def document(plan_: Plan, outcomes: Sequence[Outcome] | None = None) -> bytes:
 def kept_plan(state: State, id_: str, *numbers: int, job: str = "hr") -> Plan:
     made = drawn(id_, *numbers, job=job)
     state.keep_saved_plan(made, HERE)
-    state.documents.keep_plan(made, document(made))
+    state.documents.keep_document("plan", made, document(made))
     return made
 
 
@@ -44,7 +44,7 @@ def kept_report(state: State, id_: str, *numbers: int, why: str = "") -> Plan:
     made = kept_plan(state, id_, *numbers)
     outcomes = [Outcome(each.user, Result.FAILED if why else Result.WRITTEN, why) for each in made.changes]
     apply(state, *made.changes, id_=id_)
-    state.documents.keep_report(made, document(made, outcomes))
+    state.documents.keep_document("report", made, document(made, outcomes))
     return made
 
 
@@ -61,7 +61,7 @@ def test_one_plan_of_a_job_waits_and_a_newer_one_supersedes_it(kept: KeptState) 
     with closing(kept.open()) as state:
         found = state.documents.find_waiting("hr")
         assert found is not None
-        assert (found.id, found.kind, found.digest, found.created) == ("new", "plan", new.digest, new.created)
+        assert (found.id, found.kind, found.digest) == ("new", "plan", new.digest)
         assert found.octets == document(new)
         read = state.documents.read_plan(found)
         assert (read.id, [each.digest for each in read.changes]) == ("new", [each.digest for each in new.changes])
@@ -94,7 +94,7 @@ def test_a_report_stays_and_no_plan_that_is_spent_waits(state: State) -> None:
     assert state.documents.find_waiting("hr"), "its rest is still to be written"
     apply(state, *made.changes, id_="first")
     assert state.documents.find_waiting("hr") is None, "killed before its report was kept"
-    state.documents.keep_report(made, document(made, [Outcome(user(1), Result.WRITTEN)]))
+    state.documents.keep_document("report", made, document(made, [Outcome(user(1), Result.WRITTEN)]))
     kept_plan(state, "second", 2)
     found = state.documents.find_document("hr", "first")
     assert found is not None
@@ -105,7 +105,7 @@ def test_a_report_stays_and_no_plan_that_is_spent_waits(state: State) -> None:
 def test_a_plan_that_was_superseded_while_it_was_applied_has_its_report(state: State) -> None:
     made = drawn("first", 1)
     kept_plan(state, "second", 2)
-    state.documents.keep_report(made, document(made, ()))
+    state.documents.keep_document("report", made, document(made, ()))
     assert ids(state) == ["first", "second"]
 
 

@@ -161,7 +161,7 @@ def test_nothing_is_kept_that_no_rule_names(job: Job) -> None:
     [
         ([*accounts(), account(1)], "an account that is there already"),
         ([{**account(1), "email": 7}, *accounts()[1:]], ""),
-        (None, "no `accounts` in it"),
+        (None, "no list of `accounts` in it"),
     ],
     ids=["twice", "odd", "missing"],
 )
@@ -174,6 +174,17 @@ def test_a_file_is_read_whole_or_not_at_all(job: Job, listed: list[dict[str, Any
         assert why in job.run("plan", code=1)
     else:
         assert job.plan()["summary"]["matched"] == 4
+
+
+def test_init_proposes_a_rule_by_mail_where_it_finds_more(job: Job) -> None:
+    people = job.read("people.ldif").replace("uid: user", "uid: u-").replace("uid=user", "uid=u-")
+    job.write("people.ldif", people)
+    ended = job.program("init", "--source", "agents.json", "--directory", "people.ldif", "--force")
+    assert ended.code == 0, ended.said
+    assert "{email} in mail" in ended.out
+    assert "With the rules of the mapping, 5 of 5 agents match." in ended.out
+    assert "accounts: true" in job.read("job.yaml")
+    assert job.plan()["summary"]["matched"] == 5
 
 
 # ---------------------------------------------------------------- over HTTP
@@ -215,6 +226,15 @@ def test_both_shapes_are_read_in_pages(job: Job, tenant: Simulator, *, wrapped: 
 def test_a_list_that_is_not_whole_plans_nothing(job: Job, tenant: Simulator, fault: Fault, why: str) -> None:
     tenant.accounts = AccountListing(accounts(), largest_page=2, fault=fault)
     assert why in ask(job, "plan", code=1)
+
+
+def test_init_says_why_no_rule_by_mail_is_tried(job: Job, tenant: Simulator) -> None:
+    source = ["--source", tenant.url, "--allow-plaintext", "--app-key", "env:CEC_APP_KEY"]
+    files = ["--app-secret", "env:CEC_APP_SECRET", "--directory", "people.ldif", "--force"]
+    ended = job.program("init", *source, *files, CEC_APP_KEY="demo-key", CEC_APP_SECRET="demo-secret")
+    assert ended.code == 0, ended.said
+    assert "no rule by mail is tried: the account list was answered with 404" in ended.out
+    assert "accounts" not in job.read("job.yaml")
 
 
 def test_a_tenant_without_the_list_plans_nothing(job: Job, tenant: Simulator) -> None:

@@ -125,7 +125,7 @@ def test_check_says_what_is_there(world: Domain) -> None:
     out = world.run("check").out
     assert "20 agents" in out
     assert "29 users" in out
-    assert "ipPhone: text of at most 64 characters, one value" in out
+    assert "ipPhone: text, at most 64 characters, one value" in out
     assert "otherIpPhone: text, several values" in out
     assert "cannot be kept" not in out, "a check that keeps no state says nothing about a run's"
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from connector.planfile import load_plan
-from connector.state.store import open_state
 from tests.support.ldif_job import Job, agent
 from tests.support.serving import serving
 from tests.support.ssh_keys import SK_ED25519, Pen, keygen, pen
@@ -201,17 +198,6 @@ def test_what_is_signed_is_the_file_that_was_saved(job: Job, change: Callable[[s
     job.write("other.json", change(job.read("undo.json")))
     said = job.run("undo", "last", "--apply", "--plan", "other.json", *both(job, "other.json"), code=3)
     assert "this file was changed after it was saved" in said
-    assert written(job) == 3
-
-
-def test_a_plan_of_a_version_that_did_not_note_its_file_is_made_anew(job: Job) -> None:
-    job.sql("delete from documents where kind = 'saved'")
-    with closing(open_state(f"sqlite:///{job.folder / 'state.db'}")) as state:
-        state.keep_saved_plan(load_plan(job.folder / "plan.json"), str((job.folder / "people.ldif").resolve()))
-    said = refused(job, "--plan", "plan.json", *both(job))
-    assert "an older version saved this plan, and did not note the octets of its file. Make a new plan" in said
-    job.configure(approvers=None)
-    job.run("apply", "--plan", "plan.json")
     assert written(job) == 3
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from connector.cli.release import open_record
+from connector.cli.apply import open_record
 from connector.state.store import open_state
 from tests.support.audit_lines import keep_again
 from tests.support.held_file import entry, held, set_gate

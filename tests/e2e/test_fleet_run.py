@@ -123,7 +123,7 @@ def test_killed_after_its_last_write_it_still_ends_its_tick(job: FleetJob, *, ke
     if not kept:
         with closing(open_state(job.steps.url)) as state:
             (document,) = state.documents.read_all("job")
-            state.documents.keep_plan(state.documents.read_plan(document), octets)
+            state.documents.keep_document("plan", state.documents.read_plan(document), octets)
     assert find_waiting(job.path) is None
     again = job.steps.apply(plan)
     assert (again.outcomes, again.result.spent) == (first.outcomes, True)

@@ -109,13 +109,13 @@ def test_an_account_of_389ds_that_may_only_read_is_told_each_attribute_once(tmp_
         checked = program("check", "job.yaml", folder=tmp_path, env=PASSWORD)
         assert checked.code == 0, checked.said
         rights = checked.out[checked.out.index("  rights: ") :].splitlines()
-        assert rights[0] == f"  rights: the account may not write {', '.join(DENIED)} of any of 13 users asked"
+        assert rights[0] == f"  rights: the account may not write {', '.join(DENIED)} of 13 of 13 users asked"
         assert rights[2] == "    cec-connector check job.yaml --acl"
         reports = [option for name in ("report.md", "report.html") for option in ("--report", name)]
         planned = program("plan", "job.yaml", "--report", "report.json", *reports, folder=tmp_path, env=PASSWORD)
         assert planned.code == 0, planned.said
         text, markdown, page = planned.out, *((tmp_path / f"report.{end}").read_text() for end in ("md", "html"))
-        headline = "Nothing would be written: 12 users would be changed, but the account may not write there."
+        headline = "Nothing would be written: no user would be changed. 12 users would be, but the account may not write there."
         for report in (text, markdown, page):
             assert headline in report
             assert report.count("the right to write ") == len(DENIED)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from connector.model import AgentRef, AttributeChange, Change, Plan, Problem, Summary
 from connector.observers.notices import make_notice
 from connector.observers.run_summary import RunSummary, SummaryObserver
-from connector.planning.comparison import ComparedLists, PlanComparison, compare_plans, digest_plan, find_news
+from connector.planning.review import ComparedLists, PlanComparison, compare_plans, digest_plan, find_news
 from connector.reports import comparison, csv as spreadsheet, document, html, ldif, markdown, text
 from connector.reports.document import parse_plan
 from tests.support import report_samples

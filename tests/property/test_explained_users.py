@@ -16,8 +16,8 @@ from connector.matching.people import ExcludeList
 from connector.model import UNIDENTIFIED, Agent, InvalidRecord, Key, Tenant, User
 from connector.model.mapping import MatchRule, Stale
 from connector.model.templates import Template
+from connector.planning.assembly import UNPROVEN, UNSURE
 from connector.planning.explanation import Explanation
-from connector.planning.plan_notes import UNPROVEN, UNSURE
 from tests.support.memory import Closed, MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, SEATS, World
 

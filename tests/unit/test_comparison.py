@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from connector.model import AgentRef, Change, NearMiss, Plan, Problem, Summary, UserRef
-from connector.planning.comparison import compare_plans, digest_plan, find_news
+from connector.planning.review import compare_plans, digest_plan, find_news
 
 ANN = AgentRef(1, "ann")
 PROBLEM = Problem("unmatched", "no user", ANN, ("uid=a", "uid=b"), 1, "mail")

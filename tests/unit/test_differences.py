@@ -31,7 +31,7 @@ from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsent
 from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER, Leaver
+from connector.planning.standing import CHANGED, UNSHOWN_LEAVER, Leaver
 
 PRINT: Final = make_fingerprinter(Secret("key"))
 INFOS: Final = {
@@ -127,19 +127,11 @@ def test_a_naming_attribute_is_never_written_though_a_value_of_it_that_is_right_
     assert found.draft_user(ANN, User("id", "cn=x,mail=1,dc=example", {"mail": ("2",)}), 1) is not None
 
 
-def test_attribute_by_attribute_it_is_told_what_a_template_makes_and_what_is_planned() -> None:
+def test_it_is_told_what_each_template_makes_as_the_attribute_can_hold_it() -> None:
     mapping = Mapping((), (RULES["mail"], RULES["uri"], replace(RULES["one"], value=Template.parse("tel:{workNo}"))))
     found = UserComparer(Tenant([]), mapping, Description("t", "t", INFOS))
-    held = User("id", "cn=x", {"mail": ("1",), "uri": ("tel:7", "sip:2")})
-    told = [(rule.name, made, draft) for rule, made, draft in found.one_by_one(ANN, held)]
-    assert [(name, made) for name, made, _ in told] == [("mail", ("1",)), ("uri", ("sip:1",)), ("one", (None,))]
-    drafts = [draft for _, _, draft in told]
-    assert drafts[0] is None
-    assert drafts[1] is not None
-    assert [(each.old, each.new) for each in drafts[1].planned] == [(("sip:2",), ("sip:1",))]
-    assert drafts[2] is not None
-    assert [problem.why for problem in drafts[2].held] == ["the value is not covered by `owns`: sip:*"]
-    assert [made for _, made, _ in found.one_by_one(NOBODY, held)] == [(None,), (None,), (None,)]
+    assert found.fit_values(ANN) == {"mail": ("1",), "uri": ("sip:1",), "one": (None,)}
+    assert found.fit_values(NOBODY) == {"mail": (None,), "uri": (None,), "one": (None,)}
 
 
 AGENTS: Final = st.builds(
@@ -161,9 +153,12 @@ def test_a_user_is_in_step_if_each_attribute_is_by_itself(
     agent: Agent, values: dict[str, tuple[Held, ...]], names: list[str], *, clear: bool
 ) -> None:
     rules = [replace(RULES[name], when_absent="clear" if clear else "keep") for name in names]
-    of = UserComparer(Tenant([]), Mapping((), tuple(rules)), Description("t", "t", INFOS))
+    of, *alone = (
+        UserComparer(Tenant([]), Mapping((), tuple(some)), Description("t", "t", INFOS))
+        for some in (rules, *([rule] for rule in rules))
+    )
     held = User("id", "cn=x", {name: found for name, found in values.items() if found})
-    whole, apart = of.draft_user(agent, held, 1), [draft for _, _, draft in of.one_by_one(agent, held) if draft]
+    whole, apart = of.draft_user(agent, held, 1), [draft for one in alone if (draft := one.draft_user(agent, held, 1))]
     assert (whole is None) == (not apart)
     if whole is not None:
         assert whole.planned == tuple(each for draft in apart for each in draft.planned)

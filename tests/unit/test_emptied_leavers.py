@@ -7,7 +7,7 @@ import pytest
 from connector.model import Agent, Tenant
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leaver import CHANGED
+from connector.planning.standing import CHANGED
 from tests.support.memory import MemoryStore
 from tests.support.replicas import SERVERS, Replicas, ours
 from tests.support.worlds import BASE, World

@@ -63,7 +63,8 @@ def form(
         mapping=Mapping((), ()), limits=NO_LIMITS, description=DESCRIPTION, memory=cast("Memory", memory),
         fingerprint=PRINT, job="job", plan_id="id", now=datetime.now(UTC),
     )  # fmt: skip
-    (change,), losing, _ = add_forms([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
+    formed = add_forms([Change(ANN, now, 1, (each,))], brief, OtherValues(beside, taken))
+    (change,), losing = formed.changes, formed.losing
     (found,) = change.attributes
     assert replace(found, form=None) == each
     assert bool(losing) == (loses or found.form is Form.FOREIGN)

@@ -16,7 +16,7 @@ from connector.directories.ldif.adapter import LdifReader
 from connector.directories.ldif.format import FilePass
 from connector.errors import DeniedError, FileError, IncompleteRead, MalformedError, UnreachableError
 from connector.model import Equality, Result, UserRef, View
-from connector.reports.ldif_lines import WIDTH, encode_line
+from connector.reports.ldif import WIDTH, encode_line
 from connector.settings.ldap import LdifDirectory as LdifSettings
 from tests.support.ldif_samples import directory, number, results
 

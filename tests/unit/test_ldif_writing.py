@@ -19,7 +19,7 @@ from hypothesis import given, strategies as st
 from connector.directories.ldif.file_replacement import ChangedError, FileReplacement
 from connector.errors import ConnectorError, FileError
 from connector.model import AttributeChange, Change, Result, Secret, UserRef
-from connector.reports.ldif_lines import encode_line
+from connector.reports.ldif import encode_line
 from tests.support.ldif_samples import ANNA, directory, number, results
 
 FILE = b"""# the example company

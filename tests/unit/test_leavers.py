@@ -19,8 +19,8 @@ from connector.model.draft import Draft
 from connector.model.equality import digest_value
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leaver import Leaver, LeaverPlace
 from connector.planning.leavers import find_emptied, split_lapsed
+from connector.planning.standing import Leaver, LeaverPlace
 from connector.planning.unique_values import UniqueValues, still_holding
 from tests.support.asked import answering
 

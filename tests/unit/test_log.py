@@ -14,8 +14,8 @@ import pytest
 import structlog
 from hypothesis import example, given, strategies as st
 
-from connector.cli.logs import configure_log
 from connector.cli.main import cli
+from connector.cli.observers import configure_log
 from connector.model import Secret
 from connector.reports.visible import clean_texts
 from connector.runtime.log import log, run_details

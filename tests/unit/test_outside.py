@@ -27,8 +27,8 @@ from connector.model import (
 )
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
-from connector.planning.leaver import Leaver, LeaverPlace
 from connector.planning.leavers import place_leavers
+from connector.planning.standing import Leaver, LeaverPlace
 from tests.support.asked import Asked, answering
 
 UID = AttributeInfo("uid", Syntax.TEXT, Equality.CASE_IGNORE)

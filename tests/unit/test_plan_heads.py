@@ -16,8 +16,8 @@ from connector.matching.people import ExcludeList
 from connector.model import Agent, Change, InvalidRecord, Outcome, Plan, Result, Secret, Tenant, View
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
+from connector.planning.assembly import UNSURE
 from connector.planning.check_drafts import UNSEEN
-from connector.planning.plan_notes import UNSURE
 from connector.reports import explanation
 from tests.support.disturbed import Disturbed
 from tests.support.memory import MemoryDirectory, MemoryStore

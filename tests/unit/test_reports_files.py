@@ -291,6 +291,8 @@ def test_conflicts_and_failures_come_first_after_an_apply() -> None:
     page = "".join(html.render(plan, [Outcome(user(number), each) for number, each in enumerate(results, 1)]))
     assert page.index("Conflicts and failures (2)") < page.index("Kinds of changes (1)")
     assert re.findall(r'<tr id="u\d".*?uid=agent(\d)', page) == ["3", "2", "1", "4"]
+    linked = page[: page.index("Kinds of changes (1)")]
+    assert re.findall(r'<a href="#u(\d)">.*?uid=agent(\d)', linked) == [("1", "3"), ("2", "2")]
 
 
 def test_of_object_classes_the_page_shows_those_that_come() -> None:

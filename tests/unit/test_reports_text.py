@@ -30,13 +30,13 @@ def test_a_reader_sees_who_gets_what_for_whom_and_by_which_rule() -> None:
     lines = "".join(text.render(sample())).splitlines()
     start = lines.index("~ uid=agent1,ou=people,dc=example,dc=org  ← accountCode agent1, workNo 1001, rule 1")
     assert lines[start + 1 : start + 4] == [
-        "    objectClass: + cecAgent, + SIPIdentity",
+        "    objectClass: + cecAgent | SIPIdentity",
         "    employeeNumber: 1001 → 1002",
         "    SIPIdentityPassword: (secret) set",
     ]
     assert "~ uid=agent2,ou=people,dc=example,dc=org  ← accountCode agent2, workNo 1002, pin" in lines
     start = lines.index("~ uid=agent3,ou=people,dc=example,dc=org  ← no agent (stale)")
-    assert lines[start + 1] == "    SIPIdentitySIPURI: - sip:1@192.0.2.1, - sip:2@192.0.2.1"
+    assert lines[start + 1] == "    SIPIdentitySIPURI: sip:1@192.0.2.1 | sip:2@192.0.2.1 → (none)"
     assert lines[start + 2] == "    SIPIdentityPassword: (secret) cleared"
 
 

@@ -25,7 +25,7 @@ from connector.model.mapping import AttributeRule, Mapping, MatchRule, WhenAbsen
 from connector.model.patterns import join_patterns
 from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver
+from connector.planning.standing import Leaver
 from connector.planning.suitability import find_faults
 from connector.settings import mapping_file as mappings
 
@@ -251,5 +251,5 @@ def test_a_user_holds_what_is_wanted_of_an_attribute_where_some_template_makes_i
 
 def test_each_template_is_told_with_what_it_makes() -> None:
     for agent, made in ((ANN, ("sip:7", "tel:7", "SIP:ann")), (BARE, (None, None, "SIP:ann"))):
-        ((_, fitted, _),) = differ().one_by_one(agent, user())
+        (fitted,) = differ().fit_values(agent).values()
         assert fitted == made

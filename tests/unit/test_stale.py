@@ -38,8 +38,8 @@ from connector.planning.clearing import (
     judge_leavers,
 )
 from connector.planning.compare_user import UserComparer
-from connector.planning.leaver import Leaver, LeaverPlace
 from connector.planning.leavers import ANY, list_leavers
+from connector.planning.standing import Leaver, LeaverPlace
 from tests.support.asked import answering
 from tests.support.worlds import NO_LIMITS, passing_state
 

@@ -13,7 +13,7 @@ from connector.model import Agent, AttributeChange, AttributeInfo, Description, 
 from connector.model.mapping import AttributeRule, Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.check_drafts import UNSEEN, UNSHOWN
-from connector.planning.leaver import CHANGED, UNSHOWN_LEAVER
+from connector.planning.standing import CHANGED, UNSHOWN_LEAVER
 from tests.support.memory import MemoryDirectory, MemoryStore
 from tests.support.worlds import BASE, FILTER, World
 

@@ -43,7 +43,7 @@ from connector.model import (
     View,
 )
 from connector.model.dn import is_below, split_rdns
-from connector.reports.ldif_lines import encode_line
+from connector.reports.ldif import encode_line
 
 # ---------------------------------------------------------------- rights that changes lack
 

@@ -28,7 +28,7 @@ from connector.directories.common.entries import Entry, ValueEdit, normalise_nam
 from connector.errors import MalformedError, MalformedFileError
 from connector.model import Equality
 from connector.model.dn import Rdn, rdn_key, rdn_texts, split_rdns
-from connector.reports.ldif_lines import encode_line
+from connector.reports.ldif import encode_line
 
 ENTRY_UUID = "entryuuid"
 _DESCRIPTION = re.compile(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import islice
 from typing import Final, TypeVar
 
-from connector.reports.sections import Section
+from connector.reports.sections import Marker, Section
 from connector.reports.visible import make_visible
+from connector.reports.wording import Lines, People, find_person
 
 CHUNK: Final = 200
 """Rows that a browser lays out together, once they come near the screen. It can do that for
@@ -28,16 +29,13 @@ def escape_text(value: str) -> str:
 
 def isolate_direction(shown: str) -> str:
     """Text that does not reorder what surrounds it. ASCII never does, and a page has very much of it."""
-    return escape_text(shown) if shown.isascii() else f"<bdi>{escape_text(shown)}</bdi>"
+    said = escape_text(shown)
+    return said if shown.isascii() else f"<bdi>{said}</bdi>"
 
 
 def escape_prose(said: str) -> str:
     """A sentence. Values written right to left keep their place in it; else `old → new` would read as its opposite."""
-    return (
-        escape_text(said)
-        if said.isascii()
-        else _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", escape_text(said))
-    )
+    return _RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", escape_text(said))
 
 
 def escape_value(shown: str) -> str:
@@ -54,46 +52,44 @@ def split_chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 def render_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], attributes: str = ""
-) -> Iterator[str]:
-    """A table of cells. `attributes`: of each of its rows."""
-    row = f"<tr{attributes}>"
-    yield from render_tables(
-        columns,
-        (
-            row + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-            for cells in rows
-        ),
-    )
-
-
-def render_tables(columns: Sequence[str], rows: Iterable[str]) -> Iterator[str]:
-    """Rows that are whole, in a table for each chunk. The columns of all are equally wide."""
+) -> Lines:
+    """Rows of cells, in a table for each chunk. `attributes`: of each row."""
     for number, chunk in enumerate(split_chunks(rows)):
-        yield from chunk_of(columns, chunk, first=not number)
+        lines = [
+            f"<tr{attributes}><td>{'</td><td>'.join(cells)}</td></tr>"
+            for cells in chunk
+        ]
+        yield from render_chunk(columns, lines, is_first=not number)
 
 
-def chunk_of(
+def render_chunk(
     columns: Sequence[str],
     rows: Sequence[str],
     attributes: str = "",
     *,
-    first: bool = True,
-) -> Iterator[str]:
-    """One table. Columns are named above the `first` of several. `attributes`: what its rows have in common."""
-    classes = " ".join(["part", *["chunk"] * (len(rows) == CHUNK), *["first"] * first])
+    is_first: bool,
+) -> Lines:
+    """One table. Columns are named above the first of several. `attributes`: what its rows have in common."""
+    classes = "part"
+    if len(rows) == CHUNK:
+        classes += " chunk"
+    if is_first:
+        classes += " first"
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
     yield f'<div class="{classes}"><table>\n<thead><tr>{head}</tr></thead>\n<tbody{attributes}>'
     yield from rows
     yield "</tbody>\n</table></div>\n"
 
 
-class PageMarker:
+class PageMarker(Marker):
     """Users with the name of the person, where it was read, and a link to their row."""
 
     between = "<br>"
+    news = "{said} <strong>{mark}</strong>"
 
-    def __init__(self, people: Mapping[str, str], changed: Iterable[str]) -> None:
-        self._people = people
+    def __init__(self, people: People, changed: Iterable[str]) -> None:
+        """`changed`: the names of users in the order of their rows."""
+        super().__init__(people)
         self._rows = {name: number for number, name in enumerate(changed, 1)}
 
     def mark_prose(self, said: str) -> str:
@@ -104,23 +100,19 @@ class PageMarker:
 
     def name_user(self, name: str) -> str:
         """A user by name, without a link; the person's name first."""
-        person = self._people.get(name)
-        if person is None or person == name:
-            return escape_value(name)
-        return f"<b>{isolate_direction(person)} </b>{escape_value(name)}"
+        person = find_person(self.people, name)
+        said = escape_value(name)
+        return f"<b>{isolate_direction(person)} </b>{said}" if person else said
 
     def mark_user(self, name: str) -> str:
+        said = self.name_user(name)
         row = self._rows.get(name)
-        if row is None:
-            return self.name_user(name)
-        return f'<a href="#u{row}">{self.name_user(name)}</a>'
-
-    def mark_news(self, mark: str) -> str:
-        return f" <strong>{mark}</strong>" if mark else ""
+        return f'<a href="#u{row}">{said}</a>' if row else said
 
 
-def render_section(found: Section, after: str = "") -> Iterator[str]:
+def render_section(found: Section) -> Lines:
     """A section with its table."""
-    yield f"<section>\n<h2>{found.title}{after}</h2>\n"
-    yield from render_table(found.columns, found.rows)
-    yield "</section>\n"
+    if found.rows:
+        yield f"<section>\n<h2>{found.title}</h2>\n"
+        yield from render_table(found.columns, found.rows)
+        yield "</section>\n"

@@ -6,7 +6,9 @@ each: routine is plain text, and what rows of a chunk share is said once, above 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from connector.model import (
     AgentRef,
@@ -17,42 +19,63 @@ from connector.model import (
     Result,
 )
 from connector.model.plan import group_problems
-from connector.reports import wording as say
 from connector.reports.html.parts import (
     PageMarker,
     T,
-    chunk_of,
     escape_prose,
     escape_text,
     isolate_direction,
+    render_chunk,
     split_chunks,
 )
+from connector.reports.sections import NewsMarks
+from connector.reports.wording import (
+    ChangeSides,
+    Lines,
+    Outcomes,
+    by_user,
+    count_noun,
+    find_sides,
+    join_sides,
+    name_agent,
+    name_rule,
+    outcome_text,
+)
 
-NOT_WRITTEN = (Result.CONFLICT, Result.FAILED)
-"""Results that come first, in this order."""
-COLUMNS = ("Row", "User", "Agent", "Rule", "Old → new")
-"""`style.py` and `script.py` count on these places. A mark of news stands beside the rule,
-so that no row gets another element."""
-_SECRET = ([say.HIDDEN_SET], [say.HIDDEN_CLEARED])
-"""What is shown of a secret. A value that reads like it is shown in quotation marks."""
-Group = tuple[ChangeKind | None, Sequence[Change]]
+NOT_WRITTEN: Final = {Result.CONFLICT: 0, Result.FAILED: 1}
+"""Results that come first, and their places."""
+COLUMNS: Final = ("Row", "User", "Agent", "Rule", "Old → new")
+"""`assets.py` counts on these places. A mark of news stands beside the rule, so that no row
+gets another element."""
+Group = tuple[ChangeKind | None, list[Change]]
+Sides = dict[str, ChangeSides]
+"""Attributes by name."""
 
 
-def group_changes(plan: Plan) -> list[Group]:
-    """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind."""
-    places = {
+def group_changes(plan: Plan, outcomes: Outcomes) -> list[Group]:
+    """All changes in the order of their rows: by kind, the riskiest first; at the end those of no kind.
+
+    Of each kind conflicts and failures come first.
+    """
+    kinds = plan.notes.kinds
+    place_of = {
         change.user.id: place
-        for place, kind in enumerate(plan.notes.kinds)
+        for place, kind in enumerate(kinds)
         for change in kind.changes
     }
-    found: list[list[Change]] = [[] for _ in (*plan.notes.kinds, None)]
-    for change in plan.changes:
-        found[places.get(change.user.id, -1)].append(change)
-    return [
-        (kind, changes)
-        for kind, changes in zip((*plan.notes.kinds, None), found, strict=True)
-        if kind or changes
-    ]
+    results = by_user(outcomes)
+    groups: list[Group] = [(kind, []) for kind in (*kinds, None)]
+    for change in sorted(
+        plan.changes, key=lambda each: rank_result(results.get(each.user.id))
+    ):
+        groups[place_of.get(change.user.id, -1)][1].append(change)
+    return [group for group in groups if any(group)]
+
+
+def rank_result(outcome: Outcome | None) -> int:
+    """Conflicts come first, then failures, then all else."""
+    last = len(NOT_WRITTEN)
+    return NOT_WRITTEN.get(outcome.result, last) if outcome else last
 
 
 class ChangeRows:
@@ -61,40 +84,38 @@ class ChangeRows:
     def __init__(
         self,
         plan: Plan,
-        outcomes: Sequence[Outcome] | None,
+        outcomes: Outcomes,
         marker: PageMarker,
-        grouped: Sequence[Group],
+        groups: Sequence[Group],
     ) -> None:
         self._marker = marker
-        self._results = say.by_user(outcomes)
-        self._marks = say.NewsMarks(plan)
-        self._groups = grouped
+        self._results = by_user(outcomes)
+        self._marks = NewsMarks(plan)
+        self._groups = groups
         self._count = len(plan.changes)
-        self._attributes = _number_names(
-            sorted({each.name for change in plan.changes for each in change.attributes})
-        )
+        names = {each.name for change in plan.changes for each in change.attributes}
+        self._attributes = _number_names(sorted(names))
+        rules = {change.rule for change in plan.changes}
         self._rules = _number_names(
-            sorted(
-                {-1 if change.rule is None else change.rule for change in plan.changes}
-            )
+            sorted(rules, key=lambda rule: -1 if rule is None else rule)
         )
-        self._problems = _number_names(group_problems(plan.problems))
-        self._of: dict[str | AgentRef | None, set[int]] = {}
-        for problem in plan.problems:
-            for about in (*problem.users, problem.agent):
-                self._of.setdefault(about, set()).add(self._problems[problem.kind])
-        self._of.pop(None, None)
+        self._kinds_of_problems = group_problems(plan.problems)
+        self._problems_of = defaultdict[str | AgentRef | None, set[int]](set)
+        """By the name of a user, and by agent: numbers of the kinds of problems about it."""
+        for number, problems in enumerate(self._kinds_of_problems.values()):
+            for problem in problems:
+                for about in (*problem.users, problem.agent):
+                    self._problems_of[about].add(number)
+        self._problems_of[None] = set()
 
-    def render_tools(self) -> Iterator[str]:
+    def render_tools(self) -> Lines:
         """What the script shows: search, filters, sorting."""
         kinds = [
             f"{number}. {kind.form}"
             for number, (kind, _) in enumerate(self._groups, 1)
             if kind is not None
         ]
-        rules = [
-            "no agent" if rule < 0 else say.name_rule(rule) for rule in self._rules
-        ]
+        rules = [name_rule(rule) or "no agent" for rule in self._rules]
         yield '<div class="tools" id="tools" role="search" aria-label="Users and problems" hidden>\n'
         yield '<label>Search <input type="search" id="search" autocomplete="off"></label>\n'
         yield _render_select("kind", "Kind", "all kinds", kinds)
@@ -102,105 +123,80 @@ class ChangeRows:
             "attribute", "Attribute", "all attributes", self._attributes
         )
         yield _render_select("rule", "Rule", "all rules", rules)
-        yield _render_select("problem", "Problem", "with and without", self._problems)
+        yield _render_select(
+            "problem", "Problem", "with and without", self._kinds_of_problems
+        )
         yield '<label>Sort by <select id="sort"><option value="0">kind</option><option value="1">user</option>'
         yield '<option value="2">agent</option><option value="3">rule</option></select></label>\n'
         yield '<button type="button" id="reset">Show all</button>\n'
-        yield f'<output id="shown">{say.count_noun(self._count, "user")}</output>\n</div>\n'
+        yield f'<output id="shown">{count_noun(self._count, "user")}</output>\n</div>\n'
 
-    def render_rows(self) -> Iterator[str]:
-        """The rows, kind by kind, in chunks; of each kind conflicts and failures first."""
+    def render_rows(self) -> Lines:
+        """The rows, kind by kind, in chunks."""
         yield f'<section class="rows" id="changes">\n<h2>Changes ({self._count:,})</h2>\n'
         number = 0
         for place, (kind, changes) in enumerate(self._groups):
             yield f'<section class="group" id="r{place + 1}">\n'
-            alike = {} if kind is None else find_common_sides(kind)
-            yield from () if kind is None else _kind_heading(place + 1, kind, alike)
-            for part, chunk in enumerate(
-                split_chunks(sorted(changes, key=self._rank_outcome))
-            ):
-                shared = {"kind": f"{place}"} | self._find_choices(chunk[0])
+            common: Sides = {}
+            named = ""
+            if kind is not None:
+                common = find_common_sides(kind)
+                named = f", kind {place + 1}"
+                yield from _kind_heading(place + 1, kind, common)
+            for part, chunk in enumerate(split_chunks(changes)):
+                shared = self._list_choices(chunk[0])
                 rows = []
                 for change in chunk:
                     number += 1
+                    choices = self._list_choices(change)
+                    own = "" if choices == shared else choices
                     rows.append(
-                        self._render_row(
-                            number,
-                            change,
-                            shared,
-                            alike,
-                            "" if kind is None else f", kind {place + 1}",
-                        )
+                        f'<tr id="u{number}"{own}{self._list_problems(change)}>'
+                        f'<td><a href="#u{number}">{number}</a></td>'
+                        f"{self._render_cells(change, named, common)}</tr>"
                     )
-                yield from chunk_of(
-                    COLUMNS, rows, _data_attributes(shared), first=not part
-                )
+                data = f' data-kind="{place}"{shared}'
+                yield from render_chunk(COLUMNS, rows, data, is_first=not part)
             yield "</section>\n"
         yield "</section>\n"
 
-    def _rank_outcome(self, change: Change) -> int:
-        outcome = self._results.get(change.user.id)
-        result = None if outcome is None else outcome.result
-        return NOT_WRITTEN.index(result) if result in NOT_WRITTEN else len(NOT_WRITTEN)
-
-    def _render_row(
-        self,
-        number: int,
-        change: Change,
-        shared: dict[str, str],
-        alike: dict[str, say.ChangeSides],
-        kind: str,
-    ) -> str:
-        choices = self._find_choices(change)
-        own = {
-            name: numbers
-            for name, numbers in choices.items()
-            if shared.get(name) != numbers
-        }
-        problems = self._find_problems(change)
-        if problems:
-            own["problem"] = " ".join(map(str, sorted(problems)))
-        rule = say.name_rule(change.rule) or "no rule"
-        news = self._marker.mark_news(self._marks.mark_change(change))
+    def _render_cells(self, change: Change, kind: str, common: Sides) -> str:
         user = self._marker.name_user(change.user.name)
+        outcome = self._results.get(change.user.id)
+        if outcome is not None:
+            said = escape_prose(outcome_text(outcome))
+            user += f'<p class="{outcome.result.value}">{said}</p>'
+        rule = name_rule(change.rule) or "no rule"
+        news = self._marks.mark_change(change)
         return (
-            f'<tr id="u{number}"{_data_attributes(own)}>'
-            f'<td><a href="#u{number}">{number}</a></td>'
-            f"<td>{user}{self._render_outcome(change)}</td>"
-            f"<td>{escape_prose(say.name_agent(change.agent))}</td>"
-            f"<td>{rule}{kind}{news}</td>"
-            f"<td>{_render_changes(change, alike)}</td></tr>"
+            f"<td>{user}</td>"
+            f"<td>{escape_prose(name_agent(change.agent))}</td>"
+            f"<td>{self._marker.add_news(rule + kind, news)}</td>"
+            f"<td>{_render_changes(change, common)}</td>"
         )
 
-    def _find_problems(self, change: Change) -> set[int]:
-        """Numbers of the kinds of problems that are about the user or its agent."""
-        of_user = self._of.get(change.user.name, set())
-        of_agent = self._of.get(change.agent, set())
-        return of_user | of_agent
+    def _list_choices(self, change: Change) -> str:
+        """What the row can be filtered by, as attributes of an element."""
+        numbers = {self._attributes[each.name] for each in change.attributes}
+        rule = self._rules[change.rule]
+        return f' data-attribute="{_list_numbers(numbers)}" data-rule="{rule}"'
 
-    def _render_outcome(self, change: Change) -> str:
-        outcome = self._results.get(change.user.id)
-        if outcome is None:
-            return ""
-        said = escape_prose(say.outcome_text(outcome))
-        return f'<p class="{outcome.result.value}">{said}</p>'
-
-    def _find_choices(self, change: Change) -> dict[str, str]:
-        attributes = sorted({self._attributes[each.name] for each in change.attributes})
-        rule = self._rules[-1 if change.rule is None else change.rule]
-        return {"attribute": " ".join(map(str, attributes)), "rule": f"{rule}"}
+    def _list_problems(self, change: Change) -> str:
+        """The kinds of problems about the user or its agent, as an attribute of an element."""
+        of_user = self._problems_of.get(change.user.name, set())
+        numbers = of_user | self._problems_of.get(change.agent, set())
+        return f' data-problem="{_list_numbers(numbers)}"' if numbers else ""
 
 
-def _kind_heading(
-    number: int, kind: ChangeKind, alike: dict[str, say.ChangeSides]
-) -> Iterator[str]:
-    yield f'<h3><a href="#k{number}">Kind {number}: {escape_text(kind.form)} ({kind.users:,})</a></h3>\n'
-    if alike:
-        yield f'<p class="paper lead">In each row also: {render_attributes(alike)}</p>\n'
+def _kind_heading(number: int, kind: ChangeKind, common: Sides) -> Lines:
+    title = f"Kind {number}: {escape_text(kind.form)} ({kind.users:,})"
+    yield f'<h3><a href="#k{number}">{title}</a></h3>\n'
+    if common:
+        yield f'<p class="paper lead">In each row also: {render_attributes(common)}</p>\n'
 
 
-def _data_attributes(choices: dict[str, str]) -> str:
-    return "".join(f' data-{name}="{found}"' for name, found in choices.items())
+def _list_numbers(numbers: Iterable[int]) -> str:
+    return " ".join(map(str, sorted(numbers)))
 
 
 def _number_names(names: Iterable[T]) -> dict[T, int]:
@@ -215,47 +211,48 @@ def _render_select(name: str, label: str, every: str, choices: Iterable[str]) ->
     return f'<label>{label} <select id="{name}"><option value="">{every}</option>{options}</select></label>\n'
 
 
-def find_common_sides(kind: ChangeKind) -> dict[str, say.ChangeSides]:
+def find_common_sides(kind: ChangeKind) -> Sides:
     """What all changes of a kind have in common: a page of paper says it once, and not again for each user."""
-    if kind.users < 2:
-        return {}
     first, *others = kind.changes
-    alike = {each.name: say.find_sides(each) for each in first.attributes}
+    if not others:
+        return {}
+    common = {each.name: find_sides(each) for each in first.attributes}
     for change in others:
-        held = {each.name: each for each in change.attributes}
-        alike = {
-            name: sides
-            for name, sides in alike.items()
-            if name in held and say.find_sides(held[name]) == sides
+        sides = {
+            each.name: find_sides(each)
+            for each in change.attributes
+            if each.name in common
         }
-        if not alike:
-            break
-    return alike
+        common = {
+            name: side for name, side in common.items() if sides.get(name) == side
+        }
+    return common
 
 
-def render_attributes(found: dict[str, say.ChangeSides]) -> str:
+def render_attributes(found: Sides) -> str:
     """Several in a sentence."""
     return "; ".join(render_attribute(name, sides) for name, sides in found.items())
 
 
-def _render_changes(change: Change, alike: dict[str, say.ChangeSides]) -> str:
+def _render_changes(change: Change, common: Sides) -> str:
     """What changes. Paper leaves out the part that stands above all rows of the kind."""
-    said: list[str] = []
+    own: list[str] = []
     routine: list[str] = []
     for each in change.attributes:
-        sides = say.find_sides(each)
-        if alike.get(each.name) == sides:
+        sides = find_sides(each)
+        if common.get(each.name) == sides:
             routine.append(render_attribute(each.name, sides, plain=True))
         else:
-            said.append(render_attribute(each.name, sides))
+            own.append(render_attribute(each.name, sides))
     between = ";\n"
+    said = between.join(own)
     if not routine:
-        return between.join(said)
-    begin = between if said else ""
-    return f'{between.join(said)}<i class="same">{begin}{between.join(routine)}</i>'
+        return said
+    begin = between if own else ""
+    return f'{said}<i class="same">{begin}{between.join(routine)}</i>'
 
 
-def render_attribute(name: str, sides: say.ChangeSides, *, plain: bool = False) -> str:
+def render_attribute(name: str, sides: ChangeSides, *, plain: bool = False) -> str:
     """`mail old → new`. Of values of which some stay, those that go and come.
 
     Marked up where a value goes, unless `plain`: what only comes is routine, and of routine
@@ -268,10 +265,4 @@ def render_attribute(name: str, sides: say.ChangeSides, *, plain: bool = False) 
         label = f"<b>{label}</b>"
         gone = f"<del>{gone}</del>"
         come = f"<ins>{come}</ins>" if come else ""
-    if sides.kept:
-        signed = [f"- {gone}"] if gone else []
-        signed += [f"+ {come}"] if come else []
-        return f"{label} {', '.join(signed)}"
-    if sides.new in _SECRET:
-        return f"{label} {come}"
-    return f"{label} {gone or say.NONE} → {come or say.NONE}"
+    return f"{label} {join_sides(sides, gone, come)}"
