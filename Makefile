@@ -1,6 +1,7 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
+#   make demo-serve the tenant of the demo, so that its job can be gone on with: PORT=… as the demo says
 #   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
 #   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
@@ -26,7 +27,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
+.PHONY: demo demo-serve test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -54,6 +55,10 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 demo:
 	@scripts/setup run
 	@$(BIN)/cec-connector demo
+
+demo-serve:
+	@scripts/setup run
+	@$(BIN)/python -m connector.demo.simulator $(if $(PORT),--port $(PORT))
 
 test:
 	@scripts/ensure-servers slapd openssh & scripts/setup dev && wait
