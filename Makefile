@@ -1,8 +1,10 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
+#   make demo-serve the tenant of the demo, so that its job can be gone on with: PORT=… as the demo says
 #   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
+#   make nightly    the slowest of the rest: other cases of what test-rest has one case of
 #   make test-all   everything: lint, both of them, the image where one can be built, and test-pythons
 #   make test-pythons  the quick suite without e2e, with fewer examples, on the oldest and the newest Python
 #   make fuzz       the LDAP decoder against octets that a fuzzer makes up, for FUZZ_SECONDS (300)
@@ -26,7 +28,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo test test-rest test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
+.PHONY: demo demo-serve test test-rest nightly test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -55,21 +57,25 @@ demo:
 	@scripts/setup run
 	@$(BIN)/cec-connector demo
 
+demo-serve:
+	@scripts/setup run
+	@$(BIN)/python -m connector.demo.simulator $(if $(PORT),--port $(PORT))
+
 test:
 	@scripts/ensure-servers slapd openssh & scripts/setup dev && wait
 	$(call PYTEST,3) -m "not image and not ($(BROAD))" $(PYTEST_FLAGS)
 
-test-rest:
+test-rest nightly:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd openssh 389ds postgresql samba monitoring wild chromium
 	@scripts/ensure-kamailio
 	@scripts/ensure-kerberos
-	$(call PYTEST,4) -m "not image and ($(BROAD))" $(PYTEST_FLAGS)
+	$(call PYTEST,4) -m "$(if $(filter nightly,$@),nightly,not image and not nightly and ($(BROAD)))" $(PYTEST_FLAGS)
 
 test-pythons:
 	@scripts/test-other-pythons -m "not image and not ($(BROAD))" --ignore tests/e2e $(PYTEST_FLAGS)
 
-test-all: lint test test-rest bench-check
+test-all: lint test test-rest nightly bench-check
 	@if scripts/ensure-engine; then $(MAKE) image-test; else [ "$${CI:-}" != true ]; fi
 	@$(MAKE) test-pythons
 

@@ -21,11 +21,15 @@ from connector.cli.output import say_text
 from connector.demo import sample
 from connector.demo.simulator import Simulator
 from connector.errors import UsageError
+from connector.planfile import write_out
 
 _END: Final = """\
 Nothing is left to write. The problems in the report need a person.
 
 The reviewer's page of the plan: {page}
+To go on with this job, start its tenant in another terminal, then plan:
+    {simulator}
+    {command} plan {job}
 Next, write a job for your own directory. Have the addresses of tenant and directory, and their logins, at hand:
     {command} init"""
 
@@ -67,7 +71,7 @@ def demo_command(folder: Path | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with Simulator(sample.last_month()) as tenant:
         for name, text in sample.make_files(tenant.url).items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_out(folder / name, [text])
         say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.")
         for said, words, shown in _STEPS:
             say_text(f"{said}\n")
@@ -75,7 +79,15 @@ def demo_command(folder: Path | None) -> int:
             if code != Exit.DONE:
                 return code
             tenant.document = sample.today()
-    say_text(_END.format(page=folder / "plan.html", command=_own_command()))
+    port = tenant.url.rpartition(":")[2]
+    simulator = [sys.executable, "-m", "connector.demo.simulator", "--port", port]
+    said = _END.format(
+        page=folder / "plan.html",
+        simulator=shlex.join(simulator),
+        command=_own_command(),
+        job=shlex.quote(str(folder / "job.yaml")),
+    )
+    say_text(said)
     return Exit.DONE
 
 

@@ -1,6 +1,6 @@
 """A CEC tenant that speaks real HTTP on loopback: the token call and the agent query, as the vendor's pages say them.
 
-    python -m connector.demo.simulator agents.json --port 8080
+    python -m connector.demo.simulator agents.json --port 8080      # without a file: the demo's agents
 
 It is for the demo, for trying a job, and for tests; it knows one application and keeps
 everything in memory.
@@ -20,6 +20,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
+
+from connector.demo import sample
 
 ACCOUNTS_PATH: Final = "/apiaccess/rest/cc-management/v1/agentAccount/query"
 TOKEN_PATH: Final = "/apigovernance/api/oauth/tokenByAkSk"  # noqa: S105  # a path, not a token
@@ -267,7 +269,11 @@ def main() -> None:
         description="Simulate a CEC tenant on loopback.",
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE.json", help="what the agent query answers"
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE.json",
+        help="what the agent query answers; default: the agents of the demo",
     )
     parser.add_argument(
         "--accounts",
@@ -276,8 +282,10 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     options = parser.parse_args()
+    document = json.dumps(sample.today()).encode()
     try:
-        document = options.file.read_bytes()
+        if options.file:
+            document = options.file.read_bytes()
     except OSError as error:
         parser.error(f"{options.file}: {error.strerror}")
     listing = None

@@ -217,19 +217,39 @@ class Activities:
     async def _run_process(
         self, request: StepRequest, accepted: AcceptedJob
     ) -> RunProcess:
-        job = accepted.job.name
+        """Run a step in a process of its own, which has ended on return."""
+        job = accepted.job
         attempt = activity.info().attempt
-        details = {"job": job, "step": request.step, "tick": request.tick}
+        details = {"job": job.name, "step": request.step, "tick": request.tick}
         log.info("run started", attempt=attempt, **details)
+        max_seconds = _max_run_time(job)
+        signatures = [
+            (name, base64.b64decode(octets))
+            for name, octets in request.signatures.items()
+        ]
+        fleet = FleetRun(
+            request.step,
+            request.plan,
+            accept=request.accept,
+            signatures=signatures,
+            manual=not request.tick,
+            seconds=max_seconds,
+        )
+        now = datetime.now(UTC)
+        applies = request.step == "apply" or _applies_plans(job)
+        run = RunRequest(
+            job=job.path.absolute(),
+            texts=accepted.texts,
+            tick=datetime.fromisoformat(request.tick) if request.tick else now,
+            believed=now + BELIEVED,
+            kind="apply" if applies else "plan",
+            fleet=fleet,
+        )
         task = asyncio.current_task()
         assert task is not None
-        self.running[task] = f"{request.step} {job}"
+        self.running[task] = f"{request.step} {job.name}"
         try:
-            return await watch_process(
-                _run_request(accepted, request),
-                self._options,
-                _max_run_time(accepted.job),
-            )
+            return await watch_process(run, self._options, max_seconds)
         finally:
             del self.running[task]
 
@@ -300,31 +320,6 @@ def _applies_plans(job: LoadedJob) -> bool:
 def _max_run_time(job: LoadedJob) -> float:
     serve = job.job.serve
     return serve.max_run_time if serve is not None else _DAY
-
-
-def _run_request(accepted: AcceptedJob, step: StepRequest) -> RunRequest:
-    """The request to the process of a run."""
-    now = datetime.now(UTC)
-    job = accepted.job
-    signatures = [
-        (name, base64.b64decode(octets)) for name, octets in step.signatures.items()
-    ]
-    fleet = FleetRun(
-        step.step,
-        step.plan,
-        accept=step.accept,
-        signatures=signatures,
-        manual=not step.tick,
-        seconds=_max_run_time(job),
-    )
-    return RunRequest(
-        job=job.path.absolute(),
-        texts=accepted.texts,
-        tick=datetime.fromisoformat(step.tick) if step.tick else now,
-        believed=now + BELIEVED,
-        kind="apply" if step.step == "apply" or _applies_plans(job) else "plan",
-        fleet=fleet,
-    )
 
 
 async def watch_process(

@@ -55,14 +55,22 @@ def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
     jobs: dict[str, LoadedJob] = {}
     faults: list[FileError] = []
     for path, document in _read_documents(folder, fleet):
+        if isinstance(document, FileError):
+            faults.append(document)
+            continue
         try:
-            job = _shape_job(document)
+            job = make_job(document)
+            require_shared(job)
         except FileError as fault:
             faults.append(fault)
             continue
+        why = ""
+        if job.name == RESERVED:
+            why = "no job of a fleet can have this name. Rename the file"
         other = jobs.setdefault(job.name, job)
         if other is not job:
             why = f"{other.path.name} is a job of the same name. Rename one"
+        if why:
             faults.append(FileError(why, where=str(path)))
     raise_together(faults)
     if not jobs:
@@ -89,21 +97,19 @@ def open_limits(fleet: LoadedFleet, folder: Path) -> SharedLimits:
     """
     settings = fleet.settings
     name = f"{settings.namespace}/{settings.task_queue}"
-    url = settings.state or _read_common_state(folder, fleet.path)
+    urls = {settings.state}
+    if not settings.state:
+        # but for files that cannot be read
+        urls = {
+            document.data.get("state")
+            for _, document in _read_documents(folder, fleet.path)
+            if isinstance(document, Document)
+        }
+    url = str(urls.pop()) if len(urls) == 1 else ""
     if not url.startswith("postgres"):
         why = "names no database for the fleet's limits, and the jobs do not name one together"
         raise FileError(f"{why}. Add `state: postgresql://…`", where=str(fleet.path))
     return SharedLimits(url, name, settings.limits)
-
-
-def _read_common_state(folder: Path, fleet: Path) -> str:
-    """The state that all jobs name, apart from those that cannot be read; empty: there is none."""
-    named = {
-        str(document.data.get("state"))
-        for _, document in _read_documents(folder, fleet)
-        if isinstance(document, Document)
-    }
-    return named.pop() if len(named) == 1 else ""
 
 
 def place_request(job: LoadedJob, token: str, step: Step) -> PlaceRequest:
@@ -118,12 +124,12 @@ def place_request(job: LoadedJob, token: str, step: Step) -> PlaceRequest:
     server = _hash_name(server)
     account = DirectoryAccount.of_job(job.job)
     login = _hash_name(f"{server} {account.who} {account.kept}")
-    host = _hash_name(host) if host else ""
-    return PlaceRequest(token, job.name, step, host, server, login)
+    return PlaceRequest(token, job.name, step, _hash_name(host), server, login)
 
 
 def _hash_name(name: str) -> str:
-    return hashlib.sha256(name.lower().encode()).hexdigest()[:16]
+    """Empty for an empty name."""
+    return hashlib.sha256(name.lower().encode()).hexdigest()[:16] if name else ""
 
 
 # ------------------------------------------------------------ the schedule of a job
@@ -241,15 +247,3 @@ def _read_documents(
         is_mapping = keys & _MAPPING_KEYS and not keys & _JOB_KEYS
         if not is_mapping:
             yield path, document
-
-
-def _shape_job(document: Document | FileError) -> LoadedJob:
-    """The job of a file. Raises FileError."""
-    if isinstance(document, FileError):
-        raise document
-    job = make_job(document)
-    if job.name == RESERVED:
-        why = "no job of a fleet can have this name. Rename the file"
-        raise FileError(why, where=str(job.path))
-    require_shared(job)
-    return job

@@ -187,23 +187,24 @@ def _plan_change(
     words = describe_serve(job) if job is not None and new is not None else ""
     if found is None:
         return ScheduleChange("create", name, words, new) if new else None
-    has, seen = found.schedule, found.raw_description.conflict_token
+    has, state = found.schedule, found.schedule.state
     if job is None:
-        return ScheduleChange("delete", name, "its job file is gone", seen=seen)
-    if new is None:
-        why = "its job file has no `serve` section"
-        paused = Schedule(has.action, has.spec, has.policy, ScheduleState(PAUSED, True))
-        change = ScheduleChange("pause", name, why, paused, seen)
-        return None if has.state.paused else change
-    if has.state.paused and has.state.note == PAUSED:
-        why = f"its job file has a `serve` section again: {words}"
-        return ScheduleChange("resume", name, why, new, seen)
-    new.state = ScheduleState(has.state.note, has.state.paused)
-    differences = list_differences(has, new)
-    if not differences:
-        return None
-    why = f"other {', '.join(differences)}: {words}"
-    return ScheduleChange("update", name, why, new, seen)
+        verb, why = "delete", "its job file is gone"
+    elif new is None:
+        verb, why = (
+            "" if state.paused else "pause",
+            "its job file has no `serve` section",
+        )
+        new = Schedule(has.action, has.spec, has.policy, ScheduleState(PAUSED, True))
+    elif state.paused and state.note == PAUSED:
+        verb, why = "resume", f"its job file has a `serve` section again: {words}"
+    else:
+        new.state = ScheduleState(state.note, state.paused)
+        differences = list_differences(has, new)
+        verb = "update" if differences else ""
+        why = f"other {', '.join(differences)}: {words}"
+    seen = found.raw_description.conflict_token
+    return ScheduleChange(verb, name, why, new, seen) if verb else None
 
 
 # ------------------------------------------------------------ and done

@@ -99,23 +99,14 @@ class AgentField(Struct, frozen=True):
 
 _SECRETS: Final = frozenset({Syntax.OCTETS, *_TEXTS})
 FIELDS: Final = (
-    AgentField(
-        "{sipPwd}",
-        _SIP,
-        "secret password passwd pwd credential",
-        _SECRETS,
-    ),
+    AgentField("{sipPwd}", _SIP, "secret password passwd pwd credential", _SECRETS),
     AgentField(
         "{sipServicePort}",
         _SIP,
         "port",
         _TEXTS | _NUMBERS,
     ),
-    AgentField(
-        "{sipServiceIp}",
-        _SIP,
-        "registrar server host proxy domain realm",
-    ),
+    AgentField("{sipServiceIp}", _SIP, "registrar server host proxy domain realm"),
     AgentField(
         "sip:{sipAccount}@{sipServiceIp|host}", _SIP, "uri url aor address contact"
     ),
@@ -134,11 +125,7 @@ FIELDS: Final = (
         unique=True,
         alone=("workno", "seat", "desk", "workplace", "workstation"),
     ),
-    AgentField(
-        "{accountCode}",
-        _AGENT,
-        "account login code user",
-    ),
+    AgentField("{accountCode}", _AGENT, "account login code user"),
 )
 """In the order in which they claim an attribute: a name that says several things is of the
 first."""

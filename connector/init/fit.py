@@ -153,17 +153,9 @@ def fit_job(
     """Try filters, mappings and rules. Raises UsageError where nobody is within base and filter."""
     answers = replace(
         answers,
-        filter=_find_filter(
-            answers,
-            path,
-            server,
-        ),
+        filter=_find_filter(answers, path, server),
     )
-    job = answers.make_job(
-        path,
-        answers.base,
-        answers.filter,
-    )
+    job = answers.make_job(path, answers.base, answers.filter)
     sampled = replace(tenant, agents=sample_agents(tenant.agents, AGENTS))
     name, ready, misfits = _choose_ready(job, server)
     found = search_rules(job, sampled)
@@ -174,17 +166,9 @@ def fit_job(
         found,
         misfits=misfits,
     )
-    chosen = _fit_own_schema(
-        job,
-        tenant,
-        stock,
-    )
+    chosen = _fit_own_schema(job, tenant, stock)
     if chosen.name != OWN:
-        chosen = keep_foreign_values(
-            job,
-            tenant,
-            chosen,
-        )
+        chosen = keep_foreign_values(job, tenant, chosen)
     if not chosen.written_attributes:
         why = f"every attribute that {name} writes holds values of others: {_join_reasons(chosen)}"
         raise UsageError(f"{why}. Write a mapping by hand", where="--directory")
@@ -192,12 +176,7 @@ def fit_job(
     answers = replace(answers, accounts=uses_accounts)
     text = mapping_text(chosen)
     mappings.make_mapping(parse_yaml(text, mapping_path))
-    return FittingJob(
-        answers,
-        text,
-        chosen,
-        tenant,
-    )
+    return FittingJob(answers, text, chosen, tenant)
 
 
 def _join_reasons(chosen: ChosenMapping) -> str:
@@ -222,12 +201,7 @@ def _fit_own_schema(
     is_replaced = stock.name in _REPLACED
     mapped = frozenset(rule.name for rule in stock.ready.attributes)
     yielding = frozenset() if is_replaced else list_siblings(mapped, schema)
-    own = find_places(
-        job,
-        tenant,
-        found,
-        yielding,
-    )
+    own = find_places(job, tenant, found, yielding)
     others, in_use = own.list_others(yielding | mapped)
     fault = own.describe_fault()
     if not is_replaced and not in_use:
@@ -269,11 +243,7 @@ def _map_onto(
     stock: ChosenMapping,
 ) -> ChosenMapping:
     """Map onto the best of these places, and let others keep their values."""
-    text = write_skeleton(
-        own,
-        stock.misfits,
-        stock.mapping.match[0].directory,
-    )
+    text = write_skeleton(own, stock.misfits, stock.mapping.match[0].directory)
     kept, barred = {}, {}
     for place in own.best_places:
         if not place.is_free:
@@ -288,11 +258,7 @@ def _map_onto(
         stays=kept,
         unplaced=list_unplaced(own),
     )
-    chosen = keep_foreign_values(
-        job,
-        tenant,
-        chosen,
-    )
+    chosen = keep_foreign_values(job, tenant, chosen)
     return replace(chosen, taken={**chosen.taken, **barred})
 
 
@@ -308,11 +274,7 @@ def _find_filter(answers: JobAnswers, path: Path, server: MetServer) -> str:
         if _MICROSOFT in server.kind:
             tries.insert(0, _MICROSOFT_PEOPLE)
     for filter_ in tries:
-        job = answers.make_job(
-            path,
-            answers.base,
-            filter_,
-        )
+        job = answers.make_job(path, answers.base, filter_)
         with closing(reader_of(job, View(()))) as reader:
             if next(reader.scan(), None) is not None:
                 return filter_
@@ -333,11 +295,7 @@ def _find_commonest_class(answers: JobAnswers, path: Path) -> str:
     class itself where as many have it. 389-DS does not tell structural classes apart: there it
     is any class.
     """
-    job = answers.make_job(
-        path,
-        answers.base,
-        "(objectClass=*)",
-    )
+    job = answers.make_job(path, answers.base, "(objectClass=*)")
     counts: Counter[str] = Counter()
     with closing(reader_of(job, View(()))) as reader:
         known = reader.describe().schema.classes
@@ -386,8 +344,4 @@ def _tell_misfit(fault: FileError) -> str:
         "",
         fault.what.splitlines()[0],
     )
-    return re.sub(
-        r", or (use a mapping without|remove) this line$",
-        "",
-        why,
-    )
+    return re.sub(r", or (use a mapping without|remove) this line$", "", why)

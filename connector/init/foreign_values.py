@@ -137,35 +137,16 @@ def keep_foreign_values(
     if not chosen.found.rules:  # no agent matches a user, so nothing is written
         return chosen
     mapping = chosen.mapping
-    found = at_first = _count_foreign_values(
-        job,
-        tenant,
-        mapping,
-    )
+    found = at_first = _count_foreign_values(job, tenant, mapping)
     if found.users:
-        rules = [
-            _narrow_owns(
-                rule,
-                found,
-                tenant,
-            )
-            for rule in mapping.attributes
-        ]
+        rules = [_narrow_owns(rule, found, tenant) for rule in mapping.attributes]
         mapping = replace(mapping, attributes=tuple(rules))
-        found = _count_foreign_values(
-            job,
-            tenant,
-            mapping,
-        )
+        found = _count_foreign_values(job, tenant, mapping)
     taken: dict[str, str] = {}
     while found.users:
         taken |= {name: found.describe_attribute(name) for name in found.users}
         mapping = _leave_out(mapping, taken)
-        found = _count_foreign_values(
-            job,
-            tenant,
-            mapping,
-        )
+        found = _count_foreign_values(job, tenant, mapping)
     for name in _find_without_number(chosen.mapping, mapping):
         taken[name] = "no attribute takes the sipAccount"
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
@@ -233,11 +214,7 @@ def _count_foreign_values(
             mapping=mapping,
             limits=Limits(),
             description=description,
-            memory=state.memory(
-                description.identity,
-                job.name,
-                description,
-            ),
+            memory=state.memory(description.identity, job.name, description),
             fingerprint=make_fingerprinter(key),
             job=job.name,
             plan_id="",
@@ -255,8 +232,4 @@ def _count_foreign_values(
             Observer(),
         )
         planned = make_plan(directory, given)
-        return find_foreign_values(
-            planned.plan,
-            brief,
-            planned.denied,
-        )
+        return find_foreign_values(planned.plan, brief, planned.denied)

@@ -202,14 +202,7 @@ class RuleSearch(Struct):
         step = max(1, math.ceil(len(sampled.agents) / _PROBES))
         few = replace(sampled, agents=sampled.agents[::step])
         tried = names[:MOST]
-        rules = list(
-            list_candidates(
-                tried,
-                few,
-                users,
-                self.description,
-            )
-        )
+        rules = list(list_candidates(tried, few, users, self.description))
         sample = self.find_users(
             rules,
             few,
@@ -241,22 +234,9 @@ def search_rules(job: jobs.LoadedJob, sampled: Tenant) -> FoundRules:
         ]
         users = list(islice(reader.scan(), USERS))
         names = others.order_names(users, description)
-        search = RuleSearch(
-            reader,
-            description,
-            others,
-        )
-        hits = search.probe_attributes(
-            sampled,
-            names,
-            users,
-        )
-        candidates = list_candidates(
-            known,
-            sampled,
-            users,
-            description,
-        )
+        search = RuleSearch(reader, description, others)
+        hits = search.probe_attributes(sampled, names, users)
+        candidates = list_candidates(known, sampled, users, description)
         rules = [*candidates, *hits]
         sample = search.find_users(rules, sampled)
     untried = search.untried
@@ -266,13 +246,7 @@ def search_rules(job: jobs.LoadedJob, sampled: Tenant) -> FoundRules:
     tried = []
     for rule in rules:
         if rule.directory not in untried:
-            tried.append(
-                _try_rule(
-                    rule,
-                    sample,
-                    usual,
-                )
-            )
+            tried.append(_try_rule(rule, sample, usual))
     tried.sort(key=lambda each: others.is_slow(each.rule.directory))
     taken = choose_rules(tried, sample)
     settled = {each.rule.directory for each in tried if each.matched or each.several}
@@ -300,12 +274,7 @@ def _try_rule(rule: MatchRule, sample: RuleSample, usual: Sequence[str]) -> Trie
         barred = "a seat can be reassigned"
     elif rule.directory not in usual and matched < len(sample.tenant.agents) / _SHARE:
         barred = "too few to be no chance"
-    return TriedRule(
-        rule,
-        matched,
-        several,
-        barred,
-    )
+    return TriedRule(rule, matched, several, barred)
 
 
 def _holds_one(user: User, wanted: Collection[Key]) -> bool:

@@ -86,14 +86,7 @@ def find_places(
         wanted,
         schema,
     )
-    names += [
-        info.name
-        for info in unused_beside(
-            sip,
-            description,
-            rules,
-        )
-    ]
+    names += [info.name for info in unused_beside(sip, description, rules)]
     names += [rule.directory for rule in rules]
     view = View(
         tuple(dict.fromkeys(names)),
@@ -130,12 +123,7 @@ def place_fields(
 
     `file`: it shows everything, and no schema but its users' classes.
     """
-    agents = _match_users(
-        users,
-        tenant,
-        description,
-        rules,
-    )
+    agents = _match_users(users, tenant, description, rules)
     seen = SeenDirectory(
         users,
         description,
@@ -145,11 +133,7 @@ def place_fields(
     )
     named = list(named_for(description, rules))
     names = [info.name for _, info, _ in named]
-    classes = choose_classes(
-        names,
-        users,
-        description.schema,
-    )
+    classes = choose_classes(names, users, description.schema)
     spellings = [item.spelling for item in classes]
     survey = ClassSurvey(tuple(names), SchemaChecks(spellings, description))
     survey.count_users(users)
@@ -164,38 +148,19 @@ def place_fields(
             those = closed.setdefault(field.template, {})
             those[info.name] = (count, commonest)
         else:
-            place = _make_place(
-                field,
-                info,
-                rank,
-                seen,
-            )
+            place = _make_place(field, info, rank, seen)
             found.setdefault(field.template, []).append(place)
-    found = _rank_places(
-        found,
-        description,
-        ready,
-    )
+    found = _rank_places(found, description, ready)
     _settle_holders(
         found,
         len(users),
         agents.claimed,
     )
-    unused = _place_beside(
-        found,
-        names,
-        seen,
-    )
+    unused = _place_beside(found, names, seen)
     mapped = [best.name for best, *_ in found.values() if best.is_free]
     return FieldPlaces(
         found,
-        tuple(
-            _list_needed_classes(
-                mapped,
-                classes,
-                seen,
-            )
-        ),
+        tuple(_list_needed_classes(mapped, classes, seen)),
         len(users),
         closed,
         unused,
@@ -213,11 +178,7 @@ def _list_needed_classes(
         return list_common_classes(mapped, seen.users)
     lacking = {name.lower() for name in mapped}
     lacking -= list_everywhere(seen.users, seen.description.schema)
-    return spell_classes(
-        classes,
-        lacking,
-        seen.description.schema,
-    )
+    return spell_classes(classes, lacking, seen.description.schema)
 
 
 def _match_users(
@@ -233,18 +194,10 @@ def _match_users(
             {},
             {user.id for user in users},
         )
-    sample = RuleSample(
-        tenant,
-        users,
-        description,
-    )
+    sample = RuleSample(tenant, users, description)
     matches = sample.match_users(rules)
     by_user = {match.id: tenant.agents[match.agent] for match in matches.matched}
-    return MatchedAgents(
-        tenant,
-        by_user,
-        matches.claimed,
-    )
+    return MatchedAgents(tenant, by_user, matches.claimed)
 
 
 # ---------------------------------------------------------------- one place
@@ -259,11 +212,7 @@ def _make_place(
     """Make a place, with `owns` narrowed where that leaves others' values to them."""
     described = seen.description.attributes.get(info.name, info)
     template = Template.parse(field.template)
-    made = MadeValues(
-        template,
-        described,
-        seen.agents,
-    )
+    made = MadeValues(template, described, seen.agents)
     whole = None if described.single else patterns.pattern_of(template)
     holders = made.find_holders(whole, seen.users)
     used = 0
@@ -390,11 +339,7 @@ def _place_beside(
     """
     sip = [best.info for best, *_ in found.values() if best.field.is_sip]
     left = []
-    for info in unused_beside(
-        sip,
-        seen.description,
-        seen.rules,
-    ):
+    for info in unused_beside(sip, seen.description, seen.rules):
         described = seen.description.attributes[info.name]
         if info.name not in names and described.readable is not False:
             left.append(info)
@@ -402,11 +347,7 @@ def _place_beside(
     for field in FIELDS:
         if field.is_sip or field.template in found:
             continue
-        several = _list_beside(
-            field,
-            left,
-            seen,
-        )
+        several = _list_beside(field, left, seen)
         chosen = _choose_beside(
             field,
             several,
@@ -431,14 +372,7 @@ def _list_beside(
     for info in infos:
         if info.syntax in field.syntaxes:
             rank = field.rank_alone(info.name)
-            several.append(
-                _make_place(
-                    field,
-                    info,
-                    rank,
-                    seen,
-                )
-            )
+            several.append(_make_place(field, info, rank, seen))
     return sorted(several, key=lambda each: (len(each.holders), each.rank, each.name))
 
 

@@ -19,7 +19,6 @@ from typing import Final
 from connector.errors import OutputError, StateError
 from connector.model import (
     Approval,
-    AttributeChange,
     Change,
     Fingerprint,
     Outcome,
@@ -91,13 +90,8 @@ class AuditObserver(Observer):
         self._directory, self._fingerprint = make_readable(directory), fingerprint
         audit.begin_session(self._job, self)
         self._lines = audit
-        delivery = AuditDelivery(self._settings, self._job, audit)
-        try:
-            self.late = delivery.catch_up()
-        except BaseException:
-            delivery.close()
-            raise
-        self._delivery = delivery
+        self._delivery = AuditDelivery(self._settings, self._job, audit)
+        self.late = self._delivery.catch_up()
 
     def take_plan(self, plan: Plan) -> None:
         self._plan = plan
@@ -127,7 +121,7 @@ class AuditObserver(Observer):
     ) -> None:
         """Note a write that may have happened; there is another record once the journal knows."""
         if outcome.is_open:
-            self._add_record(self._describe_write("open", run, change, outcome))
+            self._add_record(self.make_write_record(run, change, outcome, "open"))
 
     def close_directory(
         self,
@@ -159,9 +153,6 @@ class AuditObserver(Observer):
 
     # ------------------------------------------------------------ records
 
-    def make_write_record(self, run: str, change: Change, outcome: Outcome) -> Record:
-        return self._describe_write("write", run, change, outcome)
-
     def _begin_record(self, event: str, run: str | None = None) -> Record:
         """What each record of a run begins with."""
         return {
@@ -173,8 +164,8 @@ class AuditObserver(Observer):
             "who": self._who,
         }
 
-    def _describe_write(
-        self, event: str, run: str | None, change: Change, outcome: Outcome
+    def make_write_record(
+        self, run: str | None, change: Change, outcome: Outcome, event: str = "write"
     ) -> Record:
         record = self._begin_record(event, run)
         if change.part:
@@ -185,16 +176,11 @@ class AuditObserver(Observer):
         described: dict[str, list[Record]] = make_encodable(ChangeShape.of(change))
         for each, said in zip(change.attributes, described["attributes"], strict=True):
             if is_secret(each):
-                said["was"] = self._fingerprint_old(change, each)
+                said["was"] = None
+                if each.seen and self._fingerprint is not None:
+                    name, mark = each.name, self._fingerprint
+                    said["was"] = [mark(change.user, name, old) for old in each.old]
         return record | described
-
-    def _fingerprint_old(
-        self, change: Change, each: AttributeChange
-    ) -> list[str] | None:
-        """The fingerprints of a secret's old values; None: they could not be read."""
-        if not each.seen or self._fingerprint is None:
-            return None
-        return [self._fingerprint(change.user, each.name, value) for value in each.old]
 
     # ------------------------------------------------------------ lines
 

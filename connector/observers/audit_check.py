@@ -110,6 +110,11 @@ class KeptAudit(Struct, frozen=True):
     runs: Mapping[str, tuple[str, int]]
     """By id, those that wrote: when each began, and how many users it wrote to."""
 
+    @property
+    def digest(self) -> str:
+        """Of the last line before the files were read, as the next one has it."""
+        return f"sha256:{self.head.digest}"
+
 
 class _Record(ChainPlace, frozen=True):
     """What a record says of its place and its run."""
@@ -202,7 +207,7 @@ class AuditCheck:
                     half.where,
                     why,
                 )
-        known = f"sha256:{kept.head.digest}" if kept else ""
+        known = kept.digest if kept else ""
         for job, chain in self.chains.items():
             is_begun = chain.last or chain.earlier_digest == known
             if chain.earlier_count and not is_begun:
@@ -310,28 +315,24 @@ class AuditCheck:
 
     def _find_kept_chain(self, kept: KeptAudit) -> AuditChain:
         """The chain of the job; it may have been renamed, and have no record under its new name."""
-        digest = f"sha256:{kept.head.digest}"
         if kept.job in self.chains:
             return self.chains[kept.job]
         for chain in self.chains.values():
-            if chain.find_digest(kept.head.number) == digest:
+            if chain.find_digest(kept.head.number) == kept.digest:
                 return self._rename_chain(chain, kept.job)
         return AuditChain(kept.job)
 
     def _compare_end(self, chain: AuditChain, kept: KeptAudit) -> None:
         """Whether the chain ends where the state says."""
         number, latest = kept.head.number, kept.latest.number
-        if not chain.last and chain.earlier_digest == f"sha256:{kept.head.digest}":
+        if not chain.last and chain.earlier_digest == kept.digest:
             return  # no run has added to it since an earlier version did
-        where = chain.until
-        digest = chain.find_digest(number)
+        digest, where = chain.find_digest(number), chain.until
         why = ""
-        if chain.last and not latest:
-            why = "the state knows no record of this chain: it is new, or another one"
-        elif chain.last < number:
+        if chain.last < number:
             known = f"the state knows records up to {number}"
             why = f"the end is cut: {known}. Give the newest file too"
-        elif digest and digest != f"sha256:{kept.head.digest}":
+        elif digest and digest != kept.digest:
             why = f"record {number} was changed: the state knows another digest"
             if chain.last != number:
                 where = ""
@@ -339,14 +340,10 @@ class AuditCheck:
             added = name_records(latest + 1, chain.last)
             why = (
                 f"{added} came after the last one that the state knows. "
-                f"{_ADDED}, or the state is an older one"
+                f"{_ADDED}, or the state is an older one, a new one or another one"
             )
         if why:
-            self._add_finding(
-                kept.job,
-                where,
-                why,
-            )
+            self._add_finding(kept.job, where, why)
 
     def _find_runs_without_record(self, chain: AuditChain, kept: KeptAudit) -> None:
         """Runs since the chain began that it has nothing of: they had no audit, or another one."""

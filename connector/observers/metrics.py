@@ -64,6 +64,11 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
+_FLEET_METRICS: Final = {
+    "stopped": "Whether the brake stops applies.",
+    "waiting": "Steps that wait to begin.",
+    "under_way": "Steps under way.",
+}
 _EXPECTED_LABELS: Final = {
     "outcomes": [result.value for result in Result],
     "refusals": LIMITS,
@@ -164,19 +169,20 @@ class FleetMetrics:
     """How the jobs of a fleet stand; every worker has the same numbers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def make_gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"{_PREFIX}fleet_{name}", text, labels, registry=registry)
+        self._jobs = Gauge(
+            f"{_PREFIX}fleet_jobs",
+            "Jobs of the fleet, by state.",
+            ("state",),
+            registry=registry,
+        )
+        self._gauges = {
+            name: Gauge(f"{_PREFIX}fleet_{name}", text, registry=registry)
+            for name, text in _FLEET_METRICS.items()
+        }
 
-        self._jobs = make_gauge("jobs", "Jobs of the fleet, by state.", "state")
-        self._stopped = make_gauge("stopped", "Whether the brake stops applies.")
-        self._waiting = make_gauge("waiting", "Steps that wait to begin.")
-        self._under_way = make_gauge("under_way", "Steps under way.")
-
-    def set_all(
-        self, jobs: Mapping[str, int], *, stopped: bool, waiting: int, under_way: int
-    ) -> None:
+    def set_all(self, jobs: Mapping[str, int], **values: int) -> None:
+        """Set the number of jobs by state, and the others by name."""
         for state, count in jobs.items():
             self._jobs.labels(state).set(count)
-        self._stopped.set(stopped)
-        self._waiting.set(waiting)
-        self._under_way.set(under_way)
+        for name, value in values.items():
+            self._gauges[name].set(value)

@@ -97,8 +97,7 @@ def _write_lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[s
     if plan.since:
         lines.append(f"Since the plan before: {numbers_since(plan.since)}.")
     if summary.outcomes:
-        counts = [f"{number:,} {name}" for name, number in summary.outcomes.items()]
-        lines.append(f"Outcomes: {', '.join(counts)}")
+        lines.append(f"Outcomes: {summary.outcome_text}")
     if waiting is not None:
         accept = ["--accept", plan.digest] if plan.refusals else []
         if any(each.limit == APPROVAL for each in plan.refusals):

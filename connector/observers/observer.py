@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from connector.model import Change, Fingerprint, Outcome, Plan, RunEnding
 from connector.state.audit_lines import AuditLines
@@ -51,46 +51,25 @@ class Observer:
         """The run has ended; without an exit code: by this fault."""
 
 
+def _tell_each(name: str) -> Callable[..., None]:
+    """Make the method of this name that calls it on each of several observers."""
+
+    def tell(self: Observers, *values: object, **details: object) -> None:
+        for observer in self.observers:
+            getattr(observer, name)(*values, **details)
+
+    return tell
+
+
 class Observers(Observer):
     """Several observers as one."""
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
 
-    def begin_stage(self, name: str, **details: object) -> None:
-        for observer in self._observers:
-            observer.begin_stage(name, **details)
-
-    def open_directory(
-        self, directory: str, fingerprint: Fingerprint, audit: AuditLines
-    ) -> None:
-        for observer in self._observers:
-            observer.open_directory(directory, fingerprint, audit)
-
-    def close_directory(
-        self,
-        plan: Plan | None,
-        ending: RunEnding | None,
-        fault: BaseException | None = None,
-    ) -> None:
-        for observer in self._observers:
-            observer.close_directory(plan, ending, fault)
-
-    def take_plan(self, plan: Plan) -> None:
-        for observer in self._observers:
-            observer.take_plan(plan)
-
-    def note_outcome(
-        self, change: Change, outcome: Outcome, run: str | None = None
-    ) -> None:
-        for observer in self._observers:
-            observer.note_outcome(change, outcome, run)
-
-    def end_run(
-        self,
-        plan: Plan | None,
-        exit_code: int | None,
-        fault: BaseException | None = None,
-    ) -> None:
-        for observer in self._observers:
-            observer.end_run(plan, exit_code, fault)
+    begin_stage = _tell_each("begin_stage")
+    open_directory = _tell_each("open_directory")
+    close_directory = _tell_each("close_directory")
+    take_plan = _tell_each("take_plan")
+    note_outcome = _tell_each("note_outcome")
+    end_run = _tell_each("end_run")

@@ -80,6 +80,12 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     def is_good(self) -> bool:
         return self.ending == "done"
 
+    @property
+    def outcome_text(self) -> str:
+        """How many users came to each outcome; empty: there are none."""
+        counts = sorted(self.outcomes.items())
+        return ", ".join(f"{number:,} {name}" for name, number in counts if number)
+
 
 class SummaryObserver(Observer):
     """Gathers the summary of one run, and hands it over at its end. `code_of`: the exit code that a fault makes."""

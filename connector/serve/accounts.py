@@ -44,52 +44,32 @@ class DirectoryAccount(Struct, frozen=True):
     def of_job(cls, job: Job) -> Self:
         """The account of a job's directory."""
         directory = job.directory
-        if directory.type == "scim" and directory.basic is not None:
-            basic = directory.basic
-            return cls._with_secret(
-                basic.user,
-                basic.password,
-                [directory.url],
-            )
-        if directory.type == "scim" and directory.oauth is not None:
-            client = directory.oauth
-            servers = [client.token_url]
-            return cls._with_secret(
-                client.client_id,
-                client.client_secret,
-                servers,
-            )
-        if directory.type != "ldap":
-            return cls("")
-        if directory.sasl is None:
-            who = directory.bind_dn or ""
-            servers = [urlsplit(url).hostname or url for url in directory.urls]
-            return cls._with_secret(
-                who.lower(),
-                directory.password,
-                servers,
-            )
-        if directory.sasl == "gssapi":
-            tickets = [os.environ.get(name, "") for name in _TICKETS]
-            paths = [Path(name.removeprefix("FILE:")) for name in tickets if name]
-            return cls("Kerberos", tuple(paths))
-        certificate = directory.cert_file
-        files = (certificate,) if certificate else ()
-        return cls(str(certificate), files)
-
-    @classmethod
-    def _with_secret(
-        cls, who: str, secret: SecretRef | None, servers: list[str]
-    ) -> Self:
+        who, servers = "", list[str]()
+        secret: SecretRef | None = None
+        files: list[Path] = []
+        if directory.type == "scim":
+            basic, client = directory.basic, directory.oauth
+            if basic:
+                who, secret, servers = basic.user, basic.password, [directory.url]
+            elif client:
+                who, secret = client.client_id, client.client_secret
+                servers = [client.token_url]
+        elif directory.type == "ldap":
+            certificate = directory.cert_file
+            if directory.sasl == "gssapi":
+                who = "Kerberos"
+                tickets = [os.environ.get(name, "") for name in _TICKETS]
+                files = [Path(name.removeprefix("FILE:")) for name in tickets if name]
+            elif directory.sasl:
+                who, files = str(certificate), [certificate] if certificate else []
+            else:
+                who, secret = (directory.bind_dn or "").lower(), directory.password
+                servers = [urlsplit(url).hostname or url for url in directory.urls]
         path = file_of(secret) if secret else None
-        files = (path,) if path else ()
-        places = [server.lower().rstrip("/") for server in servers]
-        return cls(
-            who,
-            files,
-            secret,
-            frozenset(places),
-        )
+        if path:
+            files.append(path)
+        places = frozenset(server.lower().rstrip("/") for server in servers)
+        return cls(who, tuple(files), secret, places)
 
     def is_same(self, other: DirectoryAccount) -> bool:
         """Whether both are one account of a directory, wherever each job keeps its secret."""

@@ -235,13 +235,8 @@ def describe_ending(summary: RunSummary, waiting: Path | None) -> str:
     if summary.plan.refusals:
         limits = ", ".join(refusal.limit for refusal in summary.plan.refusals)
         parts.append(f"beyond the limits: {limits}")
-    outcomes = ", ".join(
-        f"{number:,} {name}"
-        for name, number in sorted(summary.outcomes.items())
-        if number
-    )
-    if outcomes:
-        parts.append(f"users: {outcomes}")
+    if summary.outcomes:
+        parts.append(f"users: {summary.outcome_text}")
     if waiting:
         parts.append(f"a plan waits in {waiting}")
     return make_visible("; ".join(parts))

@@ -43,9 +43,7 @@ class Every(Struct, frozen=True):
         """The last of the ticks after `since` and not after `now`, counted from `since`."""
         interval = timedelta(seconds=self.seconds)
         passed = (now - since) // interval
-        if passed <= 0:
-            return None
-        return since + passed * interval
+        return since + passed * interval if passed > 0 else None
 
 
 class Cron(Struct, frozen=True):

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, Generic, Self, TypeVar
@@ -35,6 +35,7 @@ PATIENCE: Final = 10.0
 PATIENCE_FOR_FILES: Final = 60.0
 """Seconds in which the files of a job have to be read again. All jobs of a process are read
 at the same time."""
+_REFUSED: Final = "the directory refused its account. Runs wait for a new secret, SIGHUP, or a day. See the log"
 Wake = Callable[[], None]
 """Lets the loop look at its jobs at once; called in any thread."""
 
@@ -199,14 +200,11 @@ class ScheduledJob:
             self.has_wrong_files = True
             event = "files invalid, the old ones stay in use"
             log.error(event, job=self.name, reason=str(fault))
-        else:
-            self.has_wrong_files = False
-            self._take_files(files, now)
-            log.info("files read again", job=self.name)
-
-    def _take_files(self, files: JobFiles, now: datetime) -> None:
+            return
+        self.has_wrong_files = False
         former, self.files = self.files, files
         progress, rule = self.progress, files.timetable.rule
+        is_new_cron = isinstance(rule, Cron) and rule != former.timetable.rule
         if progress.retry_at is not None:
             progress.retry_at = time.monotonic()
         if files.state != former.state:
@@ -214,13 +212,10 @@ class ScheduledJob:
             self.progress = ScheduleProgress(
                 progress.good, progress.good_end, cause=progress.cause
             )
-        elif (
-            progress.last is not None
-            and rule != former.timetable.rule
-            and isinstance(rule, Cron)
-        ):
+        elif progress.last is not None and is_new_cron:
             # what a schedule would have named before it was one is not missed
             progress.last = max(progress.last, now)
+        log.info("files read again", job=self.name)
 
     # ------------------------------------------------------------ its schedule
 
@@ -267,20 +262,20 @@ class ScheduledJob:
         if not found.ended:
             progress.last = self.files.timetable.rule.before(found.tick)
 
-    @property
-    def waits_since(self) -> datetime:
-        """Since when it is waited for a good run: by its begin, or by its end, before which no other could begin."""
-        if self.files.settings.max_age is None:
-            return self.progress.good_end
-        return self.progress.good
-
-    def is_ready(self, now: datetime) -> bool:
-        """Whether its runs go on, and the last good one is recent."""
-        if self.progress.refused or self.progress.away:
-            return False
-        files = self.files
-        max_age = files.settings.max_age
-        return not schedule.is_too_old(files.timetable, self.waits_since, now, max_age)
+    def explain_trouble(self, now: datetime) -> str:
+        """Why its runs do not go on, or the last good one is too old; empty: all is well."""
+        progress, max_age = self.progress, self.files.settings.max_age
+        if progress.refused:
+            return _REFUSED
+        if progress.away:
+            return f"its state does not answer: {progress.away}"
+        # before the end of a good run no other could begin
+        since = progress.good_end if max_age is None else progress.good
+        if not schedule.is_too_old(self.files.timetable, since, now, max_age):
+            return ""
+        good = since.isoformat(timespec="seconds")
+        why = f"no run has ended well since {good}. {progress.cause}"
+        return why.rstrip(". ")
 
     # ------------------------------------------------------------ its runs
 
@@ -299,7 +294,13 @@ class ScheduledJob:
         say.info("run started", tick=tick.isoformat(), mode=mode, attempt=attempt)
         progress.last, progress.retry_at = tick, None
         mark = files.account.read_mark()
-        request = self.request_run(tick, now)
+        believed = now + schedule.BELIEVED
+        if progress.wrong is not None and progress.wrong >= tick:
+            # it is overruled, however near it may have come meanwhile
+            believed = min(believed, progress.wrong - schedule.MOMENT)
+        path = files.loaded.path.absolute()
+        plans = files.settings.plans or (files.loaded.state_path or path).parent
+        request = RunRequest(path, files.texts, tick, believed, files.kind, plans)
         seconds = files.settings.max_run_time
         try:
             process = RunProcess(request, options, seconds, self._wake)
@@ -310,23 +311,6 @@ class ScheduledJob:
         else:
             self.run = RunUnderWay(process, files.account, mark)
 
-    def request_run(self, tick: datetime, now: datetime) -> RunRequest:
-        """What the process of a run is asked."""
-        believed, wrong = now + schedule.BELIEVED, self.progress.wrong
-        if wrong is not None and wrong >= tick:
-            # it is overruled, however near it may have come meanwhile
-            believed = min(believed, wrong - schedule.MOMENT)
-        files = self.files
-        loaded = files.loaded
-        path = loaded.path.absolute()
-        plans = files.settings.plans or (loaded.state_path or path).parent
-        return RunRequest(path, files.texts, tick, believed, files.kind, plans)
-
-    def note_good_run(self, tick: datetime, now: datetime) -> None:
-        """Note that the run of a tick has ended well."""
-        self.progress.good = max(self.progress.good, tick)
-        self.progress.good_end = now
-
     def schedule_retry(self) -> float:
         """Note that the run has failed in a way that another attempt may mend; seconds until that one."""
         progress = self.progress
@@ -334,8 +318,3 @@ class ScheduledJob:
         seconds = schedule.draw_pause(progress.failures, random.random())  # noqa: S311  # a pause, not a secret
         progress.retry_at = time.monotonic() + seconds
         return seconds
-
-
-def utc_now() -> datetime:
-    """The time now."""
-    return datetime.now(UTC)

@@ -19,11 +19,12 @@ from msgspec.structs import replace
 from connector.errors import FileError
 from connector.observers.metrics import RunMetrics
 from connector.observers.run_summary import RunSummary
+from connector.runtime.clock import read_clock
 from connector.runtime.log import log
 from connector.serve.accounts import AccountBook
 from connector.serve.run_process import REPEATED, describe_ending, log_run_end
 from connector.serve.schedule import NextRun
-from connector.serve.scheduled_job import RunUnderWay, ScheduledJob, utc_now
+from connector.serve.scheduled_job import RunUnderWay, ScheduledJob
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
 
@@ -33,7 +34,6 @@ LONGEST_WAIT: Final = 5.0
 """Seconds after which the clock is looked at again at the latest: it may have been set."""
 STUCK: Final = 120.0
 """Seconds without a look at the clock after which the process is ill."""
-_REFUSED: Final = "the directory refused its account. Runs wait for a new secret, SIGHUP, or a day. See the log"
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 TellNotice = Callable[[LoadedJob, RunSummary, Path | None], None]
@@ -77,7 +77,7 @@ class Service:
         """Run what is due until told to stop, and then until what runs has come to its end."""
         while True:
             self._looked = self._clock()
-            wait = self._look_at_jobs(utc_now())
+            wait = self._look_at_jobs(read_clock())
             if self._stops and not self._runs_under_way():
                 return
             try:
@@ -87,7 +87,10 @@ class Service:
             if number in _STOPS:
                 self._stop_runs(signal.Signals(number).name)
             elif number == signal.SIGHUP:
-                self._reread_files()
+                # files as they are now; where they are wrong, the old ones stay in use
+                self._accounts.forget_all()
+                for job in self._jobs:
+                    job.reread_files()
 
     def _look_at_jobs(self, now: datetime) -> float:
         """Take in what has ended, and start what is due; seconds until the next look."""
@@ -128,11 +131,7 @@ class Service:
         self, due: list[tuple[NextRun, ScheduledJob]], now: datetime
     ) -> None:
         """Start the runs that need not wait for others: the earliest tick first, then by name."""
-        ahead = [
-            (job.files.state, job.run.account)
-            for job in self._jobs
-            if job.run is not None
-        ]
+        ahead = [(job.files.state, job.run.account) for job in self._jobs if job.run]
         due.sort(key=lambda each: (each[0].tick, each[1].name))
         for run, job in due:
             state, account = job.files.state, job.files.account
@@ -152,8 +151,16 @@ class Service:
         if self._announced.get(name) == at:
             return
         self._announced[name] = at
-        self._metrics.set_gauge("next_run_timestamp_seconds", name, at.timestamp())
-        log.info("next run", job=name, at=at.isoformat(timespec="seconds"))
+        self._metrics.set_gauge(
+            "next_run_timestamp_seconds",
+            name,
+            at.timestamp(),
+        )
+        log.info(
+            "next run",
+            job=name,
+            at=at.isoformat(timespec="seconds"),
+        )
 
     # ------------------------------------------------------------ ends
 
@@ -164,25 +171,38 @@ class Service:
         result = run.process.judge_result()
         summary, waiting = result.summary, result.waiting
         if summary is None:
-            log.info("run was another process's", job=job.name, tick=tick.isoformat())
+            log.info(
+                "run was another process's",
+                job=job.name,
+                tick=tick.isoformat(),
+            )
             progress.wrong = None
             return
         self._metrics.add_run(summary)
         progress.cause = ""
         if summary.is_good:
-            job.note_good_run(tick, utc_now())
+            progress.good = max(progress.good, tick)
+            progress.good_end = read_clock()
         else:
             progress.cause = describe_ending(summary, waiting)
         refused = self._accounts.note_run(run.account, run.mark, result)
         if refused:
             summary = replace(summary, fault=f"{summary.fault}; {refused}")
-            log.error("runs wait for the account", job=job.name, reason=refused)
+            log.error(
+                "runs wait for the account",
+                job=job.name,
+                reason=refused,
+            )
         why = progress.cause or None
-        log_run_end(summary, why=why, waiting=str(waiting) if waiting else None)
+        log_run_end(
+            summary,
+            why=why,
+            waiting=str(waiting) if waiting else None,
+        )
         is_repeated = summary.exit_code in REPEATED and not refused
         if is_repeated and not self._stops:
             pause = timedelta(seconds=job.schedule_retry())
-            self._announce_run(job, utc_now() + pause)
+            self._announce_run(job, read_clock() + pause)
         else:
             progress.wrong = None
         if not result.stopped:
@@ -197,13 +217,12 @@ class Service:
         runs = self._runs_under_way()
         for run in runs.values():
             run.process.ask_to_end(at_once=at_once)
-        log.info("stopping", why=why, running=list(runs), at_once=at_once)
-
-    def _reread_files(self) -> None:
-        """Read all files as they are now; a job whose files are wrong goes on with those that it had."""
-        self._accounts.forget_all()
-        for job in self._jobs:
-            job.reread_files()
+        log.info(
+            "stopping",
+            why=why,
+            running=list(runs),
+            at_once=at_once,
+        )
 
     def _runs_under_way(self) -> dict[str, RunUnderWay]:
         """The runs under way, by the names of their jobs."""
@@ -220,32 +239,27 @@ class Service:
 
     def unready(self) -> list[str]:
         """The jobs that wait for their account or state, or whose last good run is too old, each with a sentence."""
-        now = utc_now()
-        waiting = [job for job in self._jobs if not job.is_ready(now)]
-        return [f"{job.name}: {_describe_trouble(job)}" for job in waiting]
+        now = read_clock()
+        troubles = []
+        for job in self._jobs:
+            why = job.explain_trouble(now)
+            if why:
+                troubles.append(f"{job.name}: {why}")
+        return troubles
 
     def metrics(self) -> str:
-        now = utc_now()
+        now = read_clock()
         for job in self._jobs:
-            self._metrics.set_gauge("ready", job.name, job.is_ready(now))
+            is_ready = not job.explain_trouble(now)
+            self._metrics.set_gauge("ready", job.name, is_ready)
             in_order = not job.has_wrong_files
             self._metrics.set_gauge("files_accepted", job.name, in_order)
         return self._metrics.render_text()
 
 
-def _describe_trouble(job: ScheduledJob) -> str:
-    if job.progress.refused:
-        return _REFUSED
-    if job.progress.away:
-        return f"its state does not answer: {job.progress.away}"
-    since = job.waits_since.isoformat(timespec="seconds")
-    why = f"no run has ended well since {since}. {job.progress.cause}"
-    return why.rstrip(". ")
-
-
 def _load_jobs(paths: Sequence[Path], wake: Callable[[], None]) -> list[ScheduledJob]:
     """All jobs. Raises FileError with the faults of all."""
-    now = utc_now()
+    now = read_clock()
     jobs: dict[str, ScheduledJob] = {}
     faults: list[FileError] = []
     for path in paths:

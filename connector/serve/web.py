@@ -24,40 +24,9 @@ class HealthSource(Protocol):
         """Its metrics in Prometheus' text format."""
 
 
-class WebServer:
+class WebServer(ThreadingHTTPServer):
     """Answers while it is open. Raises UsageError where the address cannot be had."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        health: HealthSource,
-    ) -> None:
-        """`host`: a name or an address, IPv6 without brackets. `port`: 0 is any that is free."""
-        shown = f"[{host}]" if ":" in host else host
-        try:
-            self._server = _Server(host, port, health)
-        except OSError as fault:
-            why = f"cannot listen at {shown}:{port}: {fault.strerror}"
-            raise UsageError(why, where="--listen") from None
-        self.address = f"{shown}:{self._server.server_port}"
-        work = self._server.serve_forever
-        self._thread = threading.Thread(
-            target=work,
-            name="web",
-            daemon=True,
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
@@ -66,10 +35,30 @@ class _Server(ThreadingHTTPServer):
         port: int,
         health: HealthSource,
     ) -> None:
+        """`host`: a name or an address, IPv6 without brackets. `port`: 0 is any that is free."""
+        shown = host
         if ":" in host:
+            shown = f"[{host}]"
             self.address_family = AF_INET6
-        super().__init__((host, port), _RequestHandler)
+        try:
+            super().__init__((host, port), _RequestHandler)
+        except OSError as fault:
+            why = f"cannot listen at {shown}:{port}: {fault.strerror}"
+            raise UsageError(why, where="--listen") from None
         self.health = health
+        self.address = f"{shown}:{self.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(
+            target=self.serve_forever,
+            name="web",
+            daemon=True,
+        ).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever hangs up in the middle is no concern of ours."""
@@ -78,7 +67,7 @@ class _Server(ThreadingHTTPServer):
 class _RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10  # seconds that an idle connection is kept
-    server: _Server
+    server: WebServer
 
     def do_GET(self) -> None:  # the library's name
         path, _, _ = self.path.partition("?")

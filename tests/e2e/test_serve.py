@@ -448,15 +448,15 @@ def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job
     tick = datetime(2027, 3, 1, 12, tzinfo=UTC)
     over = tick + timedelta(hours=2)
     scheduled = ScheduledJob(job.folder / "job.yaml", tick, lambda: None)
-    assert not scheduled.is_ready(over)
-    scheduled.note_good_run(tick, over)
-    assert scheduled.is_ready(over + timedelta(minutes=29))
-    assert not scheduled.is_ready(over + timedelta(minutes=30))
+    assert scheduled.explain_trouble(over)
+    scheduled.progress.good, scheduled.progress.good_end = tick, over
+    assert not scheduled.explain_trouble(over + timedelta(minutes=29))
+    assert scheduled.explain_trouble(over + timedelta(minutes=30))
     schedule(job, every="10m", max_age="1h")
     scheduled.reread_files()
     until(lambda: scheduled.reading is not None and not scheduled.reading.is_awaited)
     scheduled.settle_files(over)
-    assert not scheduled.is_ready(over), "how old what it read may be was said"
+    assert scheduled.explain_trouble(over), "how old what it read may be was said"
 
 
 def test_a_schedule_that_no_longer_looks_at_its_clock_is_ill(job: Job) -> None:
