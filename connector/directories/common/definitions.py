@@ -33,7 +33,7 @@ _MARKS = ("", "(", ")", "$")
 """What is no word."""
 _TOKEN = re.compile(r"'([^']*)'|([()$])|([^\s()$']+)")
 _HEAD = re.compile(
-    r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*(?:'([^']*)'|\(([^()]*)\)))?", re.IGNORECASE
+    r"\s*\(\s*'?([^\s()$']+)'?\s+(?:NAME\s*('[^']*'|\([^()]*\)))?", re.IGNORECASE
 )
 """Number and names alone: all that a table needs, at a tenth of the cost of reading the whole."""
 _QUOTED = re.compile(r"'([^']*)'")
@@ -103,11 +103,8 @@ def tabulate_definitions(definitions: Iterable[str]) -> Table:
         head = _HEAD.match(text)
         if head is None:
             continue
-        oid, name, names = head.groups()
-        spellings = (
-            [oid, name] if name is not None else [oid, *_QUOTED.findall(names or "")]
-        )
-        for spelling in spellings:
+        oid, names = head.groups()
+        for spelling in (oid, *_QUOTED.findall(names or "")):
             table.setdefault(spelling.lower(), text)
     return table
 

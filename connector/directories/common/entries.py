@@ -210,12 +210,11 @@ class EntryReader(ABC):
         self._asked = [
             (name, schema.attribute_key(name), self.info(name)) for name in names
         ]
-        self._off = [
-            (schema.attribute_key(mark.attribute), make_matcher(mark.says, schema))
+        self._off = {
+            schema.attribute_key(mark.attribute): make_matcher(mark.says, schema)
             for mark in DISABLED_MARKS
-        ]
-        marks = [attribute for attribute, _ in self._off]
-        self.keys = frozenset([*marks, *(attribute for _, attribute, _ in self._asked)])
+        }
+        self.keys = frozenset(self._off).union(map(schema.attribute_key, names))
 
     @abstractmethod
     def entries(
@@ -234,11 +233,9 @@ class EntryReader(ABC):
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         shown = {self.schema.attribute_key(name) for name in holding}
-        return (
-            self._make_user(entry)
-            for entry in self.entries(shown)
-            if not holding or any(entry.values.get(name) for name in shown)
-        )
+        for entry in self.entries(shown):
+            if not shown or any(entry.values.get(name) for name in shown):
+                yield self._make_user(entry)
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """One pass, with the wanted values in sets by attribute."""
@@ -307,7 +304,7 @@ class EntryReader(ABC):
                 values[name] = tuple(map(Secret, held)) if is_secret else held
         inactive = any(
             attribute in entry.values and says(entry.values) is True
-            for attribute, says in self._off
+            for attribute, says in self._off.items()
         )
         return User(entry.id, entry.name, values, entry.disabled, inactive)
 
