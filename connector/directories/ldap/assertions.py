@@ -119,7 +119,8 @@ class UserLooker:
         """Try what these changes assert and nothing is known of. Raises one of the kinds of IncompleteRead."""
         holders: dict[str, UserRef] = {}
         for change in changes:
-            holders = dict(self._find_holders(change)) | holders
+            if not self.covers_change(change):
+                holders = dict(self._find_holders(change)) | holders
         now = self._read_users(holders.values())
         for name, holder in holders.items():
             self._tried[name] += 1
