@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from connector.directories.common.builtin_schema import known_schema
 from connector.directories.common.entries import ForbiddenError
 from connector.directories.common.ldap_filters import Present, parse_filter
-from connector.directories.ldap import access_rules, dialect, requests, responses
+from connector.directories.ldap import dialect, requests, responses
 from connector.directories.ldap.modifying import FILTER, ChangeModifier
 from connector.directories.ldap.requests import EditKind, encode_modification
 from connector.directories.ldap.responses import Response
@@ -215,7 +215,7 @@ def test_one_attribute_that_is_denied_is_the_one() -> None:
 
 
 def test_a_denied_secret_is_to_be_written_and_compared_and_not_shown() -> None:
-    advice = access_rules.RightsAdvice(access_rules.OPENLDAP_RULES, "cn=cec,o=x", ["ou=people,o=x"])
+    advice = dialect.RightsAdvice(dialect.OPENLDAP_RULES, "cn=cec,o=x", ["ou=people,o=x"])
     server = ChangeModifier(SERVER, Present("uid"), info_of, has_substrings, rights=advice)
     planned = change(AttributeChange("mail", (), ("1",)), secret("userPassword", "a", "b"))
     why = server.judge_answer(planned, Response(50)).why
@@ -377,44 +377,44 @@ def test_a_control_that_the_server_is_unwilling_to_heed_says_so() -> None:
 def test_each_kind_of_server_has_its_way_to_write_a_right_down() -> None:
     account, base, names = "cn=cec,o=x", "ou=people,o=x", ["mail", "pin"]
 
-    def told(rule: access_rules.RuleLanguage | None, account: str = account) -> str:
-        return access_rules.RightsAdvice(rule, account, [base]).advise_grant(
-            "write mail, pin", names, access_rules.AccessRight.WRITE, ["pin"]
+    def told(rule: dialect.RuleLanguage | None, account: str = account) -> str:
+        return dialect.RightsAdvice(rule, account, [base]).advise_grant(
+            "write mail, pin", names, dialect.AccessRight.WRITE, ["pin"]
         )
 
-    assert told(access_rules.OPENLDAP_RULES) == (
+    assert told(dialect.OPENLDAP_RULES) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=mail by dn.exact="cn=cec,o=x" write by * break. '
         'In olcAccess, first: to dn.subtree="ou=people,o=x" attrs=pin by dn.exact="cn=cec,o=x" =wc by * break'
     )
-    assert told(access_rules.DS389_RULES) == (
+    assert told(dialect.DS389_RULES) == (
         "Grant cn=cec,o=x the right to write mail, pin. "
         'At ou=people,o=x, add aci: (targetattr="mail")(version 3.0; acl "cec-connector"; '
         'allow (write) userdn="ldap:///cn=cec,o=x";). '
         'At ou=people,o=x, add aci: (targetattr="pin")(version 3.0; acl "cec-connector"; '
         'allow (write, compare) userdn="ldap:///cn=cec,o=x";)'
     )
-    assert told(access_rules.WINDOWS_COMMANDS, "EXAMPLE\\cec") == (
+    assert told(dialect.WINDOWS_COMMANDS, "EXAMPLE\\cec") == (
         "Grant EXAMPLE\\cec the right to write mail, pin. "
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;mail;user". '
         'Run: dsacls "ou=people,o=x" /I:S /G "EXAMPLE\\cec:WP;pin;user"'
     )
     assert told(None) == "Grant cn=cec,o=x the right to write mail, pin"
     for nobody in ("", 'cn="cec",o=x'):
-        assert "olcAccess" not in told(access_rules.OPENLDAP_RULES, nobody), "no rule that cannot be right"
-    assert told(access_rules.OPENLDAP_RULES, "").startswith("Grant the job's account the right")
+        assert "olcAccess" not in told(dialect.OPENLDAP_RULES, nobody), "no rule that cannot be right"
+    assert told(dialect.OPENLDAP_RULES, "").startswith("Grant the job's account the right")
 
 
 def test_a_right_to_search_is_one_to_the_entries_too() -> None:
-    def told(rule: access_rules.RuleLanguage, *names: str) -> str:
-        advice = access_rules.RightsAdvice(rule, "cn=cec,o=x", ["ou=people,o=x"])
-        return advice.advise_grant("search", names, access_rules.AccessRight.READ).removeprefix(
+    def told(rule: dialect.RuleLanguage, *names: str) -> str:
+        advice = dialect.RightsAdvice(rule, "cn=cec,o=x", ["ou=people,o=x"])
+        return advice.advise_grant("search", names, dialect.AccessRight.READ).removeprefix(
             "Grant cn=cec,o=x the right to search. "
         )
 
-    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(access_rules.OPENLDAP_RULES, "uid")
-    assert "attrs=entry by" in told(access_rules.OPENLDAP_RULES)
-    assert '(targetattr="uid || mail")' in told(access_rules.DS389_RULES, "uid", "mail")
-    assert '(targetattr="*")' in told(access_rules.DS389_RULES)
-    assert told(access_rules.WINDOWS_COMMANDS, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
-    assert told(access_rules.WINDOWS_COMMANDS) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'
+    assert 'attrs=entry,uid by dn.exact="cn=cec,o=x" read by * break' in told(dialect.OPENLDAP_RULES, "uid")
+    assert "attrs=entry by" in told(dialect.OPENLDAP_RULES)
+    assert '(targetattr="uid || mail")' in told(dialect.DS389_RULES, "uid", "mail")
+    assert '(targetattr="*")' in told(dialect.DS389_RULES)
+    assert told(dialect.WINDOWS_COMMANDS, "uid") == 'Run: dsacls "ou=people,o=x" /I:S /G "cn=cec,o=x:RP;uid;user"'
+    assert told(dialect.WINDOWS_COMMANDS) == 'Run: dsacls "ou=people,o=x" /I:T /G "cn=cec,o=x:GR"'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from connector.directories.ldap import connection
-from connector.directories.ldap.connection import POLICY_NOTICE, PasswordNotice
+from connector.directories.ldap.connection import PasswordNotice
 from connector.errors import MalformedError
 
 SAID = [
@@ -22,11 +22,11 @@ SAID = [
 
 @pytest.mark.parametrize(("octets", "notice"), SAID)
 def test_a_notice_is_read(octets: str, notice: PasswordNotice) -> None:
-    assert connection.read_password_notice({POLICY_NOTICE: bytes.fromhex(octets)}) == notice
+    assert connection.read_password_notice(bytes.fromhex(octets)) == notice
 
 
 def test_without_the_control_nothing_is_said() -> None:
-    assert connection.read_password_notice({}) == PasswordNotice()
+    assert connection.read_password_notice(b"") == PasswordNotice()
     assert list(PasswordNotice().list_cautions("uid=sync")) == []
     assert not PasswordNotice().must_change
 
@@ -34,7 +34,7 @@ def test_without_the_control_nothing_is_said() -> None:
 @given(st.binary(max_size=40))
 def test_any_octets_are_a_notice_or_malformed(octets: bytes) -> None:
     try:
-        notice = connection.read_password_notice({POLICY_NOTICE: octets})
+        notice = connection.read_password_notice(octets)
     except MalformedError:
         return
     assert isinstance(notice, PasswordNotice)

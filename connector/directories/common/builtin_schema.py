@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from functools import cache
 from string import Template
-from typing import Final
 
 from connector.directories.common.schema import Schema
 
-_SYNTAX: Final = "SYNTAX 1.3.6.1.4.1.1466.115.121.1."
-_TEXT: Final = f"EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}15"
-_IA5: Final = f"EQUALITY caseIgnoreIA5Match {_SYNTAX}26"
-_WORDS: Final = {
+_SYNTAX = "SYNTAX 1.3.6.1.4.1.1466.115.121.1."
+_TEXT = f"EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch {_SYNTAX}15"
+_IA5 = f"EQUALITY caseIgnoreIA5Match {_SYNTAX}26"
+_WORDS = {
     "SYNTAX": _SYNTAX,
     "TEXT": _TEXT,
     "EXACT": f"EQUALITY caseExactMatch {_SYNTAX}15",
@@ -39,7 +38,7 @@ _WORDS: Final = {
 }
 """What `$` and a word stand for in the definitions below."""
 
-_ATTRIBUTES: Final = """
+_ATTRIBUTES = """
 ( 2.5.4.0 NAME 'objectClass' EQUALITY objectIdentifierMatch ${SYNTAX}38 )
 ( 2.5.4.41 NAME 'name' $TEXT )
 ( 2.5.4.49 NAME 'distinguishedName' $DN )
@@ -138,12 +137,12 @@ _ATTRIBUTES: Final = """
 ( ${AD}.4.721 NAME 'ipPhone' ${ORDERED}{64} $ONE )
 ( ${AD}.4.722 NAME 'otherIpPhone' $ORDERED )
 """
-_NUMBERED: Final = {
+_NUMBERED = {
     **{f"extensionAttribute{number}": "${ORDERED}{1024}" for number in range(1, 16)},
     **{f"msDS-cloudExtensionAttribute{number}": "$ORDERED" for number in range(1, 21)},
 }
 """Attributes of Active Directory with a number behind their names; they have one value."""
-_CLASSES: Final = """
+_CLASSES = """
 ( 2.5.6.0 NAME 'top' ABSTRACT MUST objectClass )
 ( 1.3.6.1.4.1.1466.101.120.111 NAME 'extensibleObject' SUP top AUXILIARY )
 ( 2.5.6.6 NAME 'person' SUP top STRUCTURAL MUST ( sn $$ cn ) MAY ( userPassword $$ telephoneNumber $$ seeAlso $$
@@ -185,13 +184,11 @@ def _read_definitions(text: str) -> tuple[str, ...]:
     return tuple(whole.split("\n"))
 
 
-_NUMBERED_ATTRIBUTES: Final = [
+_NUMBERED_ATTRIBUTES = [
     f"( {name}-oid NAME '{name}' {what} $ONE )" for name, what in _NUMBERED.items()
 ]
-ATTRIBUTES: Final = _read_definitions(
-    "\n".join([_ATTRIBUTES.strip(), *_NUMBERED_ATTRIBUTES])
-)
-OBJECT_CLASSES: Final = _read_definitions(_CLASSES)
+ATTRIBUTES = _read_definitions("\n".join([_ATTRIBUTES.strip(), *_NUMBERED_ATTRIBUTES]))
+OBJECT_CLASSES = _read_definitions(_CLASSES)
 
 
 @cache

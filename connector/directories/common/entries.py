@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import (
     Callable,
     Collection,
@@ -18,7 +19,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -59,7 +60,6 @@ from connector.model import (
 from connector.model.dn import Rdn, split_rdns
 from connector.model.equality import (
     choose_rule,
-    equality_key,
     keys_of,
     reveal_value,
     whether_held,
@@ -100,18 +100,22 @@ def _escape_value(value: str) -> str:
     )
 
 
+def split_bases(bases: Iterable[str]) -> list[tuple[Rdn, ...]]:
+    """The bases of a job, ready to compare. Raises FileError for what is no DN."""
+    try:
+        return [split_rdns(base) for base in bases]
+    except ValueError as fault:
+        why = f"not a distinguished name: {fault}"
+        raise FileError(why, where="directory.base") from None
+
+
 class EntryScope:
     """Base and filter of a job: who is a user here. Raises FileError where one of them is wrong."""
 
     def __init__(self, bases: Iterable[str], filter_text: str, schema: Schema) -> None:
         self._schema = schema
         self._recognised: Collection[str] = ()
-        try:
-            self.bases = [split_rdns(base) for base in bases]
-        except ValueError as fault:
-            raise FileError(
-                f"not a distinguished name: {fault}", where="directory.base"
-            ) from None
+        self.bases = split_bases(bases)
         try:
             self.filter: Filter = parse_filter(filter_text)
             self._matches: Matcher = make_matcher(self.filter, schema)
@@ -206,12 +210,11 @@ class EntryReader(ABC):
         self._asked = [
             (name, schema.attribute_key(name), self.info(name)) for name in names
         ]
-        self._off = [
-            (schema.attribute_key(mark.attribute), make_matcher(mark.says, schema))
+        self._off = {
+            schema.attribute_key(mark.attribute): make_matcher(mark.says, schema)
             for mark in DISABLED_MARKS
-        ]
-        marks = [attribute for attribute, _ in self._off]
-        self.keys = frozenset([*marks, *(attribute for _, attribute, _ in self._asked)])
+        }
+        self.keys = frozenset(self._off).union(map(schema.attribute_key, names))
 
     @abstractmethod
     def entries(
@@ -230,41 +233,32 @@ class EntryReader(ABC):
 
     def scan(self, holding: Collection[str] = ()) -> Iterator[User]:
         shown = {self.schema.attribute_key(name) for name in holding}
-        return (
-            self._make_user(entry)
-            for entry in self.entries(shown)
-            if not holding or any(entry.values.get(name) for name in shown)
-        )
+        for entry in self.entries(shown):
+            if not shown or any(entry.values.get(name) for name in shown):
+                yield self._make_user(entry)
 
     def find(self, keys: Iterable[Key]) -> Iterator[User]:
         """One pass, with the wanted values in sets by attribute."""
-        ids: set[str] = set()
-        names: set[tuple[Rdn, ...]] = set()
-        wanted: dict[str, set[Hashable]] = {}
+        wanted: dict[str, set[Hashable]] = defaultdict(set)
+        keys_by: dict[str, Callable[[Value], Hashable]] = {}
         for name, value in keys:
             if name == ID:
-                ids.add(value.lower())
+                wanted[ID].add(value.lower())
             elif name == NAME:
                 with suppress(ValueError):  # a text that is no DN names nobody
-                    names.add(split_rdns(value))
+                    wanted[NAME].add(split_rdns(value))
             else:
                 attribute, rule = self._find_rule(name)
-                wanted.setdefault(attribute, set()).add(equality_key(rule, value))
-        if not (ids or names or wanted):
+                keys_by[attribute] = keys_of(rule)
+                wanted[attribute].add(keys_by[attribute](value))
+        if not wanted:
             return
-        tests = [
-            (attribute, partial(equality_key, self._find_rule(attribute)[1]), some)
-            for attribute, some in wanted.items()
-        ]
-        for entry in self.entries(wanted):
-            if (
-                entry.id.lower() in ids
-                or entry.rdns in names
-                or any(
-                    not some.isdisjoint(map(key_of, entry.values.get(attribute, ())))
-                    for attribute, key_of, some in tests
-                )
-            ):
+        for entry in self.entries(keys_by):
+            is_wanted = entry.id.lower() in wanted[ID] or entry.rdns in wanted[NAME]
+            for attribute, key_of in keys_by.items():
+                held = map(key_of, entry.values.get(attribute, ()))
+                is_wanted = is_wanted or not wanted[attribute].isdisjoint(held)
+            if is_wanted:
                 yield self._make_user(entry)
 
     def _find_rule(self, name: str) -> tuple[str, Equality]:
@@ -286,12 +280,12 @@ class EntryReader(ABC):
         entries = self.entries(attributes) if ids else ()
         held = {entry.id: entry.values for entry in entries if entry.id in ids}
         for question in asked:
-            attribute, rule = self._find_rule(question.attribute)
-            values = held.get(question.user.id)
-            if values is None:
-                yield Holds.UNKNOWN
-            else:
-                yield whether_held(rule, values.get(attribute, ()), question.value)
+            answer = Holds.UNKNOWN
+            if question.user.id in held:
+                attribute, rule = self._find_rule(question.attribute)
+                values = held[question.user.id].get(attribute, ())
+                answer = whether_held(rule, values, question.value)
+            yield answer
 
     def preflight(self, changes: Iterable[Change]) -> Iterator[Objection]:  # noqa: ARG002  # the port passes them; a file has no server to ask
         """None: there are no rights, and whoever is outside of base and filter may hold what they like."""
@@ -310,7 +304,7 @@ class EntryReader(ABC):
                 values[name] = tuple(map(Secret, held)) if is_secret else held
         inactive = any(
             attribute in entry.values and says(entry.values) is True
-            for attribute, says in self._off
+            for attribute, says in self._off.items()
         )
         return User(entry.id, entry.name, values, entry.disabled, inactive)
 

@@ -18,7 +18,7 @@ from collections.abc import (
 )
 from functools import cache, partial
 from operator import ge, le
-from typing import Any, Final
+from typing import Any
 
 from connector.directories.common.definitions import EQUALITIES
 from connector.directories.common.ldap_filters import (
@@ -44,15 +44,15 @@ Matcher = Callable[[Values], bool | None]
 Test = Callable[[bytes], bool]
 """Whether one value of an attribute passes an item of a filter."""
 
-_CLASSES: Final = frozenset({"objectclass", "structuralobjectclass"})
+_CLASSES = frozenset({"objectclass", "structuralobjectclass"})
 """Attributes that name classes, where a class stands for those that it inherits from too
 (measured on OpenLDAP)."""
-_BITS: Final = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
+_BITS = {"1.2.840.113556.1.4.803": True, "1.2.840.113556.1.4.804": False}
 """Active Directory's rules over the bits of an integer: all of them, or any ([MS-ADTS]
 3.1.1.3.4.4)."""
 
 
-_RULE_KINDS: Final = {
+_RULE_KINDS = {
     Substrings: "SUBSTR",
     GreaterOrEqual: "ORDERING",
     LessOrEqual: "ORDERING",
@@ -168,7 +168,7 @@ def _negate_matcher(part: Matcher) -> Matcher:
 
 # ---------------------------------------------------------------- tests of one value
 
-_TEXT: Final = frozenset(
+_TEXT = frozenset(
     {Equality.CASE_IGNORE, Equality.CASE_EXACT, Equality.NUMERIC, Equality.TELEPHONE}
 )
 

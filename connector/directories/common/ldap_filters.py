@@ -13,20 +13,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.model import OBJECT_CLASS
 
-MAX_DEPTH: Final = 64
+MAX_DEPTH = 64
 """How deeply filters may be nested: far beyond any that is written by hand, far below any stack."""
-_NAME: Final = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
-_SPACE: Final = r"[ \t\r\n]*"
-_LIST: Final = re.compile(rf"{_SPACE}\({_SPACE}([&|!]){_SPACE}")
-_END: Final = re.compile(rf"\){_SPACE}")
-_ITEM: Final = re.compile(
+_NAME = r"(?:[A-Za-z][A-Za-z0-9_-]*|\d+(?:\.\d+)+)"
+_SPACE = r"[ \t\r\n]*"
+_LIST = re.compile(rf"{_SPACE}\({_SPACE}([&|!]){_SPACE}")
+_END = re.compile(rf"\){_SPACE}")
+_ITEM = re.compile(
     rf"""{_SPACE}\({_SPACE}
     ({_NAME}(?:;[A-Za-z0-9_-]+)*)?  # an attribute
     (:[Dd][Nn])?(?::({_NAME}))?     # a matching rule, also in names
@@ -34,7 +33,7 @@ _ITEM: Final = re.compile(
     ((?:[^\x00()\\\ud800-\udfff]|\\[0-9A-Fa-f]{{2}})*)\){_SPACE}""",
     re.VERBOSE,
 )
-_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"\\([0-9A-Fa-f]{2})")
 
 
 class And(Struct, frozen=True):
@@ -103,11 +102,11 @@ class Extensible(Struct, frozen=True):
 Item = Equal | Present | Substrings | GreaterOrEqual | LessOrEqual | Approx | Extensible
 Filter = And | Or | Not | Item
 
-ANYTHING: Final = Present(OBJECT_CLASS)
+ANYTHING = Present(OBJECT_CLASS)
 """True of every entry."""
-NOBODY: Final = Not(ANYTHING)
+NOBODY = Not(ANYTHING)
 """False of every entry."""
-_KINDS: Final[dict[str, type[Equal | GreaterOrEqual | LessOrEqual | Approx]]] = {
+_KINDS: dict[str, type[Equal | GreaterOrEqual | LessOrEqual | Approx]] = {
     "=": Equal,
     ">=": GreaterOrEqual,
     "<=": LessOrEqual,
@@ -197,9 +196,9 @@ def attributes_of(wanted: Filter) -> frozenset[str]:
 
 # ---------------------------------------------------------------- disabled users
 
-_ALL_BITS: Final = "1.2.840.113556.1.4.803"
-_ANY_BIT: Final = "1.2.840.113556.1.4.804"
-_OFF: Final = 0x2
+_ALL_BITS = "1.2.840.113556.1.4.803"
+_ANY_BIT = "1.2.840.113556.1.4.804"
+_OFF = 0x2
 """ADS_UF_ACCOUNTDISABLE ([MS-ADTS] 2.2.16)."""
 
 
@@ -255,17 +254,17 @@ def _judge_bits(item: Item) -> Filter:
     return replace(item, value=b"%d" % (number | _OFF)) if is_whole else item
 
 
-USER_ACCOUNT_CONTROL: Final = DisabledMark(
+USER_ACCOUNT_CONTROL = DisabledMark(
     "userAccountControl",
     Extensible(_ALL_BITS, "userAccountControl", b"%d" % _OFF, dn=False),
     _judge_bits,
 )
-NS_ACCOUNT_LOCK: Final = DisabledMark(
+NS_ACCOUNT_LOCK = DisabledMark(
     "nsAccountLock", Equal("nsAccountLock", b"TRUE"), _judge_absent
 )
-PASSWORD_POLICY: Final = DisabledMark(
+PASSWORD_POLICY = DisabledMark(
     "pwdAccountLockedTime",
     Equal("pwdAccountLockedTime", b"000001010000Z"),
     _judge_absent,
 )  # locked for good (draft-behera-ldap-password-policy §5.3.3); any other time is a lock that passes
-DISABLED_MARKS: Final = (USER_ACCOUNT_CONTROL, NS_ACCOUNT_LOCK, PASSWORD_POLICY)
+DISABLED_MARKS = (USER_ACCOUNT_CONTROL, NS_ACCOUNT_LOCK, PASSWORD_POLICY)

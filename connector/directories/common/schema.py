@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, cached_property
-from typing import Final, Literal
+from functools import cache
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -36,16 +36,15 @@ from connector.model import (
 )
 
 # RFC 4512 §4.3: it allows whatever is defined
-_EXTENSIBLE_OBJECT: Final = "1.3.6.1.4.1.1466.101.120.111"
-_TOP: Final = "2.5.6.0"  # RFC 4512 §2.4.1
-_CONSTRUCTED: Final = frozenset({"2.5.18.10"})
+_EXTENSIBLE_OBJECT = "1.3.6.1.4.1.1466.101.120.111"
+_TOP = "2.5.6.0"  # RFC 4512 §2.4.1
+_CONSTRUCTED = frozenset({"2.5.18.10"})
 """subschemaSubentry: of what OpenLDAP and 389-DS work out as it is read, the one that no
 filter finds (measured)."""
-_ANYTHING: Final = "*"
-_BOUND: Final = re.compile(r"-?[0-9]{1,20}")
-_UNITS: Final[Mapping[str, Unit]] = {"octets": "octets", "utf-16": "utf-16"}
+_BOUND = re.compile(r"-?[0-9]{1,20}")
+_UNITS: Mapping[str, Unit] = {"octets": "octets", "utf-16": "utf-16"}
 ClassKind = Literal["structural", "auxiliary", "abstract"]
-_USER_APPLICATIONS: Final = "userapplications"
+_USER_APPLICATIONS = "userapplications"
 
 
 class Schema:
@@ -230,25 +229,18 @@ class Schema:
 
     def _find_allowing(self, attribute: Definition) -> frozenset[str]:
         """The classes that allow an attribute themselves, by inheritance, or by a content rule (RFC 4512 §4.1.6)."""
-        wanted = attribute.spellings | {_ANYTHING}
         found: set[str] = set()
-        for definition, allowed in self._list_allowances:
-            if not wanted.isdisjoint(allowed):
-                found |= definition.spellings
-        return frozenset(found)
-
-    @cached_property
-    def _list_allowances(self) -> list[tuple[Definition, frozenset[str]]]:
-        """Each class with the attributes that it allows, in lower case."""
-        found = []
         for each in self._read_classes():
-            sources = find_lineage(self._classes, each.oid)
-            rule = find_definition(self._rules, each.oid)
-            sources += [rule] if rule else []
-            allowed = _lower_names(sources, "MUST") | _lower_names(sources, "MAY")
-            anything = {_ANYTHING} if each.oid == _EXTENSIBLE_OBJECT else set()
-            found.append((each, allowed | anything))
-        return found
+            info = self.classes[each.oid.lower()]
+            allowed = [info.must, info.may]
+            if info.rule:
+                allowed += [info.rule.must, info.rule.may]
+            is_allowed = any(
+                not attribute.spellings.isdisjoint(some) for some in allowed
+            )
+            if is_allowed or each.oid == _EXTENSIBLE_OBJECT:
+                found |= each.spellings
+        return frozenset(found)
 
 
 def _lower_names(definitions: Iterable[Definition], keyword: str) -> frozenset[str]:

@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import Final
 
 from connector.model import Value
 from connector.net.quoting import list_spellings
 
-SHOWN: Final = 200
+SHOWN = 200
 """Characters of a server's words that are shown at most."""
-READ: Final = 4_000
+READ = 4_000
 """Characters of them that are looked at."""
-LEFT_OUT: Final = "…"
-_PIECE: Final = 4
+LEFT_OUT = "…"
+_PIECE = 4
 """A word that has so many characters running in common with a secret is left out."""
-_LONGEST: Final = 2_000
+_LONGEST = 2_000
 """Characters of one secret whose pieces are looked for."""
-BETWEEN: Final = re.compile(
+BETWEEN = re.compile(
     r"[-./:,;'\"`()\[\]{}<>=|!?#*_+&\u3001\u3002«»\u2018\u2019\u201c\u201d\u300c\u300d]+"
 )
-_ENCLOSED: Final = re.compile(
+_ENCLOSED = re.compile(
     r"""\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}|<[^<>]*>|[«\u201c\u2018\u300c][^»\u201d\u2019\u300d]*[»\u201d\u2019\u300d]|"[^"]*"|`[^`']*[`']|(?<!\w)'[^']*'(?!\w)"""
 )
-_LIST: Final = """
+_LIST = """
 a about above accept accepted accepts access account accounts active add added adding additional address
 administrative administrator after again alias all allow allowed allows already also always an and anonymous another
 any application applied apply are argument array arrays as assertion assign assigned at attempt attempted attempts
@@ -71,16 +70,16 @@ valid validate validated validation validator value values version versions viol
 violations was way we weak well were what when where whether which while whitespace who whole will with within without
 word words would writable write writeonly wrong xml yet you your zero
 """
-_WORDS: Final = frozenset(_LIST.split())
-_JSON: Final = ("{", "}", '":')
+_WORDS = frozenset(_LIST.split())
+_JSON = ("{", "}", '":')
 """What marks a word as a part of a document."""
-_SECRET: Final = re.compile(
+_SECRET = re.compile(
     r"pwd|passw|pass\b|secret|credential|token|pin\b|key\b", re.IGNORECASE
 )
 """What names a secret: a number behind it is left out, and any word behind it and a colon
 or an equals sign."""
-_ASSIGNED: Final = re.compile(rf"(?:{_SECRET.pattern})\w*\W*[:=]\W*\w", re.IGNORECASE)
-_SHORT_FORM: Final = re.compile(
+_ASSIGNED = re.compile(rf"(?:{_SECRET.pattern})\w*\W*[:=]\W*\w", re.IGNORECASE)
+_SHORT_FORM = re.compile(
     r"(?<=[a-z])['\u2019](?:s|t|re|ll)\b|\be(?=-mail)", re.IGNORECASE
 )
 

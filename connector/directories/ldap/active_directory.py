@@ -14,7 +14,7 @@ Entry = Mapping[str, list[str]]
 """An entry's attributes as text, by their names in lower case."""
 
 _NAMES = """
-objectClass lDAPDisplayName isDefunct
+lDAPDisplayName isDefunct
 attributeID attributeSyntax oMSyntax isSingleValued rangeLower rangeUpper
 searchFlags systemFlags systemOnly linkID
 governsID objectClassCategory subClassOf auxiliaryClass systemAuxiliaryClass
@@ -82,10 +82,10 @@ def define_schema(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
         name = _read_first(entry, "ldapdisplayname")
         if not name or _is_true(entry, "isdefunct"):
             continue
-        kinds = {kind.lower() for kind in entry.get("objectclass", ())}
-        if "attributeschema" in kinds and entry.get("attributeid"):
+        # only an attribute has the one, and only a class the other
+        if entry.get("attributeid"):
             types.append(_define_type(name, entry))
-        elif "classschema" in kinds and entry.get("governsid"):
+        elif entry.get("governsid"):
             classes[name.lower()] = entry
     return types, [_define_class(entry, classes) for entry in classes.values()]
 
@@ -106,30 +106,21 @@ def _define_type(name: str, entry: Entry) -> str:
         width = _WIDTH[syntax]
         words.append(f"X-LEAST '{-width if lower is None else lower}'")
         words.append(f"X-MOST '{width - 1 if upper is None else upper}'")
+    is_constructed = _has_flag(entry, "systemflags", _CONSTRUCTED)
+    is_back_link = _has_flag(entry, "linkid", 1)
     flags = {
         "SINGLE-VALUE": _is_true(entry, "issinglevalued") or name.lower() in _SINGLE,
         "X-CONFIDENTIAL 'TRUE'": _has_flag(entry, "searchflags", _CONFIDENTIAL),
-        "NO-USER-MODIFICATION": _is_kept_by_server(name, entry),
-        "X-CONSTRUCTED 'TRUE'": _is_constructed(entry),
+        # nobody writes what is the system's, is worked out when it is read, or is the back
+        # of a link. Of objectClass the schema says so too, and auxiliary classes can be
+        # added to it
+        "NO-USER-MODIFICATION": name.lower() != "objectclass"
+        and (is_constructed or is_back_link or _is_true(entry, "systemonly")),
+        # shown to whoever asks, and found by no filter (measured)
+        "X-CONSTRUCTED 'TRUE'": is_constructed,
     }
     words += [flag for flag, is_set in flags.items() if is_set]
     return " ".join([*words, ")"])
-
-
-def _is_kept_by_server(name: str, entry: Entry) -> bool:
-    """Whether nobody can write it: it is the system's, is worked out when it is read, or is the back of a link.
-
-    Of objectClass the schema says so too, and auxiliary classes can be added to it.
-    """
-    if name.lower() == "objectclass":
-        return False
-    is_back_link = _has_flag(entry, "linkid", 1)
-    return is_back_link or _is_constructed(entry) or _is_true(entry, "systemonly")
-
-
-def _is_constructed(entry: Entry) -> bool:
-    """Whether it is worked out when it is read: shown to whoever asks, and found by no filter (measured)."""
-    return _has_flag(entry, "systemflags", _CONSTRUCTED)
 
 
 def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
@@ -137,10 +128,8 @@ def _define_class(entry: Entry, classes: Mapping[str, Entry]) -> str:
 
     What `top` requires is left out: the server sets it by itself, in every entry.
     """
-    name, above = (
-        _read_first(entry, "ldapdisplayname"),
-        _read_first(entry, "subclassof"),
-    )
+    name = _read_first(entry, "ldapdisplayname")
+    above = _read_first(entry, "subclassof")
     parts = [entry, *_find_auxiliary(entry, classes)]
     must = _list_allowed(parts, "mustcontain", "systemmustcontain")
     may = _list_allowed(parts, "maycontain", "systemmaycontain")
@@ -175,7 +164,7 @@ def _find_auxiliary(entry: Entry, classes: Mapping[str, Entry]) -> Iterable[Entr
 
 
 def _read_first(entry: Entry, name: str) -> str:
-    return next(iter(entry.get(name, ())), "")
+    return "".join(entry.get(name, ())[:1])
 
 
 def _is_true(entry: Entry, name: str) -> bool:
@@ -185,12 +174,14 @@ def _is_true(entry: Entry, name: str) -> bool:
 def read_number(entry: Entry, name: str) -> int | None:
     """An attribute that is a number (64 bits at most, [MS-ADTS] 3.1.1.2.2.2); None where there is none."""
     text = _read_first(entry, name)
-    if not _NUMBER.fullmatch(text):
-        return None
-    return int(text)
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
-def _has_flag(entry: Entry, name: str, flag: int) -> bool:
+def _has_flag(
+    entry: Entry,
+    name: str,
+    flag: int,
+) -> bool:
     return bool((read_number(entry, name) or 0) & flag)
 
 

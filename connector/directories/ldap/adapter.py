@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,34 +54,31 @@ class LdapDirectory(LdapReader):
     def write(self, changes: Iterable[Change]) -> Iterator[Outcome]:
         """Modifications, as many in flight as the job's window, and never two of one entry."""
         queue = ChangeQueue(changes)
+        is_bound = self._settings.bind_dn or self._settings.sasl
         try:
-            writer = self._make_writer()
+            writer = ChangeWriter(
+                self._wire,
+                self._modifier,
+                self._post_read,
+                window=self._settings.window if is_bound else self._question_window,
+                covers=self._realm.covers_name,
+                looker=self._looker,
+            )
         except IncompleteRead as fault:
             yield from _skip_changes(queue, fault)
             return
         yield from writer.write_queue(queue)
 
-    def _make_writer(self) -> ChangeWriter:
-        is_bound = self._settings.bind_dn or self._settings.sasl
-        return ChangeWriter(
-            self._wire,
-            self._modifier,
-            self._post_read,
-            window=self._settings.window if is_bound else self._question_window,
-            covers=self._realm.covers_name,
-            looker=self._looker,
-        )
-
     @cached_property
     def _modifier(self) -> ChangeModifier:
         inspection = self._inspection
-        may_clear = self._view.disabled and self._disabled_realm is not None
+        disabled = self._disabled_realm if self._view.disabled else None
         return ChangeModifier(
             inspection.dialect,
             self._realm.filter,
             inspection.info,
             inspection.has_substrings,
-            self._disabled_realm.filter if may_clear and self._disabled_realm else None,
+            disabled.filter if disabled else None,
             self._wire.rights,
         )
 
@@ -92,23 +89,19 @@ class LdapDirectory(LdapReader):
 
     @cached_property
     def _looker(self) -> UserLooker:
-        return UserLooker(self._wire, self._modifier, self._read_marked, self.holds)
+        mark, view = self._inspection.dialect.writes.mark, self._whole_view
+        marks = (mark,) if mark else ()
+        marked = replace(view, attributes=(*view.attributes, *marks))
+        decoder = UserDecoder(marked, self._inspection)
+
+        def read_marked(users: Iterable[UserRef]) -> Iterator[User]:
+            return self._read_users(users, decoder, disabled=view.disabled)
+
+        return UserLooker(self._wire, self._modifier, read_marked, self.holds)
 
     @cached_property
     def _post_read(self) -> PostRead:
         return PostRead(self._inspection, self._users, self._realm.filter)
-
-    def _read_marked(self, users: Iterable[UserRef]) -> Iterator[User]:
-        """As they are now, with the mark of the entry's last change where the server keeps one."""
-        marked = self._users_with_marks
-        return self._read_users(users, marked, disabled=self._view.disabled)
-
-    @cached_property
-    def _users_with_marks(self) -> UserDecoder:
-        mark, view = self._inspection.dialect.writes.mark, self._whole_view
-        marks = (mark,) if mark else ()
-        marked = replace(view, attributes=(*view.attributes, *marks))
-        return UserDecoder(marked, self._inspection)
 
 
 class ChangeQueue:
@@ -116,35 +109,30 @@ class ChangeQueue:
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = iter(changes)
-        self._held: Change | None = None
+        self._held: list[Change] = []
+        """The first, where it has to wait."""
         self._busy: set[str] = set()
 
     def take_next(self, room: int) -> list[Change]:
         """The next ones, up to the first whose entry has a change that is not `done`; that one waits, with the rest."""
         taken: list[Change] = []
-        while len(taken) < room:
-            change = next(self, None)
-            if change is None:
-                break
+        for change in islice(self, room):
             entry = _name_entry(change)
             if not self._busy.isdisjoint(entry):
-                self._held = change
+                self._held.append(change)
                 break
-            self._busy.update(entry)
+            self._busy |= entry
             taken.append(change)
         return taken
 
     def mark_done(self, change: Change) -> None:
-        self._busy.difference_update(_name_entry(change))
+        self._busy -= _name_entry(change)
 
     def __iter__(self) -> Iterator[Change]:
         return self
 
     def __next__(self) -> Change:
-        held, self._held = self._held, None
-        if held is None:
-            return next(self._changes)
-        return held
+        return self._held.pop() if self._held else next(self._changes)
 
 
 def _name_entry(change: Change) -> set[str]:
@@ -183,10 +171,17 @@ class ChangeWriter(Struct, dict=True):
             while True:
                 # some by some: what comes next may have to be noted first, and the server
                 # need not wait for that
-                room = self._find_room()
-                while unsent := queue.take_next(min(room, self._size_batch())):
+                window, batch = self.window, _SOME
+                if self.looker.reads_most:
+                    window, batch = min(window, _READ_BEFORE), _READ_BEFORE
+                room = window - len(flight)
+                if room < window // 4:
+                    room = 0
+                while unsent := queue.take_next(min(room, batch)):
                     room -= len(unsent)
-                    settled += self._send_batch(unsent, queue)
+                    sights = self.looker.look_before(unsent)
+                    settled += self._send_changes(unsent, sights, UNSEEN, queue)
+                    self.wire.flush_requests()
                 if not (flight or settled):
                     return
                 due, settled = settled, []
@@ -201,28 +196,6 @@ class ChangeWriter(Struct, dict=True):
         finally:
             flight.close()
 
-    def _find_room(self) -> int:
-        """How many to send next: none before there is room for some."""
-        window = self.window
-        if self.looker.reads_most:
-            window = min(window, _READ_BEFORE)
-        room = window - len(self._flight)
-        if room >= window // 4:
-            return room
-        return 0
-
-    def _size_batch(self) -> int:
-        if self.looker.reads_most:
-            return _READ_BEFORE
-        return _SOME
-
-    def _send_batch(self, batch: Sequence[Change], queue: ChangeQueue) -> list[Outcome]:
-        """Send these changes; the outcomes of those that need not, or must not, be sent."""
-        sights = self.looker.look_before(batch)
-        settled = self._send_changes(batch, sights, UNSEEN, queue)
-        self.wire.flush_requests()
-        return settled
-
     def _send_changes(
         self,
         changes: Iterable[Change],
@@ -230,6 +203,7 @@ class ChangeWriter(Struct, dict=True):
         otherwise: UserSight,
         queue: ChangeQueue,
     ) -> list[Outcome]:
+        """Send these changes; the outcomes of those that need not, or must not, be sent."""
         settled = []
         for change in changes:
             sight = sights.get(change.user.id, otherwise)
@@ -269,29 +243,22 @@ class ChangeWriter(Struct, dict=True):
         settled = []
         doubtful = []
         for change, answer in self._flight.receive_results():
-            may_still_hold = (
-                answer.code == responses.ASSERTION_FAILED
-                and self.looker.may_still_hold(change)
-            )
-            if may_still_hold and change.user.id not in self._sent_again:
-                doubtful.append(change)
-                continue
+            outcome = self.modifier.judge_answer(change, answer, self.looker.refuted)
+            has_failed = answer.code == responses.ASSERTION_FAILED
+            if has_failed and self.looker.may_still_hold(change):
+                if change.user.id not in self._sent_again:
+                    doubtful.append(change)
+                    continue
+                outcome = Outcome(change.user, Result.CONFLICT, _TWICE)
+            elif outcome.result is Result.WRITTEN:
+                self.looker.note_written(change)
+                shown = self.post_read.read_user(change, answer)
+                outcome = replace(outcome, shown=shown, answered=True)
             self._mark_done(change, queue)
-            if may_still_hold:
-                settled.append(Outcome(change.user, Result.CONFLICT, _TWICE))
-            else:
-                settled.append(self._judge_answer(change, answer))
+            settled.append(outcome)
         if doubtful:
             settled += self._send_again(doubtful, queue)
         return settled
-
-    def _judge_answer(self, change: Change, answer: Response) -> Outcome:
-        outcome = self.modifier.judge_answer(change, answer, self.looker.refuted)
-        if outcome.result is not Result.WRITTEN:
-            return outcome
-        self.looker.note_written(change)
-        shown = self.post_read.read_user(change, answer)
-        return Outcome(change.user, Result.WRITTEN, shown=shown, answered=True)
 
     def _send_again(
         self, changes: Sequence[Change], queue: ChangeQueue
@@ -327,7 +294,10 @@ class PostRead:
     """
 
     def __init__(
-        self, inspection: Inspection, users: UserDecoder, filter_: Filter
+        self,
+        inspection: Inspection,
+        users: UserDecoder,
+        filter_: Filter,
     ) -> None:
         self._users = users
         self._matches: Matcher | None = None
@@ -363,9 +333,7 @@ class PostRead:
         except MalformedError:
             return None
         is_this_user = user.id == change.user.id and self._matches(values) is True
-        if is_this_user and self._shows_all(change, user):
-            return user
-        return None
+        return user if is_this_user and self._shows_all(change, user) else None
 
     def _shows_all(self, change: Change, user: User) -> bool:
         """Whether an answer shows all attributes of a change that it ever would."""

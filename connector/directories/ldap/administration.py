@@ -7,8 +7,10 @@ and nothing is written to find out.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 from msgspec import Struct
@@ -23,8 +25,8 @@ from connector.directories.common.ldap_filters import (
 )
 from connector.directories.common.schema import base_of
 from connector.directories.ldap import dialect
-from connector.directories.ldap.access_rules import AccessRight, NeededRule
 from connector.directories.ldap.active_directory import read_number
+from connector.directories.ldap.dialect import AccessRight
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import (
     Search,
@@ -75,25 +77,25 @@ class RightsCheck(Struct, frozen=True, dict=True):
         if not (server.controls.effective_rights and self.account):
             return ""
         control = effective_rights_control(self.account)
-        wire, base = self.inspection.wire, self.inspection.bases[0]
-        code = wire.result_code(search_entry(base), control)
-        if code == SUCCESS:
-            return "effective"
-        return ""
+        entry = search_entry(self.inspection.bases[0])
+        code = self.inspection.wire.result_code(entry, control)
+        return "effective" if code == SUCCESS else ""
 
     def note_checks(self, description: Description) -> Description:
         """The description with what is checked in advance, and what is not."""
-        is_checked = {
-            "schema": description.schema.closed,
-            "write rights": bool(self.rights_source),
+        known: list[str] = []
+        unknown: list[str] = []
+        for name, is_checked in (
+            ("schema", description.schema.closed),
+            ("write rights", self.rights_source),
             # Active Directory has no rules of this kind for what a mapping may write
-            "uniqueness": self.inspection.dialect.microsoft,
-        }
-        known = ", ".join(name for name, told in is_checked.items() if told)
-        unknown = ", ".join(name for name, told in is_checked.items() if not told)
-        said = [known] if known else []
+            ("uniqueness", self.inspection.dialect.microsoft),
+        ):
+            (known if is_checked else unknown).append(name)
+        said = [", ".join(known)] if known else []
         if unknown:
-            said.append(f"not checked (the server does not tell): {unknown}")
+            names = ", ".join(unknown)
+            said.append(f"not checked (the server does not tell): {names}")
         writing = replace(description.writing, checked="; ".join(said))
         return replace(description, writing=writing)
 
@@ -256,49 +258,54 @@ def write_access_rules(
             reads.setdefault(name.lower(), name)
     writes = [OBJECT_CLASS] if view.object_classes else []
     writes += [name for name in written if name not in view.secrets]
-    needed = [
-        *rights.needed_rules(
-            [*reads.values()],
-            writes,
-            sorted(view.secrets),
-            inspection.naming_context,
-        )
+    # in this order no rule takes from another; the account is told the directory's identity
+    # by the first two that it reads, an id and a class
+    wanted = [
+        (sorted(view.secrets), AccessRight.BLIND),
+        (writes, AccessRight.WRITE),
+        ([*reads.values()], AccessRight.READ),
     ]
-    if not needed:
+    some = [each for each in wanted if each[0]]
+    rules: dict[str, list[str]] = defaultdict(list)
+    for base, rule in rights.write_rules(some, inspection.naming_context):
+        rules[base].append(rule)
+    if not rules:
         return
     sought = [*dict.fromkeys(sought)]
     if server.kind == dialect.OPENLDAP.kind:
         yield _FOR_OPENLDAP.format(names=",".join(dict.fromkeys([*sought, id_])))
-        yield from _write_openldap_records(inspection, needed)
+        yield from _write_openldap_records(inspection, rules)
     elif server.kind == dialect.DS389.kind:
         yield _FOR_389DS
         for name in sought:
             yield f"#   {_INDEX_389DS.format(name=name)}\n"
-        for base in dict.fromkeys(each.base for each in needed):
-            rules = [each.rule for each in needed if each.base == base]
-            yield from _write_record(base, "aci", rules)
+        for base, values in rules.items():
+            yield from _write_record(base, "aci", values)
     else:
-        yield from (f"{each.rule}\n" for each in needed)
+        yield from (f"{rule}\n" for rule in chain.from_iterable(rules.values()))
 
 
 def _write_openldap_records(
-    inspection: Inspection, needed: Sequence[NeededRule]
+    inspection: Inspection, rules: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     """Numbered from 0, so that the first that decides is the first as printed, before those that are there."""
     entries = _read_configuration(inspection, _OPENLDAP_INDEXES)
-    databases: dict[str, list[str]] = {}
-    for each in needed:
-        database = _find_database(entries, each.base, "olcsuffix")
-        name = database[0] if database else _NO_NUMBER
-        databases.setdefault(name, []).append(each.rule)
+    databases: dict[str, list[str]] = defaultdict(list)
+    for base, values in rules.items():
+        database = _find_database(entries, base, "olcsuffix")
+        databases[database[0] if database else _NO_NUMBER] += values
     if _NO_NUMBER in databases:
         yield _UNREAD
-    for name, rules in databases.items():
-        numbered = [f"{{{number}}}{rule}" for number, rule in enumerate(rules)]
+    for name, held in databases.items():
+        numbered = [f"{{{number}}}{rule}" for number, rule in enumerate(held)]
         yield from _write_record(name, "olcAccess", numbered)
 
 
-def _write_record(name: str, attribute: str, values: Sequence[str]) -> Iterator[str]:
+def _write_record(
+    name: str,
+    attribute: str,
+    values: Sequence[str],
+) -> Iterator[str]:
     yield encode_line("dn", name) + f"changetype: modify\nadd: {attribute}\n"
     yield from (encode_line(attribute, value) for value in values)
     yield "\n"
@@ -351,30 +358,22 @@ def describe_missing_indexes(
 
 def find_indexed(inspection: Inspection) -> frozenset[str] | None:
     """The attributes with an equality index, by `Schema.attribute_key`, below each base; None if that is not shown."""
-    found = []
-    for base in inspection.bases:
-        names = _find_indexed_below(inspection, base)
-        if names is None:
-            return None
-        found.append(frozenset(map(inspection.schema.attribute_key, names)))
-    if not found:
-        return None
-    return frozenset.intersection(*found)
-
-
-def _find_indexed_below(inspection: Inspection, base: str) -> set[str] | None:
-    """The attributes that have one in the database with this base, in lower case; None where nothing is shown."""
+    key = inspection.schema.attribute_key
     kind = inspection.native_dialect.kind
     if inspection.native_dialect.microsoft:
-        return _read_search_flags(inspection)
+        flagged = _read_search_flags(inspection)
+        return frozenset(map(key, flagged)) if flagged else None
     if kind not in _INDEXES:
         return None
     search, suffix, read_indexes = _INDEXES[kind]
     entries = _read_configuration(inspection, search)
-    database = _find_database(entries, base, suffix)
-    if not database:
-        return None
-    return read_indexes(entries, database)
+    found = []
+    for base in inspection.bases:
+        database = _find_database(entries, base, suffix)
+        if database is None:
+            return None
+        found.append(frozenset(map(key, read_indexes(entries, database))))
+    return frozenset.intersection(*found)
 
 
 def _read_configuration(
@@ -388,7 +387,9 @@ def _read_configuration(
 
 
 def _find_database(
-    entries: Iterable[ConfigurationEntry], base: str, key: str
+    entries: Iterable[ConfigurationEntry],
+    base: str,
+    key: str,
 ) -> ConfigurationEntry | None:
     """The entry of the database with this base; `key`: where it names its suffix, in lower case."""
     found: ConfigurationEntry | None = None
@@ -422,11 +423,8 @@ def _read_389ds_indexes(
     found: set[str] = set()
     for dn, told in entries:
         kinds = map(str.lower, told.get("nsindextype", ()))
-        if (
-            "eq" in kinds
-            and dn != database[0]
-            and is_below(dn, split_rdns(database[0]))
-        ):
+        is_inside = dn != database[0] and is_below(dn, split_rdns(database[0]))
+        if "eq" in kinds and is_inside:
             found |= {name.lower() for name in told.get("cn", ())}
     return found
 
@@ -438,7 +436,8 @@ _INDEXES = {
 """What to search for, where a database names its suffix, and how its indexes are read."""
 
 
-def _read_search_flags(inspection: Inspection) -> set[str] | None:
+def _read_search_flags(inspection: Inspection) -> set[str]:
+    """The attributes that Active Directory indexes, in lower case; none where it does not show that."""
     shown = ("lDAPDisplayName", "searchFlags")
     found: set[str] = set()
     try:
@@ -448,5 +447,5 @@ def _read_search_flags(inspection: Inspection) -> set[str] | None:
     except (UnreachableError, MalformedError):
         raise
     except IncompleteRead:
-        return None
-    return found or None
+        return set()
+    return found

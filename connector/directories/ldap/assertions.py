@@ -102,7 +102,7 @@ class UserLooker:
     def reads_most(self) -> bool:
         """Whether most users have to be looked at before their write."""
         asserts = self._modifier.dialect.controls.assertions
-        return not (asserts and self.proven) or bool(self.refuted)
+        return not asserts or not self.proven or bool(self.refuted)
 
     def covers_change(self, change: Change) -> bool:
         """Whether all is proven that an assertion for this change says."""
@@ -141,9 +141,8 @@ class UserLooker:
 
     def _read_users(self, refs: Iterable[UserRef]) -> dict[str, User]:
         wanted = dict.fromkeys(refs)
-        if not wanted:
-            return {}
-        return {user.id: user for user in self._read(wanted)}
+        found = self._read(wanted) if wanted else ()
+        return {user.id: user for user in found}
 
     def _try_assertion(self, name: str, user: User) -> None:
         entry = search_entry(self._modifier.dialect.address_of(user.ref))
@@ -190,7 +189,7 @@ class UserLooker:
         if self._modifier.dialect.controls.assertions:
             self.prove_for(changes)
             changes = [change for change in changes if self._relies_on_marks(change)]
-        return self._look_at(changes, self._read_now(changes))
+        return self._look_at(changes)[1]
 
     def may_still_hold(self, change: Change) -> bool:
         """Whether the user may be what the plan saw although the assertion of this change failed."""
@@ -198,8 +197,7 @@ class UserLooker:
 
     def look_again(self, changes: Sequence[Change]) -> dict[str, UserSight]:
         """The users, by id, whose assertion failed. Raises one of the kinds of IncompleteRead."""
-        now = self._read_now(changes)
-        sights = self._look_at(changes, now)
+        now, sights = self._look_at(changes)
         asked = []
         for change in changes:
             user, sight = change.user, sights[change.user.id]
@@ -229,19 +227,18 @@ class UserLooker:
                 return True
         return not self.covers_change(change)
 
-    def _read_now(self, changes: Iterable[Change]) -> dict[str, User]:
-        return self._read_users(change.user for change in changes)
-
     def _look_at(
-        self, changes: Iterable[Change], now: dict[str, User]
-    ) -> dict[str, UserSight]:
+        self, changes: Sequence[Change]
+    ) -> tuple[dict[str, User], dict[str, UserSight]]:
+        """The users of these changes as they are now, and what that means, by id."""
+        now = self._read_users(change.user for change in changes)
         sights = {}
         for change in changes:
             user = now.get(change.user.id)
             why = self._modifier.explain_difference(change, user)
             mark = self._modifier.mark_of(user) if user else None
             sights[change.user.id] = UserSight(why, mark)
-        return sights
+        return now, sights
 
 
 def _first_values(change: Change) -> list[AttributeChange]:

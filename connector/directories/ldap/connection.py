@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,8 +33,9 @@ from ldap3.core.exceptions import (
 )
 from msgspec import Struct
 
-from connector.directories.ldap.access_rules import RightsAdvice
 from connector.directories.ldap.ber import read_integer, split_elements
+from connector.directories.ldap.dialect import RightsAdvice
+from connector.directories.ldap.kerberos import KerberosConnection, load_gssapi
 from connector.directories.ldap.responses import (
     AWAY,
     PROOF_REFUSED,
@@ -66,9 +67,9 @@ POLICY_NOTICE = "1.3.6.1.4.1.42.2.27.8.5.1"
 _EXPIRED, _LOCKED, _CHANGE_AFTER_RESET = 0, 1, 2
 _WARNING, _ERROR, _SECONDS, _BINDS = 0xA0, 0x81, 0x80, 0x81
 _DAY = 86_400
-_REFUSED = {
-    _EXPIRED: "the password has expired: set a new one, and store it where the job reads it",
-    _LOCKED: "the account is locked: unlock it, or wait for the server's password policy",
+_REFUSED: dict[int | None, str] = {
+    _EXPIRED: "; the password has expired: set a new one, and store it where the job reads it",
+    _LOCKED: "; the account is locked: unlock it, or wait for the server's password policy",
 }
 _CUT = (
     OSError,
@@ -114,14 +115,14 @@ class _QuietConnection(ldap3.Connection):
 
 def connect_server(settings: LdapDirectory, password: Secret | None) -> Wire:
     """A bound connection to the first server that answers. Raises FileError or one of the kinds of IncompleteRead."""
-    trusted = _make_trust(settings)
+    trusted = tls.open_tls_context(
+        settings.ca_file, settings.cert_file, settings.key_file
+    )
     if settings.bind_dn is not None and not (password and password.reveal()):
         # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
         raise FileError("the password is empty", where="directory.password")
     if settings.sasl == "gssapi":
-        from connector.directories.ldap import kerberos
-
-        kerberos.load_gssapi()
+        load_gssapi()
     faults: list[UnreachableError] = []
     for url in settings.urls:
         counters.count_request("directory")
@@ -132,21 +133,10 @@ def connect_server(settings: LdapDirectory, password: Secret | None) -> Wire:
             if not isinstance(fault, UnreachableError):
                 raise
             faults.append(fault)
-    if len(faults) == 1:
-        raise faults[0]
-    said = "; ".join(map(str, faults))
-    raise UnreachableError(f"none of {len(faults)} servers answers: {said}")
-
-
-def _make_trust(settings: LdapDirectory) -> ssl.SSLContext:
-    """Whom the job trusts; nobody where it comes to no TLS, for to read the system's authorities takes a while."""
-    schemes = {url.partition(":")[0].lower() for url in settings.urls}
-    comes_to_tls = settings.start_tls or "ldaps" in schemes
-    if comes_to_tls or settings.ca_file or settings.cert_file:
-        return tls.open_tls_context(
-            settings.ca_file, settings.cert_file, settings.key_file
-        )
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if len(faults) > 1:
+        said = "; ".join(map(str, faults))
+        raise UnreachableError(f"none of {len(faults)} servers answers: {said}")
+    raise faults[0]
 
 
 class _Connector:
@@ -223,22 +213,22 @@ class _Connector:
             "fast_decoder": False,
         }
         if settings.sasl == "gssapi":
-            from connector.directories.ldap import kerberos
-
-            return kerberos.KerberosConnection(server, self._host, self._url, options)
+            return KerberosConnection(server, self._host, self._url, options)
         if settings.sasl == "external":
-            options["authentication"] = ldap3.SASL
-            options["sasl_mechanism"] = ldap3.EXTERNAL
-            options["sasl_credentials"] = ""
+            options |= {
+                "authentication": ldap3.SASL,
+                "sasl_mechanism": ldap3.EXTERNAL,
+                "sasl_credentials": "",
+            }
         elif settings.bind_dn is not None and self._password is not None:
             value = self._password.reveal()
-            options["authentication"] = ldap3.SIMPLE
-            options["user"] = settings.bind_dn
-            # octets are sent as they are; a str would be changed, or refused, by SASLprep,
-            # as no other client does
-            options["password"] = value if isinstance(value, bytes) else value.encode()
-        else:
-            options["authentication"] = ldap3.ANONYMOUS
+            options |= {
+                "authentication": ldap3.SIMPLE,
+                "user": settings.bind_dn,
+                # octets are sent as they are; a str would be changed, or refused, by
+                # SASLprep, as no other client does
+                "password": value if isinstance(value, bytes) else value.encode(),
+            }
         return _QuietConnection(server, **options)
 
     def _bind_in_time(self, connection: Any) -> Wire:
@@ -265,10 +255,9 @@ class _Connector:
             connection.bind(read_server_info=False, controls=[_ASK_PASSWORD_POLICY])
         result = connection.result
         end = Response(result["result"], diagnostic=result["message"] or "")
-        controls = result.get("controls") or {}
-        values = {oid: control["value"] or b"" for oid, control in controls.items()}
+        policy = (result.get("controls") or {}).get(POLICY_NOTICE, {})
         try:
-            notice = read_password_notice(values)
+            notice = read_password_notice(policy.get("value") or b"")
         except MalformedError as fault:
             raise MalformedError(fault.what, where=url) from None
         who = settings.bind_dn or "nobody (anonymous)"
@@ -289,7 +278,10 @@ class _Connector:
         return wire
 
     def _describe_refusal(
-        self, end: Response, notice: PasswordNotice, who: str
+        self,
+        end: Response,
+        notice: PasswordNotice,
+        who: str,
     ) -> ConnectorError:
         in_clear = self._scheme == "ldap" and not self._settings.start_tls
         secrets = [self._password.reveal()] if self._password else []
@@ -301,7 +293,8 @@ class _Connector:
             kind = UnreachableError
         elif end.code in PROOF_REFUSED:
             kind = RefusedBindError
-        said = f"{name_result(end.code)}{words}{notice.refusal_reason}{meaning}"
+        reason = _REFUSED.get(notice.error, "")
+        said = f"{name_result(end.code)}{words}{reason}{meaning}"
         return kind(f"the bind as {who} failed: {said}", where=self._url)
 
     @contextmanager
@@ -383,28 +376,19 @@ class PasswordNotice(Struct, frozen=True):
         """Whether the server lets the account do nothing but change its password."""
         return self.error == _CHANGE_AFTER_RESET
 
-    @property
-    def refusal_reason(self) -> str:
-        """Why a bind failed, with a semicolon before it; empty where the server does not say."""
-        if self.error in _REFUSED:
-            return f"; {_REFUSED[self.error]}"
-        return ""
-
     def list_cautions(self, who: str) -> Iterator[str]:
         """What to see to before the account is locked out."""
         if self.seconds is not None:
             days = self.seconds // _DAY
-            left = (
-                f"{days} days" if days > 1 else "a day" if days else "less than a day"
-            )
+            left = {0: "less than a day", 1: "a day"}.get(days, f"{days} days")
             yield f"the password of {who} expires in {left}. Set a new one before that"
         if self.binds is not None:
             yield f"the password of {who} has expired: the server lets it in {self.binds} times more"
 
 
-def read_password_notice(controls: Mapping[str, bytes]) -> PasswordNotice:
-    """What the controls beside the answer to a bind say. Raises MalformedError."""
-    notices = split_elements(controls.get(POLICY_NOTICE, b""))
+def read_password_notice(value: bytes) -> PasswordNotice:
+    """What the value of the control beside the answer to a bind says. Raises MalformedError."""
+    notices = split_elements(value)
     parts = dict(split_elements(notices[0][1])) if notices else {}
     warnings = dict(split_elements(parts.get(_WARNING, b"")))
     said = (parts.get(_ERROR), warnings.get(_SECONDS), warnings.get(_BINDS))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,12 +11,6 @@ from msgspec.structs import replace
 
 from connector.directories.common import ldap_filters as filters
 from connector.directories.common.ldap_filters import DisabledMark, Equal, Filter, Or
-from connector.directories.ldap.access_rules import (
-    DS389_RULES,
-    OPENLDAP_RULES,
-    WINDOWS_COMMANDS,
-    RuleLanguage,
-)
 from connector.directories.ldap.requests import (
     ASSERTION,
     EFFECTIVE_RIGHTS,
@@ -24,7 +19,6 @@ from connector.directories.ldap.requests import (
 )
 from connector.directories.ldap.responses import (
     CONSTRAINT_VIOLATION,
-    NO_ADVICE,
     OBJECT_CLASS_VIOLATION,
     Response,
 )
@@ -38,6 +32,137 @@ _OPENLDAP = "openldaprootdse"
 _DS389 = "389 project"
 # LDAP_CAP_ACTIVE_DIRECTORY_OID, [MS-ADTS] 3.1.1.3.4.3
 _ACTIVE_DIRECTORY = "1.2.840.113556.1.4.800"
+
+
+# ---------------------------------------------------------------- access rules
+
+
+class AccessRight(Enum):
+    """What is to be done with attributes, as OpenLDAP, 389-DS and Windows write it down.
+
+    `BLIND`: written and compared, and never read, as secrets are.
+    """
+
+    READ = ("read", "read, search, compare", "RP")
+    WRITE = ("write", "write", "WP")
+    BLIND = ("=wc", "write, compare", "WP")
+
+
+class Grant(Struct, frozen=True):
+    """A right that an account needs."""
+
+    account: str
+    """Its bind DN."""
+    base: str
+    """Of users below this entry."""
+    names: Sequence[str]
+    """Attributes."""
+    right: AccessRight
+    alone: bool = False
+    """Of that one entry, and not of users below."""
+
+
+class RuleLanguage(Struct, frozen=True):
+    """A kind of server's access rules."""
+
+    write_rule: Callable[[Grant], str]
+    said: str
+    """What stands before a rule in a sentence that asks for it."""
+
+
+def write_openldap_rule(grant: Grant) -> str:
+    """An access rule (slapd.access(5)). The first that says something of an attribute decides, unless it breaks."""
+    names = [*grant.names]
+    if grant.right is AccessRight.READ:
+        names.insert(0, "entry")  # nothing is found without a right to the entry
+    style = "base" if grant.alone else "subtree"
+    what = f'to dn.{style}="{grant.base}" attrs={",".join(names)}'
+    level, _, _ = grant.right.value
+    return f'{what} by dn.exact="{grant.account}" {level} by * break'
+
+
+def write_389ds_rule(grant: Grant) -> str:
+    """An access control instruction of 389-DS, kept in the base; it speaks of that entry and all below it."""
+    target = " || ".join(grant.names) or "*"
+    _, level, _ = grant.right.value
+    allow = f'allow ({level}) userdn="ldap:///{grant.account}";'
+    return f'(targetattr="{target}")(version 3.0; acl "cec-connector"; {allow})'
+
+
+def write_windows_commands(grant: Grant) -> str:
+    """Commands of Windows (dsacls): read property or write property, for users below the base."""
+    if not grant.names:
+        return f'dsacls "{grant.base}" /I:T /G "{grant.account}:GR"'
+    _, _, letters = grant.right.value
+    whom, kind = ("", "") if grant.alone else ("/I:S ", ";user")
+    return " & ".join(
+        f'dsacls "{grant.base}" {whom}/G "{grant.account}:{letters};{name}{kind}"'
+        for name in grant.names
+    )
+
+
+OPENLDAP_RULES = RuleLanguage(write_openldap_rule, "In olcAccess, first: ")
+DS389_RULES = RuleLanguage(write_389ds_rule, "At {base}, add aci: ")
+WINDOWS_COMMANDS = RuleLanguage(write_windows_commands, "Run: ")
+
+Wanted = tuple[Sequence[str], AccessRight]
+"""Attributes, and what is to be done with them."""
+
+
+class RightsAdvice(Struct, frozen=True):
+    """What an account is told to be given."""
+
+    language: RuleLanguage | None = None
+    """How the server writes it down; None where that is not known."""
+    account: str = ""
+    """Its bind DN, or empty where the bind has none."""
+    bases: Sequence[str] = ("",)
+    """The entries below which users are."""
+
+    def write_rules(
+        self, wanted: Sequence[Wanted], top: str = ""
+    ) -> Iterator[tuple[str, str]]:
+        """Rules for these attributes below each base, each behind its base; nothing where they cannot be written.
+
+        `top`: an entry above, of which the first two of the last attributes are to be read.
+        """
+        # no rule quotes a quotation mark
+        is_quotable = '"' not in "".join([self.account, *self.bases, top])
+        if self.language is None or not self.account or not is_quotable:
+            return
+        grants = [
+            Grant(self.account, base, names, right)
+            for base in self.bases
+            for names, right in wanted
+        ]
+        if top and top not in self.bases:
+            names = wanted[-1][0][:2]
+            grants.append(Grant(self.account, top, names, AccessRight.READ, alone=True))
+        for grant in grants:
+            yield grant.base, self.language.write_rule(grant)
+
+    def advise_grant(
+        self,
+        what: str,
+        names: Sequence[str],
+        right: AccessRight,
+        secrets: Sequence[str] = (),
+    ) -> str:
+        """A sentence on `what` is to be granted, and the rules for these attributes; of `secrets`, blindly."""
+        who = self.account or "the job's account"
+        sentences = [f"Grant {who} the right to {what}"]
+        blind = [name for name in names if name in secrets]
+        plain = [name for name in names if name not in secrets]
+        wanted = [(plain, right)] if plain or not blind else []
+        if blind:
+            wanted.append((blind, AccessRight.BLIND))
+        for base, rule in self.write_rules(wanted):
+            said = self.language.said if self.language else ""
+            sentences.append(said.format(base=base) + rule)
+        return ". ".join(sentences)
+
+
+# ---------------------------------------------------------------- dialects
 
 
 class IdAttribute(Struct, frozen=True):
@@ -87,16 +212,16 @@ class SearchTraits(Struct, frozen=True):
     prepares_text: bool = True
     """Whether text is prepared before it is compared (RFC 4518 §2). Where it is not, a letter in its composed and
     in its decomposed form is two."""
-    limit_advice: Mapping[int, str] = NO_ADVICE
+    limit_advice: Mapping[int, str] = {}
     """What to do about its limits, by the result code that tells of one."""
 
 
 class WriteTraits(Struct, frozen=True):
     """How a kind of server is written to."""
 
-    is_second_value: Callable[[Response], bool]
-    """Whether an answer is the one to adding a second value to a single-valued attribute. So fails "there is no
-    value yet" where there are no assertions."""
+    second_value: tuple[int, str]
+    """The result code of adding a second value to a single-valued attribute, and how its words begin. So fails
+    "there is no value yet" where there are no assertions."""
     classes_first: bool = False
     """Whether object classes have to be there before the attributes that need them, by a modification of their
     own."""
@@ -104,6 +229,11 @@ class WriteTraits(Struct, frozen=True):
     """The attribute that has another value after every change of an entry, and can be asserted."""
     rules: RuleLanguage | None = None
     """How access rules are written down."""
+
+    def is_second_value(self, answer: Response) -> bool:
+        """Whether an answer is the one to adding a second value to a single-valued attribute."""
+        code, words = self.second_value
+        return answer.code == code and answer.diagnostic.startswith(words)
 
 
 class Dialect(Struct, frozen=True):
@@ -132,11 +262,9 @@ class Dialect(Struct, frozen=True):
         A name may be another entry's by the time the request arrives ([MS-ADTS]
         3.1.1.3.1.2.4; measured on Samba 4.22).
         """
-        return (
-            f"<GUID={user.id}>"
-            if self.takes_guid_names and self.identity.wire(user.id)
-            else user.name
-        )
+        if self.takes_guid_names and self.identity.wire(user.id):
+            return f"<GUID={user.id}>"
+        return user.name
 
     def user_filter(self, id_: str) -> Filter:
         """Whether an entry is this user; no entry is one whose id is none."""
@@ -174,22 +302,17 @@ def _guid_octets(text: str) -> bytes | None:
         return None
 
 
-def _is_second_value(answer: Response) -> bool:
-    """Windows puts its own error code before its words: of all constraint violations, this one is the second value.
-
-    Samba answers attributeOrValueExists (20), which is a conflict on every server.
-    """
-    return answer.code == CONSTRAINT_VIOLATION and answer.diagnostic.startswith(
-        "00002081"
-    )
-
-
 ENTRY_UUID = IdAttribute("entryUUID", read_id_text, _encode_ascii)  # RFC 4530
 NS_UNIQUE_ID = IdAttribute("nsUniqueId", read_id_text, _encode_ascii)
 OBJECT_GUID = IdAttribute("objectGUID", _show_guid, _guid_octets)
 
 
-def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttribute:
+def choose_identity(
+    attribute: str,
+    rule: Equality,
+    *,
+    octets: bool,
+) -> IdAttribute:
     """The identity that a job chooses where a server has none; octets are shown in hexadecimal.
 
     Text is shown as what equal values have in common, so that ids are equal as the
@@ -200,14 +323,12 @@ def choose_identity(attribute: str, rule: Equality, *, octets: bool) -> IdAttrib
     if octets:
         return IdAttribute(attribute, bytes.hex, _of_hexadecimal)
 
-    def folded(value: bytes) -> str:
+    def show_folded(value: bytes) -> str:
         text = read_id_text(value, "utf-8")
         found = equality_key(rule, text)
-        if isinstance(found, str):
-            return found
-        return text
+        return found if isinstance(found, str) else text
 
-    return IdAttribute(attribute, folded, str.encode)
+    return IdAttribute(attribute, show_folded, str.encode)
 
 
 def _of_hexadecimal(text: str) -> bytes | None:
@@ -222,7 +343,7 @@ OPENLDAP = Dialect(
     ENTRY_UUID,
     filters.PASSWORD_POLICY,
     WriteTraits(
-        lambda answer: answer.code == CONSTRAINT_VIOLATION,
+        (CONSTRAINT_VIOLATION, ""),
         mark="entryCSN",
         rules=OPENLDAP_RULES,
     ),
@@ -242,7 +363,7 @@ DS389 = Dialect(
     NS_UNIQUE_ID,
     filters.NS_ACCOUNT_LOCK,
     WriteTraits(
-        lambda answer: answer.code == OBJECT_CLASS_VIOLATION,
+        (OBJECT_CLASS_VIOLATION, ""),
         rules=DS389_RULES,
     ),
     SearchTraits(
@@ -262,7 +383,9 @@ ACTIVE_DIRECTORY = Dialect(
     "Active Directory",
     OBJECT_GUID,
     filters.USER_ACCOUNT_CONTROL,
-    WriteTraits(_is_second_value, rules=WINDOWS_COMMANDS),
+    # Windows puts its own error code before its words; Samba answers
+    # attributeOrValueExists (20), which is a conflict on every server
+    WriteTraits((CONSTRAINT_VIOLATION, "00002081"), rules=WINDOWS_COMMANDS),
     SearchTraits(prepares_text=False),
     SchemaTraits(enforces_lengths=True),
     microsoft=True,
@@ -290,20 +413,18 @@ def recognise_server(root: Root) -> Dialect:
 
 
 def _recognise_kind(root: Root) -> Dialect:
-    product = [*root.get("vendorname", ())[:1], *root.get("vendorversion", ())[:1]]
-    vendor = "".join(root.get("vendorname", ())[:1]).lower()
+    names, versions = (root.get(key, [])[:1] for key in ("vendorname", "vendorversion"))
+    vendor = "".join(names).lower()
     if _ACTIVE_DIRECTORY in root.get("supportedcapabilities", ()):
-        if vendor.startswith("samba"):
-            return SAMBA
-        return ACTIVE_DIRECTORY
+        return SAMBA if vendor.startswith("samba") else ACTIVE_DIRECTORY
     if vendor == _DS389:
         return DS389
-    classes = (*root.get("objectclass", ()), *root.get("structuralobjectclass", ()))
+    classes = [*root.get("objectclass", ()), *root.get("structuralobjectclass", ())]
     if _OPENLDAP in map(str.lower, classes):
         return OPENLDAP
     return replace(
         OPENLDAP,
-        kind=" ".join(product) or "LDAP server",
-        searches=replace(OPENLDAP.searches, limit_advice=NO_ADVICE),
+        kind=" ".join(names + versions) or "LDAP server",
+        searches=replace(OPENLDAP.searches, limit_advice={}),
         writes=replace(OPENLDAP.writes, rules=None),
     )

@@ -75,6 +75,12 @@ _DOMAINS = Extensible("1.2.840.113556.1.4.803", "systemFlags", b"2", dn=False)
 _EVERY_DOMAIN = Search(
     "", SearchScope.SUBTREE, Equal(OBJECT_CLASS, b"domainDNS"), NOTHING
 )
+"""A Global Catalog has the root DSE of the domain controller which it is, and its port may be any. It alone finds
+entries below no base at all. It has a part of every attribute's values, and nobody can write it."""
+_CATALOG = (
+    "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain controller itself: "
+    "ldaps://host (port 636), or ldap://host (389) with start_tls"
+)
 
 
 class Inspection:
@@ -136,7 +142,7 @@ class Inspection:
 
     @cached_property
     def native_dialect(self) -> Dialect:
-        """How this kind of server is spoken to, with the ids that it gives."""
+        """How this kind of server is spoken to, with the ids that it gives. Raises FileError for a Global Catalog."""
         found = dialect.recognise_server(self.root_dse)
         wire, rules = self.wire, found.writes.rules
         wire.traits = found.searches
@@ -144,21 +150,9 @@ class Inspection:
         if found.microsoft:
             unpeopled = active_directory.list_unpeopled(self.root_dse)
             wire.unpeopled = frozenset(map(split_rdns, unpeopled))
-            self._refuse_a_global_catalog()
+            if wire.search_visible(_EVERY_DOMAIN):
+                raise FileError(_CATALOG, where=f"directory.urls, {wire.where}")
         return found
-
-    def _refuse_a_global_catalog(self) -> None:
-        """Raises FileError for one, which has a part of every attribute's values and can be written by nobody.
-
-        Its root DSE is that of the domain controller which it is, and its port may be any. It
-        is known by this: it alone finds entries below no base at all.
-        """
-        if self.wire.search_visible(_EVERY_DOMAIN):
-            why = (
-                "this is a Global Catalog: it holds only some attributes and is read-only. Name the domain "
-                "controller itself: ldaps://host (port 636), or ldap://host (389) with start_tls"
-            )
-            raise FileError(why, where=f"directory.urls, {self.wire.where}")
 
     @cached_property
     def _published_schema(self) -> Schema | None:
@@ -173,16 +167,14 @@ class Inspection:
             raise
         except IncompleteRead:
             return None
-        if not any(found[:1]):
-            return None
-        return Schema(*found, lax=self.native_dialect.schema.is_lax)
+        lax = self.native_dialect.schema.is_lax
+        return Schema(*found, lax=lax) if any(found[:1]) else None
 
     def _read_subschema(self) -> tuple[list[str], ...]:
         """RFC 4512 §4.2."""
-        for name in self.root_dse.get("subschemasubentry", ())[:1]:
-            found = self._read_entry(name, _SCHEMA)
-            return tuple(found.get(each.lower(), []) for each in _SCHEMA)
-        return ()
+        names = self.root_dse.get("subschemasubentry")
+        found = self._read_entry(names[0], _SCHEMA) if names else {}
+        return tuple(found.get(each.lower(), []) for each in _SCHEMA)
 
     def _read_schema_entries(self) -> tuple[list[str], ...]:
         """[MS-ADTS] 3.1.1.2."""
@@ -211,8 +203,8 @@ class Inspection:
 
     def has_substrings(self, name: str) -> bool:
         """Whether filters can ask for pieces of an attribute's values."""
-        published = self._published_schema
-        return published is not None and published.has_rule(name, "SUBSTR")
+        published = self._published_schema or Schema(())
+        return published.has_rule(name, "SUBSTR")
 
     def _find_info(self, name: str) -> AttributeInfo:
         """What is known of an attribute. None of it says whether we may read it: a hidden one is just not returned."""
@@ -244,21 +236,20 @@ class Inspection:
             "" if self._published_schema else _NO_SCHEMA,
             self._caution_of_writes(described.values()),
         ]
-        server, published = self.dialect, self._published_schema
+        server, published = self.dialect, self._published_schema or Schema(())
         asserts = server.controls.assertions
         chosen = self.info(self._id) if self._id else None
         ids = Equality.CASE_IGNORE
         if chosen is not None and not chosen.octets:  # those are in hexadecimal
             ids = chosen.equality
         unknown = [name for name in classes if name.lower() not in self.schema.classes]
-        types = published.types if published else {}
         return Description(
             kind=server.kind,
             identity=identity,
             naming=UserNaming(
                 chosen_id=chosen,
                 unidentified=explain_missing_id(
-                    server.identity, types, is_chosen=self._id is not None
+                    server.identity, published.types, is_chosen=self._id is not None
                 ),
                 names=Equality.DN,
                 ids=ids,
@@ -271,9 +262,9 @@ class Inspection:
                 batch=BATCH if asserts else BATCH_READ_BEFORE,
             ),
             schema=DirectorySchema(
-                closed=published is not None,
-                types=types,
-                classes=published.classes if published else {},
+                closed=self._published_schema is not None,
+                types=published.types,
+                classes=published.classes,
                 unknown_classes=tuple(unknown),
             ),
             scope=Scope(sees_past=self._sees_past()),
@@ -289,13 +280,11 @@ class Inspection:
         their own, and Samba takes one for another value of the attribute itself.
         """
         infos = {name: self.info(name) for name in names}
-        optional = [name for name in names if ";" in name]
-        if self.dialect.microsoft:
-            refused = optional
-        else:
+        refused = [name for name in names if ";" in name]
+        if not self.dialect.microsoft:
             asked = [
                 Operation(name, encode_compare(self.bases[0], name, b"?"))
-                for name in optional
+                for name in refused
             ]
             refused = [
                 name
@@ -303,17 +292,14 @@ class Inspection:
                 if answer.code == UNDEFINED_ATTRIBUTE_TYPE
             ]
         for name in refused:
-            infos[name] = replace(
-                infos[name], definition=replace(infos[name].definition, known=False)
-            )
+            definition = replace(infos[name].definition, known=False)
+            infos[name] = replace(infos[name], definition=definition)
         return infos
 
     def _name_server(self) -> str:
         """Which server this is: its address, and its own name where it tells one, for an address may be of several."""
-        name = next(iter(self.root_dse.get("dnshostname", ())), "").lower()
-        if name:
-            return f"{self.wire.where} ({name})"
-        return self.wire.where
+        name = "".join(self.root_dse.get("dnshostname", ())[:1]).lower()
+        return f"{self.wire.where} ({name})" if name else self.wire.where
 
     def _find_identity(self) -> tuple[str, str]:
         """The id of the naming context above base, with a caution where it shows none.
@@ -363,9 +349,10 @@ class Inspection:
     @cached_property
     def naming_context(self) -> str:
         """The longest naming context that all bases are in; empty where the root DSE names none. Raises FileError."""
-        contexts = {base: self._find_context(base) for base in self.bases}
-        first, context = next(iter(contexts.items()))
-        for base, other in contexts.items():
+        first = self.bases[0]
+        context = self._find_context(first)
+        for base in self.bases:
+            other = self._find_context(base)
             if other != context:
                 why = (
                     f"{base} is in {other or 'no naming context'}, and {first} in {context or 'none'}. "
@@ -398,14 +385,17 @@ class Inspection:
     ) -> dict[str, list[str]]:
         """One entry's attributes as text, by their names in lower case."""
         entries = self.wire.search_whole(search_entry(name, attributes))
-        if not entries:
-            why = f"this account may not read the entry {name!r}"
-            raise DeniedError(why, where=self.wire.where)
-        return entries[0].decode_texts()
+        if entries:
+            return entries[0].decode_texts()
+        why = f"this account may not read the entry {name!r}"
+        raise DeniedError(why, where=self.wire.where)
 
 
 def explain_missing_id(
-    identity: IdAttribute, types: Collection[str], *, is_chosen: bool
+    identity: IdAttribute,
+    types: Collection[str],
+    *,
+    is_chosen: bool,
 ) -> str:
     """Why a user may show no id, and what to do. `types`: what the schema defines, `is_chosen`: by the job."""
     name = identity.attribute

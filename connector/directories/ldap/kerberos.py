@@ -43,7 +43,11 @@ class KerberosConnection(ldap3.Connection):
     """
 
     def __init__(
-        self, server: ldap3.Server, host: str, url: str, options: Mapping[str, Any]
+        self,
+        server: ldap3.Server,
+        host: str,
+        url: str,
+        options: Mapping[str, Any],
     ) -> None:
         self._host = host
         self._where = url

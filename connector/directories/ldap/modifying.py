@@ -17,8 +17,7 @@ from connector.directories.common.ldap_filters import (
     Present,
     Substrings,
 )
-from connector.directories.ldap.access_rules import AccessRight, RightsAdvice
-from connector.directories.ldap.dialect import Dialect
+from connector.directories.ldap.dialect import AccessRight, Dialect, RightsAdvice
 from connector.directories.ldap.requests import (
     EditKind,
     assertion_control,
@@ -87,9 +86,9 @@ class ChangeModifier(Struct, frozen=True):
 
     def make_request(self, change: Change) -> bytes | None:
         """The modify request, if there is anything to do. Raises ForbiddenError."""
-        edits = [
-            edit for each in change.attributes for edit in self._edit_attribute(each)
-        ]
+        edits: list[bytes] = []
+        for each in change.attributes:
+            edits += self._edit_attribute(each)
         if not edits:
             return None
         return encode_modify(self.dialect.address_of(change.user), edits)
@@ -108,15 +107,16 @@ class ChangeModifier(Struct, frozen=True):
         """
         if not self.dialect.controls.assertions:
             return ()
-        users = self._disabled_users if change.disabled else self.filter
+        users = self.filter
+        if change.disabled:
+            off = self.disabled
+            users = And((off, Not(self.filter))) if off else Or(())
         believed = {ID: self.dialect.user_filter(change.user.id), FILTER: users}
         if mark is not None:
             believed[self.dialect.writes.mark or ""] = mark
         filters = [each for name, each in believed.items() if name not in refuted]
         filters += self._assert_values(change, {*absent, *refuted})
-        if filters:
-            return (assertion_control(*filters),)
-        return ()
+        return (assertion_control(*filters),) if filters else ()
 
     def list_asserted(self, attributes: Iterable[AttributeChange]) -> Iterator[str]:
         """What an assertion for these changes says something of: attributes, by name, beside `ID` and `FILTER`."""
@@ -129,23 +129,12 @@ class ChangeModifier(Struct, frozen=True):
         """That the user's entry was not changed since the user was read; None where it shows no mark."""
         name = self.dialect.writes.mark or ""
         marks = user.values.get(name)
-        if not marks:
-            return None
-        return Equal(name, stored_octets(marks[0]))
-
-    @property
-    def _disabled_users(self) -> Filter:
-        """The filter of disabled users that may be cleared."""
-        if self.disabled:
-            return And((self.disabled, Not(self.filter)))
-        return Or(())
+        return Equal(name, stored_octets(marks[0])) if marks else None
 
     @property
     def writable_users(self) -> Filter:
         """The filter of whoever may be changed, disabled users too where they may be cleared."""
-        if self.disabled:
-            return Or((self.filter, self.disabled))
-        return self.filter
+        return Or((self.filter, self.disabled)) if self.disabled else self.filter
 
     def _edit_attribute(self, change: AttributeChange) -> list[bytes]:
         """Values by value, so that a wrong old one fails (result 16) and no other is touched.
@@ -163,10 +152,12 @@ class ChangeModifier(Struct, frozen=True):
             info = self.info(name)
             if len(added) > 1 and info.definition.known and info.single:
                 raise ForbiddenError(f"{name} can hold one value only")
-            found = ((EditKind.DELETE, removed), (EditKind.ADD, added))
-            return [
-                _encode_edit(kind, name, values) for kind, values in found if values
-            ]
+            edits = []
+            if removed:
+                edits.append(_encode_edit(EditKind.DELETE, name, removed))
+            if added:
+                edits.append(_encode_edit(EditKind.ADD, name, added))
+            return edits
         if change.pattern not in (None, ALL):
             why = "has no equality rule" if change.seen else "cannot be read"
             raise ForbiddenError(
@@ -213,10 +204,8 @@ class ChangeModifier(Struct, frozen=True):
         if pattern == ALL:
             return Present(name)
         if ALL not in pattern:
-            value = pattern.encode()
-            if not self.info(name).comparable:
-                return None
-            return Equal(name, value)
+            is_comparable = self.info(name).comparable
+            return Equal(name, pattern.encode()) if is_comparable else None
         if not self.has_substrings(name):
             return None
         first, *middle, last = pattern.encode().split(ALL.encode())
@@ -235,11 +224,8 @@ class ChangeModifier(Struct, frozen=True):
             return f"the entry was renamed: {now.name}"
         for attribute in select_judged(change.attributes):
             held = now.values.get(attribute.name, ())
-            if not same_set(
-                self._choose_rule(attribute),
-                owned_values(attribute.pattern, held),
-                attribute.old,
-            ):
+            mine = owned_values(attribute.pattern, held)
+            if not same_set(self._choose_rule(attribute), mine, attribute.old):
                 return f"{attribute.name} changed since the plan"
         return None
 
@@ -272,18 +258,28 @@ class ChangeModifier(Struct, frozen=True):
                 said = self._advise_rights(change, response, said)
         return Outcome(change.user, result, why + said)
 
-    def _advise_rights(self, change: Change, response: Response, said: str) -> str:
-        """What may not be written, the server's words, and what to grant."""
-        denied = _find_denied(change, response)
-        one_of = "one of " if 1 < len(denied) == len(change.attributes) else ""
-        names = one_of + ", ".join(denied)
+    def _advise_rights(
+        self,
+        change: Change,
+        response: Response,
+        said: str,
+    ) -> str:
+        """What may not be written (the attributes that the server names, else all), its words, and what to grant."""
+        names = [each.name for each in change.attributes]
+        heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
+        denied = [name for name in names if name.lower() in heard] or names
+        one_of = "one of " if 1 < len(denied) == len(names) else ""
+        written = f"write {one_of}{', '.join(denied)}"
         secrets = [each.name for each in change.attributes if each.secret]
-        what = f"write {names} of this entry"
+        what = f"{written} of this entry"
         grant = self.rights.advise_grant(what, denied, AccessRight.WRITE, secrets)
-        return f" to write {names}{said}. {grant}"
+        return f" to {written}{said}. {grant}"
 
     def _meets_a_value(
-        self, change: Change, response: Response, refuted: Collection[str]
+        self,
+        change: Change,
+        response: Response,
+        refuted: Collection[str],
     ) -> bool:
         """Whether it sets a single-valued attribute that has a value, and no assertion said that it has none."""
         if not self.dialect.writes.is_second_value(response):
@@ -295,20 +291,17 @@ class ChangeModifier(Struct, frozen=True):
         )
 
 
-def _encode_edit(kind: EditKind, name: str, values: Iterable[Held]) -> bytes:
+def _encode_edit(
+    kind: EditKind,
+    name: str,
+    values: Iterable[Held],
+) -> bytes:
     return encode_modification(kind, name, map(stored_octets, values))
 
 
 def select_judged(attributes: Iterable[AttributeChange]) -> Iterator[AttributeChange]:
     """Those whose values have to be what the plan saw; object classes are added to whatever others are."""
     return (each for each in attributes if each.seen and each.name.lower() != _CLASSES)
-
-
-def _find_denied(change: Change, response: Response) -> list[str]:
-    """What the server refuses to let the account write: the attributes that it names, else all."""
-    names = [each.name for each in change.attributes]
-    heard = {word.lower() for word in _NAME.findall(response.diagnostic)}
-    return [name for name in names if name.lower() in heard] or names
 
 
 def _show_words(change: Change, response: Response) -> str:

@@ -17,9 +17,9 @@ from connector.directories.common.ldap_filters import (
     select_left_out,
 )
 from connector.directories.ldap import administration
-from connector.directories.ldap.access_rules import AccessRight
 from connector.directories.ldap.administration import RightsCheck
 from connector.directories.ldap.connection import connect_server
+from connector.directories.ldap.dialect import AccessRight
 from connector.directories.ldap.inspection import Inspection
 from connector.directories.ldap.requests import NOTHING
 from connector.directories.ldap.searches import (
@@ -45,7 +45,6 @@ from connector.model import (
     UserRef,
     View,
 )
-from connector.model.dn import split_rdns
 from connector.settings.ldap import LdapDirectory as Settings
 
 _MANY = 1000
@@ -92,9 +91,7 @@ class LdapReader:
             return self._given
         context = self._inspection.naming_context
         bases = [context] if context else self._settings.base
-        return replace(
-            self._given, bases=bases, rdns=[split_rdns(base) for base in bases]
-        )
+        return replace(self._given, bases=bases)
 
     @property
     def _page_size(self) -> int:
@@ -202,7 +199,11 @@ class LdapReader:
         return self._read_users(users, self._users, disabled=disabled)
 
     def _read_users(
-        self, users: Iterable[UserRef], shown: UserDecoder, *, disabled: bool
+        self,
+        users: Iterable[UserRef],
+        shown: UserDecoder,
+        *,
+        disabled: bool,
     ) -> Iterator[User]:
         missing = {ref.id: ref for ref in users}
         for user in self._read_named([*missing.values()], shown, self._realm):
@@ -214,7 +215,10 @@ class LdapReader:
                 yield replace(user, disabled=True)
 
     def _read_named(
-        self, wanted: Sequence[UserRef], shown: UserDecoder, realm: JobRealm
+        self,
+        wanted: Sequence[UserRef],
+        shown: UserDecoder,
+        realm: JobRealm,
     ) -> Iterator[User]:
         dialect = self._inspection.dialect
         by_id = dialect.takes_guid_names
@@ -236,7 +240,10 @@ class LdapReader:
             yield from self._read_renamed(set(missing), shown, realm)
 
     def _read_renamed(
-        self, ids: Collection[str], shown: UserDecoder, realm: JobRealm
+        self,
+        ids: Collection[str],
+        shown: UserDecoder,
+        realm: JobRealm,
     ) -> Iterator[User]:
         """Users that have another name by now; of two of one id (`directory.id`) nobody knows which."""
         found = self._find_users(((ID, id_) for id_ in ids), shown, realm)
@@ -256,7 +263,10 @@ class LdapReader:
         return replace(self._realm, filter=filter_)
 
     def _find_users(
-        self, keys: Iterable[Key], shown: UserDecoder, realm: JobRealm
+        self,
+        keys: Iterable[Key],
+        shown: UserDecoder,
+        realm: JobRealm,
     ) -> Iterator[User]:
         dialect, size = self._inspection.dialect, self._page_size
         found = self._wire.search_many(
@@ -269,7 +279,10 @@ class LdapReader:
         return self._complete_users(found, shown, realm)
 
     def _complete_users(
-        self, found: Iterable[User], shown: UserDecoder, realm: JobRealm
+        self,
+        found: Iterable[User],
+        shown: UserDecoder,
+        realm: JobRealm,
     ) -> Iterator[User]:
         """With all values of attributes that have too many for one answer; who goes while it is read is left out."""
         unfinished, own = shown.unfinished, realm is self._realm
@@ -283,7 +296,10 @@ class LdapReader:
         self._seen = bool(self._seen)
 
     def _read_rest(
-        self, user: User, shown: UserDecoder, realm: JobRealm
+        self,
+        user: User,
+        shown: UserDecoder,
+        realm: JobRealm,
     ) -> User | None:
         """The user with the values that are still to come, asked for piece by piece; None where it is gone.
 

@@ -73,16 +73,20 @@ NOTHING = ("1.1",)
 """No attribute at all (RFC 4511 §4.5.1.8)."""
 
 
-def search_entry(name: str, attributes: tuple[str, ...] = NOTHING) -> Search:
-    """A search for the entry of this name, whatever it is."""
-    return Search(name, SearchScope.BASE, ANYTHING, attributes)
+def search_entry(
+    name: str, attributes: tuple[str, ...] = NOTHING, wanted: Filter = ANYTHING
+) -> Search:
+    """A search for the entry of this name, by default whatever it is."""
+    return Search(name, SearchScope.BASE, wanted, attributes)
 
 
 _SEARCH, _MODIFY, _COMPARE, _ABANDON = 0x63, 0x66, 0x6E, 0x50
 
 
 def encode_message(
-    number: int, operation: bytes, controls: Iterable[bytes] = ()
+    number: int,
+    operation: bytes,
+    controls: Iterable[bytes] = (),
 ) -> bytes:
     """The envelope: message id, operation, controls."""
     body = encode_integer(number) + operation
@@ -125,14 +129,20 @@ def encode_modify(name: str, modifications: Iterable[bytes]) -> bytes:
 
 
 def encode_modification(
-    edit: EditKind, attribute: str, values: Iterable[bytes]
+    edit: EditKind,
+    attribute: str,
+    values: Iterable[bytes],
 ) -> bytes:
     """An attribute's part of a modify request."""
     changed = encode_attribute(attribute.encode(), values)
     return encode_sequence((encode_integer(edit, ENUMERATED), changed))
 
 
-def encode_compare(name: str, attribute: str, value: bytes) -> bytes:
+def encode_compare(
+    name: str,
+    attribute: str,
+    value: bytes,
+) -> bytes:
     """A compare request."""
     return encode_sequence(
         (
@@ -179,7 +189,12 @@ def effective_rights_control(name: str) -> bytes:
     return _encode_control(EFFECTIVE_RIGHTS, f"dn:{name}".encode())
 
 
-def _encode_control(oid: str, value: bytes, *, critical: bool = True) -> bytes:
+def _encode_control(
+    oid: str,
+    value: bytes,
+    *,
+    critical: bool = True,
+) -> bytes:
     return encode_sequence(
         (_encode_text(oid), _TRUE if critical else b"", _encode_octets(value))
     )

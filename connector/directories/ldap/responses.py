@@ -196,7 +196,6 @@ UNWILLING = (
     "; the server lists a control and refuses it here. "
     "Ask its administrator, or list another server in `urls`"
 )
-NO_ADVICE: Mapping[int, str] = {}
 _CUT_SHORT = "the server's {limit} cut the search below {{base!r}}{{looked}} short"
 _FAILURES: Mapping[int, tuple[type[IncompleteRead], str]] = {
     3: (LimitError, _CUT_SHORT.format(limit="time limit")),
@@ -244,22 +243,19 @@ def name_result(code: int) -> str:
 
 
 def show_diagnostic(
-    response: Response, secrets: Iterable[Value] = (), names: Iterable[str] = ()
+    response: Response,
+    secrets: Iterable[Value] = (),
+    names: Iterable[str] = (),
 ) -> str:
     """The server's own words as far as they can be shown (`server_text.py`), after a colon if there are any.
 
     `secrets`: what was sent and is not to be heard. `names`: attributes that the server may speak of.
     """
-    codes = [code for each in _CODES for code in each.findall(response.diagnostic)]
+    said = response.diagnostic
+    codes = [code for each in _CODES for code in each.findall(said)]
     known = (*_SAID.split(), *RESULT_CODES.values(), *names, *codes)
-    words = (
-        select_shown_words(response.diagnostic, secrets, known)
-        if response.diagnostic
-        else ""
-    )
-    if not words:
-        return ""
-    return f": {words}"
+    words = select_shown_words(said, secrets, known) if said else ""
+    return f": {words}" if words else ""
 
 
 def search_failure(
@@ -267,16 +263,14 @@ def search_failure(
     base: str,
     where: str,
     sought: Iterable[str] = (),
-    advice: Mapping[int, str] = NO_ADVICE,
-) -> IncompleteRead | None:
-    """What a search that ended so has failed with; None for success. A read that stopped early is never a success.
+    advice: str = "",
+) -> IncompleteRead:
+    """What a search that ended so has failed with. A read that stopped early is never a success.
 
     `sought`: the attributes that it looked for. `advice`: what to do about a limit of this kind of server's, or a
-    missing right, by code.
+    missing right.
     """
     code = response.code
-    if code == SUCCESS:
-        return None
     said = show_diagnostic(response, (), sought)
     if code == REFERRAL:
         return referral_error(response.referrals, base, where, said)
@@ -287,14 +281,17 @@ def search_failure(
         kind, what = DeniedError, "the search below {base!r} was denied"
     looked = f" for {', '.join(sorted(sought))}" if sought else ""
     what = what.format(base=base, looked=looked)
-    todo = UNWILLING if code == UNAVAILABLE_CRITICAL_EXTENSION else ""
-    if code in advice:
-        todo = f"; {advice[code]}"
+    todo = f"; {advice}" if advice else ""
+    if code == UNAVAILABLE_CRITICAL_EXTENSION:
+        todo = UNWILLING
     return kind(f"{what}: {name_result(code)}{said}{todo}", where=where)
 
 
 def referral_error(
-    uris: tuple[str, ...], base: str, where: str, said: str = ""
+    uris: tuple[str, ...],
+    base: str,
+    where: str,
+    said: str = "",
 ) -> ElsewhereError:
     """A part of what was asked for is on other servers, so not the whole was read. `said`: the server's words."""
     others = ", ".join(uris[:3]) or "another server"

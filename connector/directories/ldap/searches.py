@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Self
 from unicodedata import normalize
 
 from msgspec import Struct
 
-from connector.directories.common.entries import stored_octets, value_of
+from connector.directories.common.entries import (
+    split_bases,
+    stored_octets,
+    value_of,
+)
 from connector.directories.common.ldap_filters import (
     And,
     Equal,
@@ -25,6 +30,7 @@ from connector.directories.ldap.requests import (
     SearchScope,
     assertion_control,
     encode_compare,
+    search_entry,
 )
 from connector.directories.ldap.responses import (
     COMPARE_FALSE,
@@ -36,7 +42,7 @@ from connector.directories.ldap.session import Operation
 from connector.directories.ldap.wire import Wire
 from connector.errors import FileError
 from connector.model import ID, NAME, AttributeInfo, Holds, Key, Question, Secret
-from connector.model.dn import Rdn, is_below, split_rdns, tidy_dn
+from connector.model.dn import Rdn, is_below, tidy_dn
 from connector.model.equality import whether_held
 from connector.settings.ldap import LdapDirectory
 
@@ -53,32 +59,32 @@ _COMPARED = {
 }
 
 
-class JobRealm(Struct, frozen=True):
+class JobRealm(Struct, frozen=True, dict=True):
     """Bases, scope and filter of a job: whoever is outside does not exist."""
 
     bases: Sequence[str]
-    rdns: Sequence[tuple[Rdn, ...]]
-    """The bases, ready to compare."""
     scope: SearchScope
     filter: Filter
 
     @classmethod
     def from_settings(cls, settings: LdapDirectory) -> Self:
         """Raises FileError where the base or the filter is none."""
-        try:
-            names = [split_rdns(base) for base in settings.base]
-        except ValueError as fault:
-            why = f"not a distinguished name: {fault}"
-            raise FileError(why, where="directory.base") from None
+        split_bases(settings.base)
         try:
             filter_ = parse_filter(settings.filter)
         except ValueError as fault:
             raise FileError(str(fault), where="directory.filter") from None
-        return cls(settings.base, names, SearchScope[settings.scope.upper()], filter_)
+        return cls(settings.base, SearchScope[settings.scope.upper()], filter_)
+
+    @cached_property
+    def _rdns(self) -> list[tuple[Rdn, ...]]:
+        """The bases, ready to compare."""
+        return split_bases(self.bases)
 
     def covers_name(self, name: str) -> bool:
         """Whether a DN is in base and scope; a text that is no DN is the name of nobody."""
-        return is_below(name, *self.rdns, one_level=self.scope is SearchScope.ONELEVEL)
+        is_one_level = self.scope is SearchScope.ONELEVEL
+        return is_below(name, *self._rdns, one_level=is_one_level)
 
     def search_all(self, attributes: tuple[str, ...]) -> list[Search]:
         return [
@@ -87,7 +93,7 @@ class JobRealm(Struct, frozen=True):
 
     def search_named(self, name: str, attributes: tuple[str, ...]) -> Search:
         """The user of this DN, which has to be covered."""
-        return Search(name, SearchScope.BASE, self.filter, attributes)
+        return search_entry(name, attributes, self.filter)
 
     def search_holding(self, term: Filter, attributes: tuple[str, ...]) -> list[Search]:
         """Everybody for whom this is true as well."""
@@ -96,7 +102,10 @@ class JobRealm(Struct, frozen=True):
 
 
 def plan_lookups(
-    keys: Iterable[Key], realm: JobRealm, dialect: Dialect, attributes: tuple[str, ...]
+    keys: Iterable[Key],
+    realm: JobRealm,
+    dialect: Dialect,
+    attributes: tuple[str, ...],
 ) -> Iterator[Search]:
     """Searches that find whoever holds any of the keys: many terms of one attribute at a time, names one by one.
 
@@ -113,19 +122,20 @@ def plan_lookups(
         terms += _spell_terms(attribute, value, dialect)
         if len(terms) >= _TERMS:
             yield from realm.search_holding(Or(tuple(terms)), attributes)
-            terms.clear()
-    for terms in waiting.values():
-        if terms:
-            yield from realm.search_holding(Or(tuple(terms)), attributes)
+            del waiting[attribute.lower()]
+    for terms in filter(None, waiting.values()):
+        yield from realm.search_holding(Or(tuple(terms)), attributes)
 
 
-def _spell_terms(attribute: str, value: str, dialect: Dialect) -> list[Equal]:
+def _spell_terms(
+    attribute: str,
+    value: str,
+    dialect: Dialect,
+) -> list[Equal]:
     """What to look for; nothing for an id that nobody can have."""
     if attribute == ID:
-        wired = dialect.identity.wire(value)
-        if wired is None:
-            return []
-        return [Equal(dialect.identity.attribute, wired)]
+        is_user = dialect.user_filter(value)
+        return [is_user] if isinstance(is_user, Equal) else []
     spellings = [value]
     if not (dialect.searches.prepares_text or value.isascii()):
         spellings += normalize("NFC", value), normalize("NFD", value)
@@ -168,18 +178,16 @@ def compare_values(
     for place, each in asked.items():
         value = stored_octets(each.value)
         request = encode_compare(each.user.name, each.attribute, value)
-        controls: tuple[bytes, ...] = ()
-        if asserted:
-            controls = (assertion_control(is_user(each.user.id)),)
+        assertion = assertion_control(is_user(each.user.id))
+        controls = (assertion,) if asserted else ()
         comparisons.append(Operation(place, request, controls))
     answers = dict.fromkeys(asked, Holds.UNKNOWN)
+    searched = {}
     for place, end in wire.exchange_results(comparisons, window):
         answers[place] = _COMPARED.get(end.code, Holds.UNKNOWN)
-    searched = {
-        place: each
-        for place, each in asked.items()
-        if answers[place] is not Holds.ABSENT and not isinstance(each.value, Secret)
-    }
+        is_secret = isinstance(asked[place].value, Secret)
+        if answers[place] is not Holds.ABSENT and not is_secret:
+            searched[place] = asked[place]
     for place, found in _find_shown(wire, searched, window, is_user):
         kinds = {key(name) for name in found.decode_texts()}
         if kinds and key(asked[place].attribute) not in kinds:
@@ -188,21 +196,23 @@ def compare_values(
     for place, each in searched.items():
         if answers[place] is Holds.UNKNOWN:
             both = And((is_user(each.user.id), Not(Present(each.attribute))))
-            search = Search(each.user.name, SearchScope.BASE, both, NOTHING)
-            without.append((place, search))
+            without.append((place, search_entry(each.user.name, NOTHING, both)))
     for place, _ in wire.find_entries(without, window):
         answers[place] = Holds.ABSENT
     return iter(answers.values())
 
 
 def _find_shown(
-    wire: Wire, asked: Mapping[int, Question], window: int, is_user: UserFilter
+    wire: Wire,
+    asked: Mapping[int, Question],
+    window: int,
+    is_user: UserFilter,
 ) -> Iterator[tuple[int, ResultEntry]]:
     """What users show of the attributes in question, subtypes too."""
     searches = []
     for place, each in asked.items():
         user = is_user(each.user.id)
-        search = Search(each.user.name, SearchScope.BASE, user, (each.attribute,))
+        search = search_entry(each.user.name, (each.attribute,), user)
         searches.append((place, search))
     return wire.find_entries(searches, window)
 

@@ -11,9 +11,8 @@ from urllib.parse import unquote, urlsplit
 from msgspec.structs import replace
 
 from connector.directories.common.ldap_filters import Or, attributes_of
-from connector.directories.ldap.access_rules import AccessRight, RightsAdvice
 from connector.directories.ldap.ber import Frame
-from connector.directories.ldap.dialect import SearchTraits
+from connector.directories.ldap.dialect import AccessRight, RightsAdvice, SearchTraits
 from connector.directories.ldap.requests import (
     PAGED,
     Search,
@@ -41,7 +40,12 @@ from connector.directories.ldap.responses import (
     referral_error,
     search_failure,
 )
-from connector.directories.ldap.session import Operation, OperationGroup, Session
+from connector.directories.ldap.session import (
+    MORE,
+    Operation,
+    OperationGroup,
+    Session,
+)
 from connector.errors import (
     IncompleteRead,
     MalformedError,
@@ -58,8 +62,6 @@ Decode = Callable[[Frame], T]
 _LEAST_PAGE = 8
 """Entries: a size limit that allows no more than these is told, for pages as small would
 take for ever."""
-_MORE = (ENTRY, REFERENCE)
-"""Messages that are not the last of an operation."""
 _EMPTY_PAGES = 1000
 """So many pages without an entry, one after the other, are a pager that stands still."""
 
@@ -107,7 +109,7 @@ class Wire(Session):
         a size limit cuts short is asked for again in pages of so many, and some of its
         entries come twice; 0: it is an error.
         """
-        operations = (_ask_search(search, search) for search in wanted)
+        operations = (Operation(each, encode_search(each)) for each in wanted)
         for search, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
                 yield self.decode_located(decode, frame)
@@ -120,7 +122,10 @@ class Wire(Session):
                 self._finish_search(search, frame, or_gone=may_be_gone)
 
     def search_paged(
-        self, search: Search, size: int, decode: Decode[T]
+        self,
+        search: Search,
+        size: int,
+        decode: Decode[T],
     ) -> Generator[T]:
         """The entries of one search, in pages (RFC 2696), as `decode` has them.
 
@@ -144,7 +149,11 @@ class Wire(Session):
             flight.close()
 
     def _in_pages(
-        self, search: Search, size: int, decode: Decode[T], flight: OperationGroup[None]
+        self,
+        search: Search,
+        size: int,
+        decode: Decode[T],
+        flight: OperationGroup[None],
     ) -> Generator[T]:
         """The next page is asked for before one is decoded.
 
@@ -188,52 +197,48 @@ class Wire(Session):
         flight: OperationGroup[None],
         cookie: bytes = b"",
     ) -> None:
-        control = paging_control(size, cookie)
-        flight.send_operation(_ask_search(None, search, control))
+        controls = (paging_control(size, cookie),)
+        flight.send_operation(Operation(None, encode_search(search), controls))
 
     def _receive_page(self, flight: OperationGroup[None], size: int) -> list[Frame]:
         """A page up to its end, or a part of one that is longer than was asked for."""
         frames: list[Frame] = []
-        while not frames or (frames[-1].tag in _MORE and len(frames) <= size):
+        while not frames or (frames[-1].tag in MORE and len(frames) <= size):
             frames += [frame for _, frame in flight.receive_messages()]
         return frames
 
     def _take_first_page(
-        self, search: Search, size: int, flight: OperationGroup[None]
+        self,
+        search: Search,
+        size: int,
+        flight: OperationGroup[None],
     ) -> tuple[int, list[Frame]]:
-        """The first page, asked for again as long as it was too large, and how many entries the next may have."""
+        """How many entries a page may have, and the first page, asked for again as long as it was cut short.
+
+        0 entries: the server refuses pages.
+        """
         while True:
             self._ask_page(search, size, flight)
             frames = self._receive_page(flight, size)
-            fitting = self._size_after(frames, size)
-            if fitting in (0, size):
-                return fitting, frames
-            size = fitting
-
-    def _size_after(self, frames: list[Frame], size: int) -> int:
-        """How many entries to ask for after the first page: fewer where it was cut short; 0 where pages are refused."""
-        code = self._end_code(frames[-1])
-        came = len(frames) - 1
-        if came == 0 and code in PAGES_REFUSED:
-            why = "the server lists paging and refuses it"
-            log.warning("not paged", why=why, url=self.where)
-            return 0
-        if code != SIZE_LIMIT_EXCEEDED:
-            return size
-        # 389-DS wants fewer than its limit
-        fewer = min(came - 1, size - 1) if came > 1 else size // 2
-        if fewer < _LEAST_PAGE:
-            return size
-        about = {"page_size": size, "entries": fewer, "url": self.where}
-        log.warning("page made smaller", why="the server's size limit", **about)
-        self.most = fewer
-        return fewer
+            code = self._end_code(frames[-1])
+            came = len(frames) - 1
+            if came == 0 and code in PAGES_REFUSED:
+                why = "the server lists paging and refuses it"
+                log.warning("not paged", why=why, url=self.where)
+                return 0, frames
+            # 389-DS wants fewer than its limit
+            fewer = min(came - 1, size - 1) if came > 1 else size // 2
+            if code != SIZE_LIMIT_EXCEEDED or fewer < _LEAST_PAGE:
+                return size, frames
+            about = {"page_size": size, "entries": fewer, "url": self.where}
+            log.warning("page made smaller", why="the server's size limit", **about)
+            self.most = size = fewer
 
     def _open_page(
         self, search: Search, frames: list[Frame]
     ) -> tuple[list[Frame], bytes | None]:
         """The entries of a page and the cookie behind it: empty where no page follows, None where more of it does."""
-        is_whole = frames[-1].tag not in _MORE
+        is_whole = frames[-1].tag not in MORE
         end = self._finish_search(search, frames[-1]) if is_whole else None
         for frame in frames:
             if frame.tag == REFERENCE:
@@ -250,14 +255,12 @@ class Wire(Session):
         """Bring an earlier paged search to its end: one that matches nothing runs through whatever that one left."""
         if self._last_paged is not None:
             nobody = replace(self._last_paged, filter=Or(()))
-            operation = _ask_search(None, nobody, paging_control(1))
-            list(self.exchange_messages([operation], 1))
+            self._exchange_one(encode_search(nobody), paging_control(1))
         self._last_paged = search
 
     def count_entries(self, search: Search, most: int) -> tuple[int, bool]:
         """How many entries a search shows, up to so many or the server's own limit, and whether there are more."""
-        operation = Operation(None, encode_search(search, most))
-        frames = [frame for _, frame in self.exchange_messages([operation], 1)]
+        frames = self._exchange_one(encode_search(search, most))
         is_cut = self._end_code(frames[-1]) == SIZE_LIMIT_EXCEEDED
         return sum(frame.tag == ENTRY for frame in frames), is_cut
 
@@ -268,16 +271,21 @@ class Wire(Session):
         controls: tuple[bytes, ...] = (),
     ) -> Iterator[tuple[T, ResultEntry]]:
         """What many searches show, so many in flight, in any order. What they do not show is not known."""
-        operations = (_ask_search(about, each, *controls) for about, each in wanted)
+        operations = (
+            Operation(about, encode_search(each), controls) for about, each in wanted
+        )
         for about, frame in self.exchange_messages(operations, window):
             if frame.tag == ENTRY:
                 yield about, self.decode_located(decode_entry, frame)
 
     def result_code(self, search: Search, control: bytes) -> int | None:
         """The result of one search under a control; None where what answers it is no result of a search."""
-        operation = _ask_search(None, search, control)
-        *_, (_, end) = self.exchange_messages([operation], 1)
-        return self._end_code(end)
+        return self._end_code(self._exchange_one(encode_search(search), control)[-1])
+
+    def _exchange_one(self, request: bytes, *controls: bytes) -> list[Frame]:
+        """The messages that answer one operation."""
+        operation = Operation(None, request, controls)
+        return [frame for _, frame in self.exchange_messages([operation], 1)]
 
     def exchange_results(
         self, wanted: Iterable[Operation[T]], window: int
@@ -319,7 +327,11 @@ class Wire(Session):
         return self.decode_located(decode_response, frame).code
 
     def _finish_search(
-        self, search: Search, frame: Frame, *, or_gone: bool = False
+        self,
+        search: Search,
+        frame: Frame,
+        *,
+        or_gone: bool = False,
     ) -> Response:
         """The end of a search. Raises IncompleteRead unless all is well."""
         if frame.tag != DONE:
@@ -327,30 +339,19 @@ class Wire(Session):
                 f"a search is answered by a message of kind {frame.tag:#04x}"
             )
         end = self.decode_located(decode_response, frame)
-        if end.code == SUCCESS:
+        is_gone = end.code in (NO_SUCH_OBJECT, INVALID_DN_SYNTAX)
+        if end.code == SUCCESS or (or_gone and is_gone):
             return end
-        if or_gone and end.code in (
-            NO_SUCH_OBJECT,
-            INVALID_DN_SYNTAX,
-        ):
-            return end
+        if end.code not in UNSEEN:
+            counters.count_error("directory")
         sought = sorted(attributes_of(search.filter))
-        advice = self.traits.limit_advice
+        advice = self.traits.limit_advice.get(end.code, "")
         if end.code == DENIED:
             what = f"search and read {', '.join(sought) or 'entries'} there"
             rights = replace(self.rights, bases=(search.base,))
             told = rights.advise_grant(what, sought, AccessRight.READ)
-            advice = {end.code: told[0].lower() + told[1:]}
-        fault = search_failure(end, search.base, self.where, sought, advice)
-        if fault is None:
-            return end
-        if end.code not in UNSEEN:
-            counters.count_error("directory")
-        raise fault
-
-
-def _ask_search(about: T, search: Search, *controls: bytes) -> Operation[T]:
-    return Operation(about, encode_search(search), controls)
+            advice = told[0].lower() + told[1:]
+        raise search_failure(end, search.base, self.where, sought, advice)
 
 
 def part_of(uri: str) -> tuple[Rdn, ...] | None:
