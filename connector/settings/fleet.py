@@ -95,14 +95,11 @@ def _parse_percentage(value: object) -> int:
     return int(found[1])
 
 
-def _require_shared(url: str) -> str:
-    if not url.startswith("postgres"):
-        raise MisfitError("must be postgresql://…: all workers share it")
-    return url
-
-
 Address = Annotated[str, AfterValidator(_check_address)]
-SharedState = Annotated[StateUrl, AfterValidator(_require_shared)]
+SharedState = Annotated[
+    StateUrl,
+    match_pattern("postgres.*", "must be postgresql://…: all workers share it"),
+]
 Share = Annotated[
     int,
     BeforeValidator(_parse_percentage),

@@ -85,10 +85,10 @@ def join_faults(path: Path, faults: list[Fault]) -> FileError:
     and terminals can jump to each.
     """
     told = sorted(set(faults))
-    errors = [
-        FileError(fault.what, where=_tell_place(path, fault))
-        for fault in told[:MAX_FAULTS]
-    ]
+    errors = []
+    for fault in told[:MAX_FAULTS]:
+        place = filter(None, (path, fault.line, fault.column))
+        errors.append(FileError(fault.what, where=":".join(map(str, place))))
     if len(told) > MAX_FAULTS:
         untold = f"and {len(told) - MAX_FAULTS} more"
         errors.append(FileError(untold, where=str(path)))
@@ -104,10 +104,6 @@ def raise_together(faults: Sequence[FileError]) -> None:
 def _join_errors(errors: Sequence[FileError]) -> FileError:
     first, *rest = errors
     return FileError("\n".join([first.what, *map(str, rest)]), where=first.where)
-
-
-def _tell_place(path: Path, fault: Fault) -> str:
-    return ":".join(str(part) for part in (path, fault.line, fault.column) if part)
 
 
 @contextmanager

@@ -137,7 +137,13 @@ def _read_records(
         number += 1
         record = records.pop()
         if isinstance(record, _FittingRecord):
-            agents.append(_make_agent(record, passwords=passwords))
+            agent = Agent(
+                int(record.work_no),
+                without_blanks(record.account_code or None),
+                without_blanks(record.sip_account or None),
+                Secret(record.sip_pwd) if record.sip_pwd and passwords else None,
+            )
+            agents.append(agent)
             continue
         judged = examine_record(record, number)
         if isinstance(judged, InvalidRecord):
@@ -145,15 +151,6 @@ def _read_records(
         else:
             agents.append(judged if passwords else replace(judged, sip_pwd=None))
     return agents, invalid
-
-
-def _make_agent(record: _FittingRecord, *, passwords: bool) -> Agent:
-    return Agent(
-        int(record.work_no),
-        without_blanks(record.account_code or None),
-        without_blanks(record.sip_account or None),
-        Secret(record.sip_pwd) if record.sip_pwd and passwords else None,
-    )
 
 
 def _names_each_once(text: bytes, records: Sequence[_FittingRecord]) -> bool:

@@ -8,7 +8,7 @@ damage, whoever took it away.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -88,17 +88,16 @@ def find_effects(
     was = _list_elements(before, attributes)
     now = _list_elements(after, attributes)
     planned = _list_elements(build_put(before, edits), attributes)
+    paths = sorted(was.keys() | now.keys(), key=str)
     written = {_fold_path(edit.path) for edit in edits}
     touched = {path.whole_attribute for path in written}
     overwritten: set[object] = set()
     for path in written:
-        taken = was.get(path, set()) - planned.get(path, set())
-        overwritten |= {said for _, said in taken}
+        overwritten |= {said for _, said in was[path] - planned[path]}
     effects = SideEffects([], [])
-    for path in sorted(was.keys() | now.keys(), key=str):
-        held, holds = was.get(path, set()), now.get(path, set())
-        wanted = planned.get(path, set())
-        gone, come = (held & wanted) - holds, holds - wanted
+    for path in paths:
+        held, holds = was[path], now[path]
+        gone, come = (held & planned[path]) - holds, holds - planned[path]
         is_touched = path.whole_attribute in touched
         if is_touched and (path.sub == _FORMATTED or not gone):
             continue  # what servers make of what they were told
@@ -129,9 +128,9 @@ def is_same(
 
 def _list_elements(
     resource: Resource, attributes: ViewAttributes
-) -> dict[AttributePath, Elements]:
+) -> defaultdict[AttributePath, Elements]:
     """What a user says by path in lower case; not what the server alone writes."""
-    found: dict[AttributePath, Elements] = {}
+    found = defaultdict[AttributePath, Elements](set)
     for name, value in resource.items():
         if name.lower().startswith("urn:") and isinstance(value, dict):
             for inner, held in value.items():

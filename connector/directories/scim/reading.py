@@ -196,15 +196,16 @@ class UserResources:
                 return None
             before = len(found)
             found.update((read_id(user), user) for user in page.users)
-            is_over = len(found) == before
+            stands_still = len(found) == before
+            # where it does not say how many, it is asked until it shows no more
+            is_over = stands_still
             if page.total is not None:
                 is_over = len(found) >= page.total
             if is_over:
                 return list(found.values())
-            if len(found) == before:
+            if stands_still:
                 why = f"the server reports {page.total} users and shows {before}"
                 raise TruncatedError(why, where=answer.where)
-            # where it does not say how many, it is asked until it shows no more
             start = (("startIndex", str(len(found) + 1)),)
 
 
@@ -228,7 +229,12 @@ class KeyFinder:
                 continue
             is_certain = yield from self._find_values(name, values)
             if not is_certain:
-                self._warn_once(name)
+                if name not in self._warned:
+                    self._warned.add(name)
+                    refusal = self._resources.search_refusal
+                    why = {"refused": refusal} if refusal else {}
+                    what = "look-ups are not reliable, reading all users"
+                    log.warning(what, attribute=name, **why)
                 # among them everybody that the keys to come ask for
                 yield from self._resources.read_all()
                 return
@@ -253,16 +259,6 @@ class KeyFinder:
                 self._proved.add(located.name)
             yield from self._resources.keep_matching(found)
         return located.name in self._proved or not is_asked
-
-    def _warn_once(self, name: str) -> None:
-        """Say once of an attribute why all users are read."""
-        if name not in self._warned:
-            self._warned.add(name)
-            refusal = self._resources.search_refusal
-            why = {"refused": refusal} if refusal else {}
-            log.warning(
-                "look-ups are not reliable, reading all users", attribute=name, **why
-            )
 
     def _look_up(
         self, located: LocatedAttribute, values: list[str]
