@@ -111,6 +111,7 @@ class ScimReader:
 
     @cached_property
     def _resources(self) -> UserResources:
+        _ = self._attributes  # the filter needs them, and several threads ask it
         return UserResources(
             self._transport,
             self._discovery.users_path,
