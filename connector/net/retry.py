@@ -13,6 +13,8 @@ from connector.runtime.log import log
 
 LONGEST: Final = 30.0
 """Seconds that a wait of our own choosing lasts at most, while a run waits for it."""
+LONGEST_LIFE: Final = 1e9
+"""Seconds of a token's life; more is no life."""
 USED_SHARE: Final = 0.9
 """So much of a token's life is used, so that none runs out on its way."""
 
@@ -55,6 +57,15 @@ def _parse_date(text: str) -> datetime | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def parse_lifetime(said: object, assumed: float) -> float:
+    """Seconds that a token lasts, as its answer says in a number or in digits; `assumed` where it does not say."""
+    try:
+        seconds = float(str(said))
+    except ValueError:
+        return assumed
+    return seconds if 0 < seconds < LONGEST_LIFE else assumed
 
 
 class TokenKeeper:

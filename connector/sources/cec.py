@@ -28,7 +28,7 @@ from connector.model import Secret, Tenant, text_of
 from connector.net import tls
 from connector.net.http import ExchangeLimits, HttpAnswer, HttpChannel, host_of_redirect
 from connector.net.quoting import looks_like, name_status
-from connector.net.retry import TokenKeeper, seconds_to_wait
+from connector.net.retry import TokenKeeper, parse_lifetime, seconds_to_wait
 from connector.runtime.log import log
 from connector.settings.job import CecSource as CecSourceSettings
 from connector.sources.accounts import (
@@ -53,7 +53,6 @@ ASSUMED_SECONDS: Final = 600
 MAX_TOKEN_OCTETS: Final = 1 << 16
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class CecSource:
@@ -335,7 +334,7 @@ class _TokenAnswer(Struct, rename="pascal"):
 
 def _fetch_token(
     exchange: CecExchange, path: str, credentials: bytes
-) -> tuple[str, int]:
+) -> tuple[str, float]:
     """Fetch a new token, and how many seconds it lasts.
 
     Raises DeniedError, or another kind of IncompleteRead.
@@ -349,7 +348,7 @@ def _fetch_token(
     return _read_token(exchange, answer)
 
 
-def _read_token(exchange: CecExchange, answer: HttpAnswer) -> tuple[str, int]:
+def _read_token(exchange: CecExchange, answer: HttpAnswer) -> tuple[str, float]:
     """Read the token, and how many seconds it lasts.
 
     No text of this answer but an envelope's is ever shown, for it may hold a token.
@@ -365,15 +364,9 @@ def _read_token(exchange: CecExchange, answer: HttpAnswer) -> tuple[str, int]:
         raise MalformedError(what, where=where)
     token = answered.access_token
     if isinstance(token, str) and _TOKEN.fullmatch(token):
-        return token, _parse_seconds(answered.expires)
+        return token, parse_lifetime(answered.expires, ASSUMED_SECONDS)
     said = exchange.describe_envelope(answer)
     if said and not token:
         raise DeniedError(f"the token call was refused: {said}", where=where)
     what = "no usable AccessToken in the token call's answer"
     raise MalformedError(what, where=where)
-
-
-def _parse_seconds(expires: object) -> int:
-    """Read `Expires`, which is a string of seconds; a number is read as well."""
-    text = str(expires)
-    return int(text) if _SECONDS.fullmatch(text) else ASSUMED_SECONDS

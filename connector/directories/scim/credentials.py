@@ -23,7 +23,7 @@ from connector.errors import (
 from connector.model import Secret, text_of
 from connector.net.http import HttpAnswer
 from connector.net.quoting import looks_like, name_status
-from connector.net.retry import TokenKeeper
+from connector.net.retry import TokenKeeper, parse_lifetime
 from connector.settings.scim import ClientCredentials, ScimDirectory
 
 Ask = Callable[[Request], HttpAnswer]
@@ -94,15 +94,7 @@ def _fetch_token(ask: Ask, request: Request) -> tuple[str, float]:
         seen = hint or "its answer is not as in RFC 6749 §5.1"
         what = f"no usable access_token of the type Bearer ({seen})"
         raise NoTokenError(what, where=answer.where)
-    return f"Bearer {token}", _read_seconds(read.expires_in)
-
-
-def _read_seconds(said: float | str | None) -> float:
-    try:
-        seconds = float(said or ASSUMED_SECONDS)
-    except ValueError:
-        return ASSUMED_SECONDS
-    return seconds if 0 < seconds < 1e9 else ASSUMED_SECONDS
+    return f"Bearer {token}", parse_lifetime(read.expires_in, ASSUMED_SECONDS)
 
 
 def encode_basic(user: str, password: str) -> str:
