@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector.directories.scim.filters import UserFilter, equality_filter
-from connector.directories.scim.paths import ENTERPRISE, AttributePath
+from connector.directories.scim.paths import ENTERPRISE, AttributePath, UserFilter, equality_filter
 from connector.errors import FileError
 
 ANNA: dict[str, Any] = {

@@ -11,8 +11,12 @@ from msgspec.structs import replace
 
 from connector.directories.common.entries import nobody_within
 from connector.directories.scim.discovery import Dialect, ServerDiscovery, load_dialect
-from connector.directories.scim.filters import UserFilter
-from connector.directories.scim.paths import USER_NAME, AttributePath, read_id
+from connector.directories.scim.paths import (
+    USER_NAME,
+    AttributePath,
+    UserFilter,
+    read_id,
+)
 from connector.directories.scim.protocol import Transport
 from connector.directories.scim.reading import KeyFinder, UserResources
 from connector.directories.scim.schemas import ViewAttributes

@@ -18,12 +18,13 @@ from operator import itemgetter
 from typing import Final
 from urllib.parse import quote
 
-from connector.directories.scim.filters import UserFilter, equality_filter
 from connector.directories.scim.paging import UserPager
 from connector.directories.scim.paths import (
     AttributePath,
     Resource,
+    UserFilter,
     encode_literal,
+    equality_filter,
     find_member,
     read_id,
     spell_member,
