@@ -11,14 +11,15 @@ an agent looks for: it finds the user by it, or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
 from msgspec import Struct
 
 from connector.matching.lookup import Lookup, LookUpProof, is_plain, sample_value
 from connector.matching.roster import PIN, AgentRoster, MatchDoubt
-from connector.model import Agent, Description, Key, User, UserRef, equality
+from connector.model import Agent, Description, Key, User, UserRef
 from connector.model.draft import Draft
 
 CompareUser = Callable[[Agent, User, int], Draft | None]
@@ -266,63 +267,21 @@ def _doubtful_look_ups(candidates: Candidates) -> list[str]:
 # ---------------------------------------------------------------- whether alike is equal
 
 
-_Slot = tuple[str, Hashable]
-"""An attribute, and the likeness of a value."""
-
-
 def confirm_alike(
     directory: Lookup,
     candidates: Candidates,
     description: Description,
 ) -> None:
-    """Look up what is in doubt, many at once, but so that no user can be found by what another is looked up by.
+    """Look up what is in doubt, one key after the other: whoever is found then holds it.
 
     Where an answer to a look-up may be everybody, nothing is confirmed.
     """
-    waiting = candidates.take_doubts() if description.reading.decides else []
-    while waiting:
-        now = _ConfirmingRound(description)
-        later = [doubt for doubt in waiting if not now.take_doubt(doubt)]
-        found = {user.id for user in directory.find(now.keys.values())}
-        for doubt in now.doubts:
+    doubts = candidates.take_doubts() if description.reading.decides else []
+    by_key = defaultdict[Key, list[MatchDoubt]](list)
+    for doubt in doubts:
+        by_key[doubt.key].append(doubt)
+    for key, of_key in by_key.items():
+        found = {user.id for user in directory.find([key])}
+        for doubt in of_key:
             if doubt.user.id in found:
                 candidates.confirm_doubt(doubt)
-        waiting = later
-
-
-class _ConfirmingRound:
-    """Doubts that one look-up settles. `keys`: what it looks for, by what that is like."""
-
-    def __init__(self, description: Description) -> None:
-        self._description = description
-        self.doubts: list[MatchDoubt] = []
-        self.keys: dict[_Slot, Key] = {}
-        self._beside: set[_Slot] = set()
-        """What the users of this round hold besides."""
-
-    def take_doubt(self, doubt: MatchDoubt) -> bool:
-        """Take a doubt in, where that leaves no other meaning to being found."""
-        own = self._make_slot(*doubt.key)
-        beside = self._slots_of(doubt.user) - {own}
-        if own in self._beside or not beside.isdisjoint(self.keys):
-            return False
-        if self.keys.setdefault(own, doubt.key) != doubt.key:
-            return False
-        self._beside |= beside
-        self.doubts.append(doubt)
-        return True
-
-    def _slots_of(self, user: User) -> set[_Slot]:
-        slots = set()
-        for name, held in user.values.items():
-            for value in held:
-                if isinstance(value, str):
-                    slots.add(self._make_slot(name, value))
-        return slots
-
-    def _make_slot(
-        self,
-        name: str,
-        value: str,
-    ) -> _Slot:
-        return name, equality.likeness_key(self._description.equality(name), value)

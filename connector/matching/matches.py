@@ -92,7 +92,12 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
             )
         elif contradiction is not None:
             doubted.append(number)
-            contested[number] = _make_problem("contested", agent, found, contradiction)
+            contested[number] = _make_problem(
+                "contested",
+                agent,
+                found,
+                contradiction,
+            )
         elif agent.account_code is None:
             unassigned += 1
         elif not found:

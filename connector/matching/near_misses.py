@@ -191,7 +191,15 @@ class NearMisses:
                 if isinstance(held, str):
                     _, hits = wanted.get(key_of(held), ("", ()))
                     for rank, agent, how in hits:
-                        near = rank, NearMiss(user.name, attribute, held, how)
+                        near = (
+                            rank,
+                            NearMiss(
+                                user.name,
+                                attribute,
+                                held,
+                                how,
+                            ),
+                        )
                         known = self._found.setdefault(agent, {})
                         known[user.id] = min(near, known.get(user.id, near))
 

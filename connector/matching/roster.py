@@ -333,10 +333,11 @@ def _find_doubles(agents: Collection[Agent]) -> dict[int, dict[str, object]]:
         "accountCode": [agent.account_code for agent in agents],
     }
     for field, values in records.items():
-        if len(set(values)) - (None in values) == len(values) - values.count(None):
-            continue  # as nearly always
         times = Counter(values)
+        shared = {value for value in times if times[value] > 1} - {None}
+        if not shared:
+            continue
         for number, value in enumerate(values):
-            if value is not None and times[value] > 1:
+            if value in shared:
                 doubles.setdefault(number, {})[field] = value
     return doubles

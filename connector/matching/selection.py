@@ -111,7 +111,12 @@ def look_up_users(
     """
     ids = set[str]()
     for name in selection.users:
-        users = find_named_users(directory, name, naming, searched)
+        users = find_named_users(
+            directory,
+            name,
+            naming,
+            searched,
+        )
         found = {user.id for user in users}
         if not found:
             raise UsageError(describe_nobody(selection, name), where=where)
@@ -192,7 +197,12 @@ def _suggest_names(
     }
     stem = _stem_of(name)
     close = sorted(word for word in known if _stem_of(word) == stem)
-    close = close or difflib.get_close_matches(name.lower(), known, NAMED, ALIKE)
+    close = close or difflib.get_close_matches(
+        name.lower(),
+        known,
+        NAMED,
+        ALIKE,
+    )
     if not close:
         return ""
     return f"; did you mean {' or '.join(repr(known[word]) for word in close[:NAMED])}?"

@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Final, TypeGuard
+from typing import Final
 
 from connector.model import (
     AgentRef,
@@ -36,16 +35,12 @@ HINTS: Final = frozenset({"refused", "unsettled"})
 """Kinds of problems that are in no digest: they tell of earlier runs, or of the server
 asked, and not of this plan."""
 _NONE: Final = "n"
+_PLAIN: Final = "t5:plain"
 
 
 def is_secret(each: AttributeChange) -> bool:
     """Whether nothing of this attribute's values may be shown: it is marked so, or holds a `Secret` all the same."""
-    if each.secret:
-        return True
-    for value in each.new:
-        if type(value) is Secret:
-            return True
-    return Secret in map(type, each.old) if each.old else False
+    return each.secret or Secret in map(type, each.old + each.new)
 
 
 def secret_fingerprint(each: AttributeChange) -> str:
@@ -65,14 +60,6 @@ def keep_octets(value: Value) -> Value:
     except UnicodeEncodeError:
         return _to_octets(value)
     return value
-
-
-def plain_texts(values: tuple[Held, ...]) -> TypeGuard[tuple[str, ...]]:
-    """Whether all of them are texts in ASCII, as nearly all values are: they can be told as they stand."""
-    for value in values:  # noqa: SIM110  # asked of all values; `all` takes twice as long
-        if type(value) is not str or not value.isascii():
-            return False
-    return True
 
 
 def make_readable(text: str) -> str:
@@ -142,10 +129,6 @@ def digest_of_plan(plan: Plan) -> str:
 
 
 def _attribute_form(each: AttributeChange) -> str:
-    if not (each.old or each.secret) and len(each.new) == 1:  # as nearly always
-        value = each.new[0]
-        if type(value) is str and value.isascii():
-            return f"{_plain_lead(each.name)}l;lt{len(value)}:{value};;"
     if is_secret(each):
         fingerprint = secret_fingerprint(each)
         said = (
@@ -155,28 +138,15 @@ def _attribute_form(each: AttributeChange) -> str:
             make_readable(fingerprint),
         )
         return _list_form(map(_text_form, said))
-    return f"{_plain_lead(each.name)}{_values_form(each.old)}{_values_form(each.new)};"
-
-
-@lru_cache(maxsize=1024)
-def _plain_lead(name: str) -> str:
-    """What leads an attribute that is no secret: a job has few, and writes them to every user."""
-    return f"l{_text_form(name)}{_text_form('plain')}"
+    return f"l{_text_form(each.name)}{_PLAIN}{_values_form(each.old)}{_values_form(each.new)};"
 
 
 def _values_form(values: tuple[Held, ...]) -> str:
-    """Values are a set in a directory, which returns them in any order. Nearly every set is one plain text, or none."""
-    if not values:
-        return "l;"
+    """Values are a set in a directory, which returns them in any order."""
     if len(values) == 1 and type(value := values[0]) is str and value.isascii():
-        return f"lt{len(value)}:{value};"
-    if plain_texts(values):
-        return _list_form(sorted(map(_text_form, values)))
-    return _list_form(
-        sorted(
-            [_value_form(value) for value in values if not isinstance(value, Secret)]
-        )
-    )
+        return f"lt{len(value)}:{value};"  # as nearly always
+    forms = [_value_form(value) for value in values if not isinstance(value, Secret)]
+    return _list_form(sorted(forms))
 
 
 def _agent_form(agent: AgentRef | None) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from connector.model import Equality, Value
-from connector.model.folding import KEYS, LIKENESSES, text_of
+from connector.model.folding import LIKENESSES, text_of
 
 Rdn = frozenset[tuple[str, Hashable]]
 
@@ -35,22 +35,18 @@ def dn_key(value: Value) -> Hashable:
 
 def split_rdns(name: str) -> tuple[Rdn, ...]:
     """The RDNs of a DN from the entry upwards, ready to compare; values compare as caseIgnore. Raises ValueError."""
-    plain = _split_plain(name)
-    return _parse_rdns(name) if plain is None else (rdn_key(plain[0]), *plain[1])
-
-
-def _split_plain(name: str) -> tuple[str, tuple[Rdn, ...]] | None:
-    """The one attribute that names an entry, as it is written, and the RDNs above; None where it is no plain text."""
     first, comma, above = name.partition(",")
-    return (
-        (first, _above(above))
-        if comma and _PLAIN_RDN.fullmatch(first) and above.strip()
-        else None
-    )
+    if comma and _PLAIN_RDN.fullmatch(first) and above.strip():
+        return (rdn_key(first), *_split_above(above))
+    return _parse_rdns(name)
 
 
 def _parse_rdns(name: str) -> tuple[Rdn, ...]:
     return tuple(map(rdn_key, rdn_texts(name)))
+
+
+# what stands above an entry is shared by most entries
+_split_above = lru_cache(maxsize=4096)(_parse_rdns)
 
 
 def rdn_texts(name: str) -> list[str]:
@@ -63,10 +59,6 @@ def rdn_key(
 ) -> Rdn:
     """An RDN, ready to compare. `rule_of`: how values of an attribute type compare. Raises ValueError."""
     return frozenset(_parse_attribute(part, rule_of) for part in _split_at(text, "+"))
-
-
-# what stands above an entry is shared by most entries
-_above = lru_cache(maxsize=4096)(_parse_rdns)
 
 
 def is_below(name: str, *bases: tuple[Rdn, ...], one_level: bool = False) -> bool:
@@ -107,15 +99,10 @@ def _strip_end(raw: str) -> str:
 def naming_types(name: str) -> frozenset[str]:
     """The attribute types, in lower case, that name this entry; none for a name that is no DN."""
     try:
-        plain = _split_plain(name)
-        if plain is None:
-            return frozenset(kind for kind, _ in _parse_rdns(name)[0])
-    except (ValueError, IndexError):
+        rdns = split_rdns(name)
+    except ValueError:
         return frozenset()
-    written, equals, _ = plain[0].partition("=")
-    return (
-        frozenset((type_of(written),)) if equals and type_of(written) else frozenset()
-    )
+    return frozenset(kind for kind, _ in rdns[0]) if rdns else frozenset()
 
 
 def _split_at(text: str, separators: str) -> list[str]:
@@ -143,9 +130,11 @@ def _parse_attribute(
     raw = raw.lstrip(" ")
     if raw.startswith("#"):
         return kind, raw.strip().lower()
-    rule = rule_of(kind)  # a name's values count as equal where they are alike
-    alike = dn_key if rule is Equality.DN else LIKENESSES.get(rule, KEYS[rule])
-    return kind, alike(unescape_value(raw))
+    rule, value = rule_of(kind), unescape_value(raw)
+    if rule is Equality.DN:
+        return kind, dn_key(value)
+    # a name's values count as equal where they are alike
+    return kind, LIKENESSES[rule](value)
 
 
 @lru_cache(maxsize=256)

@@ -92,7 +92,11 @@ class Draft(Struct, gc=False):
         """Hold everything back for this alone."""
         self.planned, self.held = (), (problem,)
 
-    def hold(self, names: Collection[str], problem: Problem) -> None:
+    def hold(
+        self,
+        names: Collection[str],
+        problem: Problem,
+    ) -> None:
         self.planned = tuple(each for each in self.planned if each.name not in names)
         self.held = (*self.held, problem)
         for group in self.bond.groups:
@@ -126,7 +130,11 @@ class Draft(Struct, gc=False):
                 return self.problem("together", kept.why, kept.name)
         return None
 
-    def _hold_with(self, problem: Problem, group: tuple[str, ...]) -> None:
+    def _hold_with(
+        self,
+        problem: Problem,
+        group: tuple[str, ...],
+    ) -> None:
         """Hold a group back for what holds one of its attributes; secrets that are only written again stay."""
         falling = [each for each in self.news if each.name in group]
         if self.bond.whole and any(each.secret and not each.seen for each in falling):

@@ -27,10 +27,8 @@ _OF_TEXT: Final = frozenset(
         Equality.TELEPHONE,
     }
 )
-_KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
-    **folding.KEYS,
-    Equality.DN: dn.dn_key,
-}
+_KEYS: Final = {**folding.KEYS, Equality.DN: dn.dn_key}
+_LIKENESSES: Final = {**folding.LIKENESSES, Equality.DN: dn.dn_key}
 
 
 def equality_key(rule: Equality, value: Value) -> Hashable:
@@ -46,12 +44,12 @@ def write_key(rule: Equality, value: Held) -> str | None:
 
 def likeness_key(rule: Equality, value: Value) -> Hashable:
     """What values have in common that some server may take for equal; equal ones are alike."""
-    return folding.LIKENESSES.get(rule, _KEYS[rule])(value)
+    return _LIKENESSES[rule](value)
 
 
 def likenesses_of(rule: Equality) -> Callable[[Value], Hashable]:
     """The `likeness_key` of one rule, for whoever compares many values by it."""
-    return folding.LIKENESSES.get(rule, _KEYS[rule])
+    return _LIKENESSES[rule]
 
 
 def are_alike(
@@ -60,9 +58,14 @@ def are_alike(
     others: Iterable[Held],
 ) -> bool:
     """Whether two collections may hold the same values, as some server has it."""
-    return {likeness_key(rule, reveal_value(value)) for value in some} == {
-        likeness_key(rule, reveal_value(value)) for value in others
-    }
+    return _all_keys(_LIKENESSES[rule], some) == _all_keys(_LIKENESSES[rule], others)
+
+
+def _all_keys(
+    key: Callable[[Value], Hashable],
+    values: Iterable[Held],
+) -> set[Hashable]:
+    return {key(reveal_value(value)) for value in values}
 
 
 def keys_of(rule: Equality) -> Callable[[Value], Hashable]:
@@ -101,9 +104,7 @@ def same_set(
     others: Iterable[Held],
 ) -> bool:
     """Whether two collections hold the same values, in whatever order."""
-    return {equality_key(rule, reveal_value(value)) for value in some} == {
-        equality_key(rule, reveal_value(value)) for value in others
-    }
+    return _all_keys(_KEYS[rule], some) == _all_keys(_KEYS[rule], others)
 
 
 def whether_held(
@@ -112,19 +113,17 @@ def whether_held(
     value: Held,
 ) -> Holds:
     """What the values that an attribute shows say of one."""
-    keys = {equality_key(rule, reveal_value(each)) for each in held}
+    keys = _all_keys(_KEYS[rule], held)
     if not keys:
         return Holds.ABSENT
-    return (
-        Holds.SAME if equality_key(rule, reveal_value(value)) in keys else Holds.OTHER
-    )
+    return Holds.SAME if _KEYS[rule](reveal_value(value)) in keys else Holds.OTHER
 
 
 def drop_equal(rule: Equality, values: Iterable[Held]) -> tuple[Held, ...]:
     """Of equal values the first."""
     found: dict[Hashable, Held] = {}
     for value in values:
-        found.setdefault(equality_key(rule, reveal_value(value)), value)
+        found.setdefault(_KEYS[rule](reveal_value(value)), value)
     return tuple(found.values())
 
 
@@ -134,16 +133,10 @@ def subtract_equal(
     others: Iterable[Held],
 ) -> tuple[Held, ...]:
     """Those of `some` that are not among `others`."""
-    if not some or not others:
+    if not others:
         return tuple(some)
-    if some == others:
-        return ()
-    without = {equality_key(rule, reveal_value(value)) for value in others}
-    return tuple(
-        value
-        for value in some
-        if equality_key(rule, reveal_value(value)) not in without
-    )
+    key, without = _KEYS[rule], _all_keys(_KEYS[rule], others)
+    return tuple(value for value in some if key(reveal_value(value)) not in without)
 
 
 def reveal_value(value: Held) -> Value:

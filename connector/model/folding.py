@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeGuard
 
 from connector.model import Equality, Value
 
@@ -40,16 +40,13 @@ def text_of(value: Value) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
-def _case_exact(value: Value) -> Hashable:
-    text = value if isinstance(value, str) else text_of(value)
+def _case_exact(value: Value) -> str:
+    text = text_of(value)
     return _RUNS.sub(" ", text.strip(" ")) if " " in text else text
 
 
 def _case_ignore(value: Value) -> Hashable:
-    # nearly every value is one word of ASCII, of which nothing has to be prepared but its case
-    text = value if isinstance(value, str) else text_of(value)
-    if " " in text:
-        text = _RUNS.sub(" ", text.strip(" "))
+    text = _case_exact(value)
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
@@ -61,35 +58,31 @@ _NOTHING = re.compile(
 )
 
 
-def _like_exact(value: Value) -> Hashable:
-    if (
+def _is_plain_word(value: Value) -> TypeGuard[str]:
+    """Whether it is one word of ASCII, as nearly all values are: nothing of it has to be prepared but its case."""
+    return (
         isinstance(value, str)
         and value.isascii()
         and value.isprintable()
         and " " not in value
-    ):
-        return value
+    )
+
+
+def _fold_spaces(value: Value) -> str:
     text = text_of(value)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _NOTHING.sub("", text))
     return _SPACES.sub(" ", text.strip())
 
 
+def _like_exact(value: Value) -> Hashable:
+    return value if _is_plain_word(value) else _fold_spaces(value)
+
+
 def _like_ignoring_case(value: Value) -> Hashable:
-    if (
-        isinstance(value, str)
-        and value.isascii()
-        and value.isprintable()
-        and " " not in value
-    ):
+    if _is_plain_word(value):
         return value.lower()
-    text = _like_exact(value)
-    assert isinstance(text, str)
-    return (
-        text.lower()
-        if text.isascii()
-        else unicodedata.normalize("NFKC", text.casefold())
-    )
+    return unicodedata.normalize("NFKC", _fold_spaces(value).casefold())
 
 
 def _like_telephone(value: Value) -> Hashable:
@@ -102,13 +95,6 @@ def _integer(value: Value) -> Hashable:
 
 
 def _like_integer(value: Value) -> Hashable:
-    if (
-        isinstance(value, str)
-        and value.isascii()
-        and value.isdecimal()
-        and len(value) < SHORT_NUMBER
-    ):
-        return int(value)
     text = text_of(value).strip()
     return int(text) if _INTEGER.fullmatch(text) else text
 
@@ -159,6 +145,7 @@ KEYS: Final[dict[Equality, Callable[[Value], Hashable]]] = {
     ),
 }
 LIKENESSES: Final[dict[Equality, Callable[[Value], Hashable]]] = {
+    **KEYS,
     Equality.CASE_IGNORE: _like_ignoring_case,
     Equality.CASE_EXACT: _like_exact,
     Equality.CASE_ALONE: lambda value: text_of(value).casefold(),

@@ -278,11 +278,12 @@ def _refuse_beyond(
     allowed = limit.of(of)
     if planned > allowed:
         share = f" ({limit} of {of})" if limit.percent else ""
+        why = f"it would {what} of {_count_users(planned)}; {_are(allowed)} allowed"
         yield Refusal(
             name,
             allowed,
             planned,
-            f"it would {what} of {_count_users(planned)}; {_are(allowed)} allowed{share}",
+            f"{why}{share}",
         )
 
 
@@ -292,45 +293,30 @@ def _cleared_beyond_default(
     changes: Sequence[Change],
 ) -> Iterator[Refusal]:
     """The refusal by the default of `clear`: of the number and the shares of attributes, by the lowest."""
-    allowed = CLEAR_USERS.number
-    why = f"it would empty an attribute of {_count_users(planned)}; by default {_are(allowed)} allowed"
-    found = (
-        [
-            Refusal(
-                CLEAR,
-                allowed,
-                planned,
-                why,
-            )
-        ]
-        if planned > allowed
-        else []
-    )
-    emptied: Counter[str] = Counter()
-    for change in changes if holders is not None else ():
-        emptied.update(
-            each.name for each in change.attributes if takes_value(change, each)
+    limits = [(CLEAR_USERS.number, planned, "an attribute", "")]
+    if holders is not None:
+        emptied = Counter(
+            each.name
+            for change in changes
+            for each in change.attributes
+            if takes_value(change, each)
         )
-    for name, users in emptied.items():
-        whole = sum(
-            number
-            for spelt, number in (holders or {}).items()
-            if spelt.lower() == name.lower()
-        )
-        allowed = max(1, CLEAR_SHARE.of(whole))
+        for name, users in emptied.items():
+            spelt = [each for each in holders if each.lower() == name.lower()]
+            whole = sum(holders[each] for each in spelt)
+            holding = "user that holds" if whole == 1 else "users that hold"
+            of = f"{CLEAR_SHARE} of the {whole} {holding} a value of this job there"
+            limits.append((max(1, CLEAR_SHARE.of(whole)), users, name, f" ({of})"))
+    found = []
+    for allowed, users, name, share in limits:
+        why = f"it would empty {name} of {_count_users(users)}; by default {_are(allowed)} allowed"
         if users > allowed:
-            of = (
-                "the one user that holds"
-                if whole == 1
-                else f"the {whole} users that hold"
-            )
-            why = f"it would empty {name} of {_count_users(users)}; by default {_are(allowed)} allowed "
             found.append(
                 Refusal(
                     CLEAR,
                     allowed,
                     users,
-                    f"{why}({CLEAR_SHARE} of {of} a value of this job there)",
+                    f"{why}{share}",
                 )
             )
     yield from sorted(found, key=lambda each: (each.allowed, -each.planned))[:1]

@@ -27,7 +27,11 @@ class Grace(Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.number} {self.unit if self.number != 1 else self.unit[:-1]}"
 
-    def describe_left(self, waited: timedelta, runs: int) -> str:
+    def describe_left(
+        self,
+        waited: timedelta,
+        runs: int,
+    ) -> str:
         """What is left for a user seen so for so long and in so many runs, as the end of a sentence, or nothing."""
         if self.unit == "runs":
             return (
@@ -94,7 +98,11 @@ class AttributeRule(Struct, frozen=True):
             *(template.missing(tenant) for template in self.more)
         )
 
-    def find_missing(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+    def find_missing(
+        self,
+        agent: Agent,
+        tenant: Tenant,
+    ) -> tuple[str, ...]:
         """The fields of which nothing is left for this agent, so that a template makes no value."""
         return tuple(
             dict.fromkeys(

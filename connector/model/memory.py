@@ -152,10 +152,18 @@ class Memory(Protocol):
     def read_past(self, users: Collection[str]) -> Mapping[str, Sequence[Past]]:
         """By user id what runs of any job set out to change there, the oldest run's first."""
 
-    def fingerprint_of(self, user_id: str, attribute: str) -> str | None:
+    def fingerprint_of(
+        self,
+        user_id: str,
+        attribute: str,
+    ) -> str | None:
         """The fingerprint of the secret that was last written there, if any."""
 
-    def days_of_writes(self, users: Collection[str], attribute: str) -> Sequence[str]:
+    def days_of_writes(
+        self,
+        users: Collection[str],
+        attribute: str,
+    ) -> Sequence[str]:
         """The days on which an attribute of these users was written last, in order; not those of pruned runs."""
 
     def read_owned(self) -> Iterator[tuple[UserRef, Mapping[str, Owned]]]:

@@ -82,12 +82,10 @@ def _are_apart(one: str, other: str) -> bool:
         return not is_owned(one)(other)
     if ALL not in one:
         return not is_owned(other)(one)
-    heads = [each.split(ALL)[0].lower() for each in (one, other)]
-    tails = [each.split(ALL)[-1].lower() for each in (one, other)]
-    short_head, long_head = sorted(heads, key=len)
-    short_tail, long_tail = sorted(tails, key=len)
-    heads_agree = long_head.startswith(short_head)
-    tails_agree = long_tail.endswith(short_tail)
+    head, *_, tail = one.lower().split(ALL)
+    other_head, *_, other_tail = other.lower().split(ALL)
+    heads_agree = head.startswith(other_head) or other_head.startswith(head)
+    tails_agree = tail.endswith(other_tail) or other_tail.endswith(tail)
     return not (heads_agree and tails_agree)
 
 

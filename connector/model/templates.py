@@ -168,7 +168,11 @@ class Template(Struct, frozen=True):
         """The fields of the tenant of which nothing is left."""
         return self.fill_tenant(tenant).fields.intersection(TENANT_FIELDS)
 
-    def outline(self, agent: Agent, tenant: Tenant | None) -> list[str | None]:
+    def outline(
+        self,
+        agent: Agent,
+        tenant: Tenant | None,
+    ) -> list[str | None]:
         """What each piece comes to, a secret one in clear; None where nothing is left of its field.
 
         Without a tenant, its fields are left open too.
@@ -176,7 +180,11 @@ class Template(Struct, frozen=True):
         filled = self.fill_tenant(tenant) if tenant else self
         return [_bind_piece(piece)(agent) for piece in filled.pieces]
 
-    def find_missing(self, agent: Agent, tenant: Tenant) -> tuple[str, ...]:
+    def find_missing(
+        self,
+        agent: Agent,
+        tenant: Tenant,
+    ) -> tuple[str, ...]:
         """The fields of which nothing is left for this agent, so that there is no value."""
         made = zip(self.pieces, self.outline(agent, tenant), strict=True)
         return tuple(

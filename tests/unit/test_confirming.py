@@ -1,4 +1,4 @@
-"""Users who hold something alike: what is looked up at once to confirm them, and what being found then says."""
+"""Users who hold something alike: what is looked up to confirm them, and what being found then says."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def asked(
     return rounds, {claim.agent: claim.id for claim in settle_matches(candidates, tenant).matched}
 
 
-def test_doubts_that_have_nothing_to_do_with_each_other_are_one_question() -> None:
+def test_each_key_is_looked_up_alone() -> None:
     agents = [Agent(1, "ann"), Agent(2, "bob"), Agent(3, "cid")]
     users = [user("a", uid="ann"), user("b", uid="bob"), user("c", uid="cid")]
     by = {("uid", "ann"): ["a"], ("uid", "bob"): ["b"]}
     rounds, matched = asked(agents, users, lambda key: by.get(key, []))
-    assert rounds == [{("uid", "ann"), ("uid", "bob"), ("uid", "cid")}]
+    assert rounds == [{("uid", "ann")}, {("uid", "bob")}, {("uid", "cid")}]
     assert matched == {0: "a", 1: "b"}
 
 
@@ -71,7 +71,7 @@ def test_a_doubt_that_was_told_is_forgotten_and_one_that_comes_twice_is_told_onc
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_nobody_is_found_by_what_another_is_looked_up_by(order: tuple[int, int]) -> None:
-    """A holds the line of bob besides its own name; so that it is found says nothing of its name, if both are asked."""
+    """A holds the line of bob besides its own name; that it is found by the line says nothing of its name."""
     agents = [Agent(1, "ann", "x"), Agent(2, "none", "line")]
     users = [user("a", uid="ann", mail="line"), user("b", mail="line")]
     rounds, matched = asked(
