@@ -142,6 +142,38 @@ def test_a_part_of_the_tenant_is_told_by_role_and_skill(job: Job) -> None:
         assert job.plan()["summary"]["matched"] == matched
 
 
+@pytest.mark.parametrize("masked", [["v**"], "vip", [{"name": "v**"}]])
+def test_an_agent_of_masked_skills_is_left_out(job: Job, masked: Any) -> None:
+    tell(job, [account(1, skills=masked), account(2, skills=["vip"]), account(3, skills=[{"id": 1, "name": ""}])])
+    job.configure(source={"accounts": True, "except": ["skill:vip"]}, limits={"agents_drop": "100%"})
+    assert [change["agent"]["accountCode"] for change in job.plan()["changes"]] == ["user3"]
+
+
+def test_a_value_may_be_the_name_of_a_member(job: Job) -> None:
+    tell(job, [account(number, skills=["email", "phone", "total"]) for number in range(1, 6)])
+    assert job.plan()["summary"]["matched"] == 5
+
+
+def test_a_file_of_no_agents_and_no_accounts_is_refused(job: Job) -> None:
+    job.write("agents.json", '{"agents": [], "accounts": []}')
+    job.run("plan", code=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"userAccount": "user1", "email": "mail1@example.org", "email": "mail2@example.org"}', "has email twice"),
+        ('{"userAccount": "user1", "workNo": 1, "work\\u004eo": 2}', "has workNo twice"),
+        ('{"userAccount": "user1"}], "accounts": [', "the file has accounts twice"),
+    ],
+)
+def test_a_member_that_is_there_twice_plans_nothing(job: Job, text: str, why: str) -> None:
+    lacking = json.dumps(account(2, email=None, workNo=None))
+    agents = json.dumps([agent(1), agent(2)])
+    job.write("agents.json", f'{{"agents": {agents}, "accounts": [{lacking}, {text}]}}')
+    assert why in job.run("plan", code=1)
+
+
 @pytest.mark.parametrize("source", [{"accounts": False}, {"accounts": False, "only": ["role:7"]}])
 def test_what_needs_the_list_is_refused_without_it(job: Job, source: dict[str, Any]) -> None:
     job.configure(source=source)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from connector.demo.simulator import AccountListing, Fault
 from connector.errors import IncompleteRead
 from connector.model import Agent, Tenant
-from connector.sources.accounts import AccountPage, collect_records, decode_page, join_accounts
+from connector.sources.accounts import AccountPage, AccountRecord, collect_records, decode_page, join_accounts
 
 FIELDS = frozenset({"email", "phone"})
 texts = st.one_of(
@@ -68,7 +69,7 @@ def test_the_join_is_exact_or_nothing_is_planned(listing: AccountListing, agents
         assert fault or nameless > 1, "a list without a fault was refused"
         return
     tenant = join_accounts(Tenant(agents), listed, FIELDS, shape)
-    assert listed.listed == len(listing.records)
+    assert listed.by_account.keys() == {each["userAccount"] for each in listing.records if "userAccount" in each}
     for agent in tenant.agents:
         if agent.account_code is None:
             assert agent.account is None
@@ -80,3 +81,9 @@ def test_the_join_is_exact_or_nothing_is_planned(listing: AccountListing, agents
         seat = found.get("workNo") if agent.account_code else None
         differs = seat not in (None, "x") and int(seat) != agent.work_no
         assert (number in tenant.accounts.contradictions) is differs
+
+
+def test_records_without_an_account_behind_the_total_are_seen() -> None:
+    pages = [AccountPage([AccountRecord()], 1, "flat", b"1"), AccountPage([AccountRecord()], 1, "flat", b"2")]
+    with pytest.raises(IncompleteRead, match="says 1 records, and shows more"):
+        collect_records(pages.__getitem__, "list")
