@@ -17,7 +17,6 @@ from connector.model.directory import (
     NAME as NAME,
     OBJECT_CLASS as OBJECT_CLASS,
     UNIDENTIFIED as UNIDENTIFIED,
-    UNKNOWN_SECRET as UNKNOWN_SECRET,
     AttributeDefinition as AttributeDefinition,
     AttributeInfo as AttributeInfo,
     ClassInfo as ClassInfo,
@@ -25,25 +24,20 @@ from connector.model.directory import (
     Description as Description,
     DirectorySchema as DirectorySchema,
     Equality as Equality,
-    Held as Held,
     Holds as Holds,
     Key as Key,
     Objection as Objection,
     Question as Question,
     ReadRules as ReadRules,
     Scope as Scope,
-    Secret as Secret,
     Syntax as Syntax,
     Unit as Unit,
     User as User,
     UserNaming as UserNaming,
     UserRef as UserRef,
-    Value as Value,
     ValueBounds as ValueBounds,
     View as View,
     WriteRules as WriteRules,
-    hide_value as hide_value,
-    text_of as text_of,
 )
 from connector.model.memory import (
     Cleared as Cleared,
@@ -82,6 +76,14 @@ from connector.model.plan import (
     Problem as Problem,
     Refusal as Refusal,
     Summary as Summary,
+)
+from connector.model.secret import (
+    UNKNOWN_SECRET as UNKNOWN_SECRET,
+    Held as Held,
+    Secret as Secret,
+    Value as Value,
+    hide_value as hide_value,
+    text_of as text_of,
 )
 from connector.model.source import (
     Account as Account,

@@ -8,7 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from connector.model.directory import Held, UserRef
+from connector.model.directory import UserRef
+from connector.model.secret import Held
 
 
 class Form(StrEnum):

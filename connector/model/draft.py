@@ -9,9 +9,10 @@ from typing import Final
 from msgspec import Struct
 
 from connector.model.change import AgentRef, AttributeChange
-from connector.model.directory import Held, UserRef
+from connector.model.directory import UserRef
 from connector.model.mapping import Groups
 from connector.model.plan import Problem
+from connector.model.secret import Held
 
 _HELD_BACK: Final = ": held back with "
 

@@ -9,8 +9,9 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from connector.model.change import AgentRef, AttributeChange
-from connector.model.directory import Held, UserRef
+from connector.model.directory import UserRef
 from connector.model.plan import Summary
+from connector.model.secret import Held
 
 
 class Owned(Struct, frozen=True, array_like=True, gc=False):

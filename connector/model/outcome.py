@@ -10,7 +10,8 @@ from typing import Final, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.model.directory import Held, User, UserRef
+from connector.model.directory import User, UserRef
+from connector.model.secret import Held
 
 
 class Result(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from connector.model.change import AgentRef
-from connector.model.directory import Secret
+from connector.model.secret import Secret
 
 
 class Account(Struct, frozen=True, gc=False):
