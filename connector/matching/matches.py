@@ -10,11 +10,19 @@ from collections.abc import Collection, Mapping, Sequence, Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.errors import DeniedError
 from connector.matching.candidates import Candidates, Match
 from connector.matching.roster import PIN, AgentRoster
-from connector.model import UNIDENTIFIED, Agent, Description, Problem, Tenant
+from connector.model import (
+    UNIDENTIFIED,
+    Agent,
+    Description,
+    Memory,
+    Problem,
+    Tenant,
+)
 
 UNIDENTIFIED_USER: Final = (
     "the user does not show its id (objectGUID, entryUUID, nsUniqueId) to this account. Not written. Grant the "
@@ -24,6 +32,12 @@ MOST_NAMES: Final = 50
 """How many users a problem names; the number of all of them is in its reason."""
 MOST_RIVALS: Final = 10
 """How many agents a problem names."""
+
+
+_UNDECIDED: Final = (
+    "this job wrote to {user} for it, and the account list does not tell what would find that user: it does not "
+    "move to whom rule {rule} finds. Correct the account list, or pin it"
+)
 
 
 class Matches(Struct, frozen=True):
@@ -140,6 +154,45 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
         doubtful=frozenset[str]().union(*filter(None, doubtful)),
         unproven=candidates.unproven, unidentified=hidden,
     )  # fmt: skip
+
+
+def hold_undecided(
+    matches: Matches,
+    roster: AgentRoster,
+    memory: Memory,
+    stale: Mapping[str, str],
+) -> Matches:
+    """Hold an agent to the user that this job wrote to for it, while the account list hides what would find that user.
+
+    Else it would move to whom a later rule finds. `stale`: the names of stale users by id.
+    """
+    wrote_for = memory.read_agents(stale.keys())
+    former = {agent.account_code: stale[id_] for id_, agent in wrote_for.items()}
+    moved: dict[int, Match] = {}
+    untold = frozenset[str]()
+    for match in matches.matched if former else ():
+        if roster.agents[match.agent].account_code in former:
+            attributes = roster.untold_attributes(match.agent, match.rule)
+            moved |= {match.agent: match} if attributes else {}
+            untold |= attributes
+    settled = (
+        memory.read_agents({match.id for match in moved.values()}) if moved else {}
+    )
+    held: dict[int, Problem] = {}
+    for number, match in moved.items():
+        agent = roster.agents[number]
+        last = settled.get(match.id)
+        if last is None or last.account_code != agent.account_code:
+            why = _UNDECIDED.format(user=former[agent.account_code], rule=match.rule)
+            held[number] = _make_problem("contested", agent, [match], why)
+    if not held:
+        return matches
+    return replace(
+        matches,
+        matched=[match for match in matches.matched if match.agent not in held],
+        contested={**matches.contested, **held},
+        doubtful=matches.doubtful | untold,
+    )
 
 
 def refuse_hidden_ids(

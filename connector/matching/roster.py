@@ -24,6 +24,7 @@ from connector.model import (
     equality,
 )
 from connector.model.mapping import Mapping, MatchRule
+from connector.model.templates import ACCOUNT_FIELDS
 
 PIN: Final = 0
 """The number of the rule before the first."""
@@ -146,6 +147,7 @@ class AgentRoster:
         """Match attributes without an equality rule: no look-up finds anybody by them."""
         self.doubles = _find_doubles(tenant.agents)
         """Agents that share a workNo or an accountCode with another record, each with what it shares, by field."""
+        self._at_two_seats = tenant.accounts.contradictions if tenant.accounts else {}
 
     def _pin_key(
         self,
@@ -222,10 +224,13 @@ class AgentRoster:
     def doubtful_attributes(self, number: int) -> frozenset[str] | None:
         """Attributes by which this agent may have a user that it is not looked up by; None: it may be anybody.
 
-        Those of rules that make no value for it, or make it of a field that it shares with another record: one of the
-        two is mistaken there. A seat without an account has no user. Of pins, nobody can tell.
+        Those of rules that make no value for it, or make it of a field that it shares with another record, or that the
+        account list contradicts: one of the two is mistaken there. A seat without an account has no user. Of pins,
+        nobody can tell.
         """
-        agent, shared = self.agents[number], self.doubles.get(number, {}).keys()
+        agent, shared = self.agents[number], {*self.doubles.get(number, ())}
+        if number in self._at_two_seats:
+            shared |= {"workNo", *ACCOUNT_FIELDS}
         if agent.account_code is None:
             return frozenset()
         if number in self.pinned or (shared and self._are_pins):
@@ -234,6 +239,15 @@ class AgentRoster:
             rule.attribute
             for rule in self._rules
             if shared & self._fields[rule.number] or rule.wanted_value(agent) is None
+        )
+
+    def untold_attributes(self, number: int, before: int) -> frozenset[str]:
+        """Attributes of the rules before that one by which the account list does not tell what to look for."""
+        agent = self.agents[number]
+        return frozenset(
+            rule.attribute
+            for rule in self._rules
+            if rule.number < before and agent.has_unknown(self._fields[rule.number])
         )
 
     def list_keys(self, found: Callable[[int, int], bool]) -> Iterator[Key]:

@@ -21,6 +21,7 @@ from connector.matching.lookup import Lookup
 from connector.matching.matches import (
     UNIDENTIFIED_USER,
     Matches,
+    hold_undecided,
     refuse_hidden_ids,
     settle_matches,
 )
@@ -141,6 +142,9 @@ def make_plan(
         matches,
         comparer,
     )
+    if tenant.accounts is not None:
+        stale = {each.user.id: each.user.name for each in leavers.users}
+        matches = hold_undecided(matches, roster, brief.memory, stale)
     exclusion = find_excluded(
         directory,
         given.exclude,

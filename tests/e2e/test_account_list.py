@@ -11,7 +11,7 @@ import pytest
 
 from connector.demo.simulator import AccountListing, Fault, Simulator
 from tests.support.jobs import cec_source
-from tests.support.ldif_job import Job, agent
+from tests.support.ldif_job import Job, agent, person
 
 MAPPING = """\
 match:
@@ -127,6 +127,38 @@ def test_another_seat_in_the_list_is_a_problem_of_that_agent(job: Job) -> None:
     assert values(plan, "user1") == {}
     assert lines(plan, "contested") == ["the account list has it at the seat 2002"]
     assert plan["summary"]["matched"] == 4
+
+
+def test_a_contradicting_seat_clears_nobody(job: Job) -> None:
+    people = job.read("people.ldif")
+    for number in range(1, 6):
+        people = people.replace(f"cn: User {number}\n", f"cn: User {number}\ndescription: {1000 + number}\n")
+    job.write("people.ldif", people)
+    rule = '{agent: "{workNo}", directory: description}'
+    job.write("mapping.yaml", MAPPING.replace('{agent: "{email}", directory: mail}', rule) + "stale: clear\n")
+    job.run("apply")
+    agents = [agent(1, workNo=1009), *(agent(number) for number in range(2, 6))]
+    job.write("agents.json", json.dumps({"agents": agents, "accounts": accounts()}))
+    plan = job.plan()
+    assert (plan["summary"]["contested"], plan["summary"]["stale"]) == (1, 1)
+    assert plan["changes"] == []
+
+
+def test_an_agent_whose_mail_is_masked_now_does_not_move_to_another_user(job: Job) -> None:
+    by_account = 'directory: mail}\n  - {agent: "{accountCode}", directory: uid}\n'
+    job.write("mapping.yaml", MAPPING.replace("directory: mail}\n", by_account) + "stale: clear\n")
+    job.write("people.ldif", "version: 1\n\n" + "".join(person(number) for number in range(1, 8)))
+    tell(job, accounts(email="mail6@example.org"))
+    job.run("apply")
+    for listed in (accounts(email=MASKED), accounts()[1:]):
+        tell(job, listed)
+        plan = job.plan()
+        assert plan["changes"] == []
+        assert plan["summary"]["contested"] == 1
+        assert "this job wrote to uid=user6," in lines(plan, "contested")[0]
+        assert "this job wrote to uid=user6," in job.run("explain", "account:user1")
+    tell(job, accounts(email=None))  # that is told: it has no address
+    assert len(job.plan()["changes"]) == 2
 
 
 def test_an_account_without_an_agent_is_counted_and_named(job: Job) -> None:
