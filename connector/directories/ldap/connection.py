@@ -35,7 +35,6 @@ from msgspec import Struct
 
 from connector.directories.ldap.ber import read_integer, split_elements
 from connector.directories.ldap.dialect import RightsAdvice
-from connector.directories.ldap.kerberos import KerberosConnection, load_gssapi
 from connector.directories.ldap.responses import (
     AWAY,
     PROOF_REFUSED,
@@ -122,6 +121,8 @@ def connect_server(settings: LdapDirectory, password: Secret | None) -> Wire:
         # to a server it would be an anonymous bind, which succeeds (RFC 4513 §5.1.2)
         raise FileError("the password is empty", where="directory.password")
     if settings.sasl == "gssapi":
+        from connector.directories.ldap.kerberos import load_gssapi
+
         load_gssapi()
     faults: list[UnreachableError] = []
     for url in settings.urls:
@@ -213,6 +214,8 @@ class _Connector:
             "fast_decoder": False,
         }
         if settings.sasl == "gssapi":
+            from connector.directories.ldap.kerberos import KerberosConnection
+
             return KerberosConnection(server, self._host, self._url, options)
         if settings.sasl == "external":
             options |= {
