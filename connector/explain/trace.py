@@ -200,6 +200,8 @@ def _trace_part(
     agent: Agent,
 ) -> TemplatePart:
     """A field and its transforms: what the piece itself makes of it with one step, with two, and so on."""
+    if agent.has_unknown(frozenset({piece.field})):
+        return TemplatePart(piece.field, None, is_untold=True)
     start = field_of(piece.field, tenant, agent)
     secret = piece.field in SECRET_FIELDS
 

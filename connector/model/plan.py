@@ -201,8 +201,8 @@ KINDS: Final[dict[str, str]] = {
         "A record of the source is invalid. It matches no user, and nothing stale is cleared. Correct it in the tenant."
     ),
     "contested": (
-        "Several agents claim the same user, or share an account or a seat. None is written. Correct the tenant. Of "
-        "agents that claim the same user you can pin all but one to their own users."
+        "Several agents claim the same user, or share an account or a seat, or the account list doubts an agent. None "
+        "is written. Correct the tenant. Of agents that claim the same user you can pin all but one to their own users."
     ),
     "ambiguous": "A match rule finds several users for one agent. None is written. Pin the agent.",
     "pin": "A line of the pins file cannot be followed. Correct it.",

@@ -25,6 +25,8 @@ class TemplatePart(Struct, frozen=True):
     field: str
     value: Held | None
     steps: tuple[tuple[str, Held | None], ...] = ()
+    is_untold: bool = False
+    """The account list does not tell it, so that not even `default` makes a value."""
 
     @property
     def last_value(self) -> Held | None:

@@ -130,7 +130,8 @@ def _further_lines(explained: Explanation) -> Lines:
 
 def _step_lines(made: RenderedTemplate) -> Lines:
     for part in made.parts:
-        said = [f"{part.field} is {_show_held(part.value)}"]
+        held = "unknown" if part.is_untold else _show_held(part.value)
+        said = [f"{part.field} is {held}"]
         said += [f"{name} → {_show_held(value)}" for name, value in part.steps]
         yield f"      {', '.join(said)}"
 

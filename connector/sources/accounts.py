@@ -70,16 +70,24 @@ class AccountPage(Struct, frozen=True):
     """Digest of the answer, by which a page that comes again is known."""
 
 
-class AccountRecords(Struct):
-    """The records of the list that were read so far."""
+_ATTRIBUTES: Final = _MEMBERS | {"role": "cc_role_id"}
+"""The same fields, with the attributes of a record."""
 
+
+class AccountRecords(Struct):
+    """The records of the list that were read so far, with these fields alone."""
+
+    fields: Collection[str]
     listed: int = 0
     by_account: dict[str, AccountRecord] = {}
 
     def add_page(self, records: Iterable[AccountRecord], where: str) -> None:
         """Raises IncompleteRead for an account that is there already."""
+        unused = [key for name, key in _ATTRIBUTES.items() if name not in self.fields]
         for record in records:
             self.listed += 1
+            for key in unused:
+                setattr(record, key, UNSET)
             account = _read_text(record.user_account)
             if account is None:
                 continue
@@ -106,7 +114,7 @@ def decode_page(body: bytes, where: str, hide: Collection[str] = ()) -> AccountP
     try:
         answer, shape = _find_answer(text)
     except NOT_JSON:
-        hint = looks_like(text) or "something else"
+        hint = looks_like(text) or "cut off, or of another shape"
         why = f"the account list is not the JSON that its page says, but {hint}"
         raise MalformedError(why, where=where) from None
     if not answer.is_success:
@@ -115,6 +123,7 @@ def decode_page(body: bytes, where: str, hide: Collection[str] = ()) -> AccountP
     if shape == "no list":
         raise MalformedError("no `data` in the account list", where=where)
     total = None if answer.total is None else read_number(answer.total)
+    total = 0 if answer.total == "0" else total
     if answer.total is not None and (total is None or total < 0):
         raise MalformedError("`total` of the account list is no number", where=where)
     records = list(answer.data or ())
@@ -127,12 +136,15 @@ def _find_answer(text: bytes) -> tuple[_AccountAnswer, str]:
     answer = msgspec.json.decode(text, type=_AccountAnswer)
     if answer.data is not UNSET:
         return answer, "flat"
+    has_more = False
     for name, member in msgspec.json.decode(text, type=dict[str, Raw]).items():
+        has_more = has_more or bytes(member)[:1] in (b"{", b"[")
         if bytes(member).startswith(b"{"):
             inner = msgspec.json.decode(member, type=_AccountAnswer)
             if inner.data is not UNSET and answer.is_success:
                 return inner, f"wrapped in `{name}`"
-    return answer, "flat" if answer.has_code else "no list"
+    # an empty page may leave its list out, but not have another in its place
+    return answer, "flat" if answer.has_code and not has_more else "no list"
 
 
 def _refuse_repeated_members(
@@ -173,10 +185,12 @@ class _FileAccounts(Struct):
     accounts: Raw = Raw()
 
 
-def split_accounts(body: bytes, where: str) -> tuple[bytes, AccountRecords]:
+def split_accounts(
+    body: bytes, where: str, fields: Collection[str]
+) -> tuple[bytes, AccountRecords]:
     """Take the member `accounts` out of a file of agents. Raises MalformedError, IncompleteRead."""
     text = check_encoding(body, where)
-    records = AccountRecords()
+    records = AccountRecords(fields)
     try:
         raw = bytes(msgspec.json.decode(text, type=_FileAccounts).accounts)
     except NOT_JSON:
@@ -205,15 +219,15 @@ def _cut_accounts(text: bytes, raw: bytes, where: str) -> bytes:
 
 
 def collect_records(
-    ask: Callable[[int], AccountPage], where: str
+    ask: Callable[[int], AccountPage], where: str, fields: Collection[str]
 ) -> tuple[AccountRecords, str]:
-    """Read all pages, from 0 on, and tell the shape of the first.
+    """Read all pages, from 0 on, with these fields alone, and tell the shape of the first.
 
     An empty page, or a total that is reached, ends the list: servers may cap a page below what was
     asked. Behind the total one more page is asked for, since a total may be short. Raises
     IncompleteRead where a page repeats, an account is there twice, or the total is another.
     """
-    records = AccountRecords()
+    records = AccountRecords(fields)
     digests: set[bytes] = set()
     total: int | None = None
     shape = ""
@@ -263,14 +277,9 @@ def _refuse_more(
 # ---------------------------------------------------------------- the join
 
 
-def join_accounts(
-    tenant: Tenant,
-    records: AccountRecords,
-    fields: Collection[str],
-    shape: str,
-) -> Tenant:
-    """Give each agent what the list says of its account, of these fields alone."""
-    by_account = records.by_account
+def join_accounts(tenant: Tenant, records: AccountRecords, shape: str) -> Tenant:
+    """Give each agent what the list says of its account."""
+    by_account, fields = records.by_account, records.fields
     untold = _find_untold(by_account.values(), fields)
     agents: list[Agent] = []
     unlisted = 0

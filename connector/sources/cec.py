@@ -98,10 +98,10 @@ class CecSource:
         tenant = decode_tenant(
             answer.body, answer.where, self._hide, passwords=self._passwords
         )
-        if self._fields is None or listed is None:
+        if listed is None:
             return tenant
         records, shape = listed
-        return join_accounts(tenant, records, self._fields, shape)
+        return join_accounts(tenant, records, shape)
 
     def _read_accounts(
         self, exchange: CecExchange
@@ -140,7 +140,7 @@ class CecSource:
             return decode_page(answer.body, answer.where, self._hide)
 
         where = f"{self._settings.url.rstrip('/')}{accounts.path}"
-        records, shape = collect_records(ask_page, where)
+        records, shape = collect_records(ask_page, where, self._fields)
         log.info("account list answered", records=records.listed, octets=octets)
         return records, f"{shape}, asked {'wrapped' if is_wrapped else 'flat'}"
 
@@ -188,14 +188,16 @@ class CecSource:
         first = self._ask_once(exchange, path, token, content)
         if first.status not in REFUSED:
             return first
-        log.warning("agent query refused, trying a new token", status=first.status)
+        what = "agent query" if content is None else "account list"
+        log.warning(f"{what} refused, trying a new token", status=first.status)
         renewed = self._token.get_token(fetch, token)
         second = self._ask_once(exchange, path, renewed, content)
         if second.status in REFUSED:
             said = exchange.summarize_answer(first)
             both = f"{said}; with a new token: {exchange.summarize_answer(second)}"
-            what = "the agent query" if content is None else "the account list"
-            why = f"{what} was refused: {both}"
+            why = f"the {what} was refused: {both}"
+            if content is not None:
+                why += ". The key may query agents, and not agentAccount/query"
             raise DeniedError(why, where=second.where)
         return second
 

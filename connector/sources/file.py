@@ -55,8 +55,8 @@ class FileSource:
         try:
             if self._fields is None:
                 return decode_tenant(body, where, passwords=self._passwords)
-            body, records = split_accounts(body, where)
+            body, records = split_accounts(body, where, self._fields)
             tenant = decode_tenant(body, where, passwords=self._passwords)
-            return join_accounts(tenant, records, self._fields, "a file")
+            return join_accounts(tenant, records, "a file")
         except MalformedError as fault:
             raise MalformedFileError(fault.what, where=fault.where) from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.demo.simulator import AccountListing, Fault, Simulator
+from connector.demo.simulator import AccountListing, Fault, Reply, Simulator
 from tests.support.jobs import cec_source
 from tests.support.ldif_job import Job, agent, person
 
@@ -87,6 +87,16 @@ def test_what_is_masked_is_kept_and_counted(job: Job) -> None:
     assert len(lines(plan, "tenant")) == 1
     assert "does not tell phone: 1." in lines(plan, "tenant")[0]
     assert "agents of unknown phone: 1" in plan["about"]["accounts"]
+
+
+def test_nothing_stands_in_for_what_is_masked(job: Job) -> None:
+    job.write("mapping.yaml", MAPPING.replace("{agentType}", "{agentType|default:none}"))
+    tell(job, accounts(agentType="m**", email="mail1@example.org"))
+    assert values(job.plan(), "user1").keys() == {"employeeNumber", "mobile"}
+    assert "agentType is unknown\n" in job.run("explain", "account:user1")
+    job.write("mapping.yaml", MAPPING.replace("{email}", "{email|default:mail1@example.org}"))
+    tell(job, accounts(email=MASKED))
+    assert "no look-up: the account list does not tell email" in job.run("explain", "account:user1")
 
 
 def test_what_an_account_lacks_is_cleared_as_the_mapping_says(job: Job) -> None:
@@ -290,6 +300,48 @@ def test_both_shapes_are_read_in_pages(job: Job, tenant: Simulator, *, wrapped: 
 def test_a_list_that_is_not_whole_plans_nothing(job: Job, tenant: Simulator, fault: Fault, why: str) -> None:
     tenant.accounts = AccountListing(accounts(), largest_page=2, fault=fault)
     assert why in ask(job, "plan", code=1)
+
+
+class OddListing(AccountListing):
+    """Answers so from a page on."""
+
+    first_odd = 1
+    odd: Reply = (200, b"")
+
+    def show_page(self, parameters: dict[str, Any]) -> Reply:
+        asked = parameters.get("requestParams", parameters)
+        return self.odd if asked["pageNum"] >= self.first_odd else super().show_page(parameters)
+
+
+def answer_oddly(tenant: Simulator, odd: Reply, first_odd: int = 0, *, has_total: bool = False) -> None:
+    listing = OddListing(accounts(), has_total=has_total)
+    listing.odd, listing.first_odd = odd, first_odd
+    tenant.accounts = listing
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"resultCode": "0", "rows": [account(3)]}, "no `data` in the account list"),
+        ({"resultCode": "0", "data": [], "total": "0"}, "says 5 records, then 0"),
+        ({"resultCode": "9", "resultMessage": "no right"}, "the account list was refused: resultCode 9: no right"),
+    ],
+)
+def test_only_an_empty_page_ends_a_list(job: Job, tenant: Simulator, answer: dict[str, Any], why: str) -> None:
+    answer_oddly(tenant, (200, answer), 1, has_total="total" in answer)
+    assert why in ask(job, "plan", code=1)
+
+
+def test_a_list_of_nobody_may_say_its_total_as_text(job: Job, tenant: Simulator) -> None:
+    answer_oddly(tenant, (200, {"resultCode": "0", "data": [], "total": "0"}))
+    ask(job, "plan")
+
+
+def test_a_key_without_the_right_to_the_list_is_told_so(job: Job, tenant: Simulator) -> None:
+    answer_oddly(tenant, (403, {"errorCode": "9", "exceptionInfo": "no right"}))
+    said = ask(job, "plan", code=1)
+    assert "errorCode 9: no right" in said
+    assert "The key may query agents, and not agentAccount/query" in said
 
 
 def test_init_says_why_no_rule_by_mail_is_tried(job: Job, tenant: Simulator) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec import UNSET
 
 from connector.demo.simulator import AccountListing, Fault
 from connector.errors import IncompleteRead
@@ -18,7 +19,14 @@ texts = st.one_of(
 )
 seats = st.one_of(st.none(), st.integers(1, 4), st.sampled_from(["2", "x"]))
 records = st.fixed_dictionaries(
-    {}, optional={"userAccount": st.sampled_from("abcdef"), "email": texts, "phone": texts, "workNo": seats}
+    {},
+    optional={
+        "userAccount": st.sampled_from("abcdef"),
+        "userName": texts,
+        "email": texts,
+        "phone": texts,
+        "workNo": seats,
+    },
 )
 listings = st.builds(
     AccountListing,
@@ -63,12 +71,14 @@ def test_the_join_is_exact_or_nothing_is_planned(listing: AccountListing, agents
 
     fault: Fault = listing.fault
     try:
-        listed, shape = collect_records(ask, "list")
+        listed, shape = collect_records(ask, "list", FIELDS)
     except IncompleteRead:
         nameless = sum("userAccount" not in record for record in listing.records)
         assert fault or nameless > 1, "a list without a fault was refused"
         return
-    tenant = join_accounts(Tenant(agents), listed, FIELDS, shape)
+    unused = [each.user_name for each in listed.by_account.values()]
+    assert unused.count(UNSET) == len(unused)
+    tenant = join_accounts(Tenant(agents), listed, shape)
     assert listed.by_account.keys() == {each["userAccount"] for each in listing.records if "userAccount" in each}
     for agent in tenant.agents:
         if agent.account_code is None:
@@ -86,4 +96,4 @@ def test_the_join_is_exact_or_nothing_is_planned(listing: AccountListing, agents
 def test_records_without_an_account_behind_the_total_are_seen() -> None:
     pages = [AccountPage([AccountRecord()], 1, "flat", b"1"), AccountPage([AccountRecord()], 1, "flat", b"2")]
     with pytest.raises(IncompleteRead, match="says 1 records, and shows more"):
-        collect_records(pages.__getitem__, "list")
+        collect_records(pages.__getitem__, "list", FIELDS)
