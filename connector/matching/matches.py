@@ -158,40 +158,41 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
 
 def hold_undecided(
     matches: Matches,
-    roster: AgentRoster,
+    candidates: Candidates,
     memory: Memory,
     stale: Mapping[str, str],
 ) -> Matches:
     """Hold an agent to the user that this job wrote to for it, while the account list hides what would find that user.
 
-    Else it would move to whom a later rule finds. `stale`: the names of stale users by id.
+    Else it would move to whom a later rule finds. Nor is that user cleared, whatever becomes of the agent. `stale`: the
+    names of stale users by id.
     """
+    roster = candidates.roster
     wrote_for = memory.read_agents(stale.keys())
     former = {agent.account_code: stale[id_] for id_, agent in wrote_for.items()}
-    moved: dict[int, Match] = {}
-    untold = frozenset[str]()
-    for match in matches.matched if former else ():
+    moved: list[tuple[Match, frozenset[str]]] = []
+    for match in candidates if former else ():
         if roster.agents[match.agent].account_code in former:
-            attributes = roster.untold_attributes(match.agent, match.rule)
-            moved |= {match.agent: match} if attributes else {}
-            untold |= attributes
-    settled = (
-        memory.read_agents({match.id for match in moved.values()}) if moved else {}
-    )
+            untold = roster.untold_attributes(match.agent, match.rule)
+            moved += [(match, untold)] if untold else []
+    settled = memory.read_agents({match.id for match, _ in moved}) if moved else {}
+    matched = {match.agent for match in matches.matched} if moved else set()
     held: dict[int, Problem] = {}
-    for number, match in moved.items():
-        agent = roster.agents[number]
+    doubtful = matches.doubtful
+    for match, untold in moved:
+        agent = roster.agents[match.agent]
         last = settled.get(match.id)
-        if last is None or last.account_code != agent.account_code:
+        if last is not None and last.account_code == agent.account_code:
+            continue
+        doubtful |= untold
+        if match.agent in matched:
             why = _UNDECIDED.format(user=former[agent.account_code], rule=match.rule)
-            held[number] = _make_problem("contested", agent, [match], why)
-    if not held:
-        return matches
+            held[match.agent] = _make_problem("contested", agent, [match], why)
     return replace(
         matches,
         matched=[match for match in matches.matched if match.agent not in held],
         contested={**matches.contested, **held},
-        doubtful=matches.doubtful | untold,
+        doubtful=doubtful,
     )
 
 

@@ -144,7 +144,7 @@ def make_plan(
     )
     if tenant.accounts is not None:
         stale = {each.user.id: each.user.name for each in leavers.users}
-        matches = hold_undecided(matches, roster, brief.memory, stale)
+        matches = hold_undecided(matches, candidates, brief.memory, stale)
     exclusion = find_excluded(
         directory,
         given.exclude,

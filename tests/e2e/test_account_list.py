@@ -171,6 +171,22 @@ def test_an_agent_whose_mail_is_masked_now_does_not_move_to_another_user(job: Jo
     assert len(job.plan()["changes"]) == 2
 
 
+@pytest.mark.parametrize("of_users", [(2, 3), (4,)])
+def test_whoever_an_agent_of_masked_mail_may_have_is_not_cleared(job: Job, of_users: tuple[int, ...]) -> None:
+    by_account = 'directory: mail}\n  - {agent: "{accountCode}", directory: description}\n'
+    job.write("mapping.yaml", MAPPING.replace("directory: mail}\n", by_account) + "stale: clear\n")
+    people = "".join(person(number) for number in range(1, 8))
+    for number in of_users:
+        people = people.replace(f"cn: User {number}\n", f"cn: User {number}\ndescription: user1\n")
+    job.write("people.ldif", f"version: 1\n\n{people}")
+    tell(job, accounts(email="mail6@example.org"))
+    job.run("apply")
+    tell(job, accounts(email=MASKED))
+    plan = job.plan()
+    assert plan["summary"]["ambiguous"] + plan["summary"]["contested"] >= 1
+    assert [change["user"]["name"] for change in plan["changes"]] == []
+
+
 def test_an_account_without_an_agent_is_counted_and_named(job: Job) -> None:
     tell(job, accounts(7))
     assert "accounts without an agent: 2" in job.plan()["about"]["accounts"]
