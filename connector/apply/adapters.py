@@ -26,7 +26,7 @@ def source_of(
 ) -> Source:
     """The source that a job names, for as much as this mapping makes of it. Raises FileError."""
     agents = job.job.source.own_agents
-    if mapping.account_fields and job.job.source.account_list is None:
+    if mapping.account_fields and job.job.source.accounts is None:
         names = " and ".join(f"{{{field}}}" for field in sorted(mapping.account_fields))
         why = f"the mapping names {names}, so the account list is needed. Set `accounts: true`"
         raise FileError(why, where=job.where("source"))
@@ -45,7 +45,7 @@ def _whole_source_of(job: jobs.LoadedJob, mapping: Mapping) -> Source:
     # what nothing is to be made of is not kept in memory either
     passwords = mapping.passwords
     fields = None
-    if settings.account_list is not None:
+    if settings.accounts is not None:
         fields = mapping.account_fields | settings.own_agents.account_fields
     if settings.type == "file":
         from connector.sources.file import FileSource

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -65,10 +66,23 @@ class Accounts(Strict):
     """Path of the account list. A file has the key `accounts` instead."""
 
 
+def _expand_accounts(value: object) -> object:
+    """What `true` and `false` stand for."""
+    if isinstance(value, bool):
+        return Accounts() if value else None
+    return value
+
+
+AccountsChoice = Annotated[
+    Accounts | None,
+    BeforeValidator(_expand_accounts, json_schema_input_type=bool | Accounts),
+]
+
+
 class Selective(Strict):
     """A source of which a job may take some agents only."""
 
-    accounts: bool | Accounts = False
+    accounts: AccountsChoice = None
     """Read the account list too: it has {email}, {phone}, {userName} and {agentType}."""
     only: AgentPatterns | None = None
     """The job's agents, by patterns: p* or account:p*, seat:1000-1999, agent_type:…, role:…, skill:…"""
@@ -82,13 +96,6 @@ class Selective(Strict):
         if self.own_agents.account_fields and not self.accounts:
             raise MisfitError("agent_type, role and skill need `accounts: true`")
         return self
-
-    @property
-    def account_list(self) -> Accounts | None:
-        """How the account list is read; None: it is not."""
-        if isinstance(self.accounts, Accounts):
-            return self.accounts
-        return Accounts() if self.accounts else None
 
     @property
     def own_agents(self) -> JobAgents:

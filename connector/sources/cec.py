@@ -111,7 +111,7 @@ class CecSource:
         The vendor's table has the parameters of the request in a wrapper, and its samples have not:
         a refusal of the first page is answered by the other form.
         """
-        accounts = self._settings.account_list
+        accounts = self._settings.accounts
         if self._fields is None or accounts is None:
             return None
         octets = 0

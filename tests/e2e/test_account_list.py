@@ -238,6 +238,21 @@ def test_what_needs_the_list_is_refused_without_it(job: Job, source: dict[str, A
     assert "accounts: true" in job.run("plan", code=78)
 
 
+@pytest.mark.parametrize(
+    ("accounts", "why"),
+    [
+        ({"page_size": 0}, "source.accounts.page_size: must be at least 1"),
+        ({"pagesize": 9}, "source.accounts.pagesize: unknown key; did you mean page_size?"),
+        ("yes", "source.accounts: must be"),
+    ],
+)
+def test_a_faulty_section_is_told_by_its_own_keys(job: Job, accounts: object, why: str) -> None:
+    job.configure(source={"accounts": accounts})
+    said = job.run("plan", code=78)
+    assert why in said
+    assert "bool" not in said
+
+
 def test_nothing_is_kept_that_no_rule_names(job: Job) -> None:
     job.write("mapping.yaml", MAPPING.replace('  mobile: {value: "{phone}", owns: "*", when_absent: clear}\n', ""))
     tell(job, accounts(phone="canary-phone"))
