@@ -45,6 +45,7 @@ from connector.planning.compare_user import UserComparer
 from connector.planning.schema_checks import classes_of
 from connector.settings import job as jobs, mapping_file as mappings
 from connector.settings.textfile import parse_yaml, read_text
+from connector.sources.accounts import NO_ACCOUNTS
 
 AGENTS: Final = 200
 """So many agents are tried."""
@@ -122,7 +123,7 @@ def read_tenant(answers: JobAnswers, path: Path) -> Tenant:
         raise
     except IncompleteRead as fault:
         tenant = _read_tenant(answers, path)
-        if not answers.is_cec:  # most files have agents alone
+        if fault.what == NO_ACCOUNTS:  # as most files
             return tenant
         why = f"no rule by mail is tried: {fault.what}"
         return replace(tenant, notes=[*tenant.notes, why])

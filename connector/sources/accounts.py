@@ -34,6 +34,9 @@ from connector.sources.records import ESCAPED_LETTER, LEVELS, check_encoding
 
 MASK: Final = "*"
 """A text that holds it is masked, such as `t**@*****.com` of the vendor's samples."""
+NO_ACCOUNTS: Final = (
+    "no list of `accounts` in it: with `source.accounts` a file has one beside `agents`"
+)
 _MEMBERS: Final = {
     "email": "email",
     "phone": "phone",
@@ -195,10 +198,12 @@ def split_accounts(
         raw = bytes(msgspec.json.decode(text, type=_FileAccounts).accounts)
     except NOT_JSON:
         return body, records  # what is wrong with the file is told of its agents
+    if not raw:
+        raise MalformedError(NO_ACCOUNTS, where=where)
     try:
-        listed = msgspec.json.decode(raw or b"null", type=list[AccountRecord])
+        listed = msgspec.json.decode(raw, type=list[AccountRecord])
     except msgspec.ValidationError:
-        why = "no list of `accounts` in it: with `source.accounts` a file has one beside `agents`"
+        why = "`accounts` in it is no list of records that can be read"
         raise MalformedError(why, where=where) from None
     _refuse_repeated_members(raw, listed, where)
     records.add_page(listed, where)

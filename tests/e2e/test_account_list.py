@@ -267,10 +267,11 @@ def test_nothing_is_kept_that_no_rule_names(job: Job) -> None:
         ([*accounts(), account(1)], "an account that is there already"),
         ([{**account(1), "email": 7}, *accounts()[1:]], ""),
         (None, "no list of `accounts` in it"),
+        ([7], "`accounts` in it is no list of records"),
     ],
-    ids=["twice", "odd", "missing"],
+    ids=["twice", "odd", "missing", "none"],
 )
-def test_a_file_is_read_whole_or_not_at_all(job: Job, listed: list[dict[str, Any]] | None, why: str) -> None:
+def test_a_file_is_read_whole_or_not_at_all(job: Job, listed: list[Any] | None, why: str) -> None:
     document: dict[str, Any] = {"agents": [agent(number) for number in range(1, 6)]}
     if listed is not None:
         document["accounts"] = listed
@@ -290,6 +291,14 @@ def test_init_proposes_a_rule_by_mail_where_it_finds_more(job: Job) -> None:
     assert "With the rules of the mapping, 5 of 5 agents match." in ended.out
     assert "accounts: true" in job.read("job.yaml")
     assert job.plan()["summary"]["matched"] == 5
+
+
+def test_init_says_what_is_wrong_with_a_list_in_a_file(job: Job) -> None:
+    command = ("init", "--source", "agents.json", "--directory", "people.ldif", "--force")
+    tell(job, [*accounts(), account(1)])
+    assert "no rule by mail is tried: record 6 of the account list has an account" in job.program(*command).out
+    job.agents([agent(1)])
+    assert "no rule by mail" not in job.program(*command).out
 
 
 # ---------------------------------------------------------------- over HTTP
