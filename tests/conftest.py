@@ -36,8 +36,16 @@ SBIN = "/usr/sbin"
 _numbers = count()
 
 
+NIGHTLY = frozenset((Path(__file__).parent / "nightly.txt").read_text("utf-8").splitlines())
+"""Tests that take longest, each beside one like it that every run has: `make nightly`."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Properties take longest: they begin first, so that at the end nobody waits for one of them."""
+    """Mark the nightly tests. Properties take longest: they begin first, so that at the end nobody waits for one."""
+    for item in items:
+        if item.nodeid in NIGHTLY:
+            item.add_marker(pytest.mark.nightly)
     items.sort(key=lambda item: "property" not in item.path.parts)
 
 
