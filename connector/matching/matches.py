@@ -187,7 +187,12 @@ def hold_undecided(
         doubtful |= untold
         if match.agent in matched:
             why = _UNDECIDED.format(user=former[agent.account_code], rule=match.rule)
-            held[match.agent] = _make_problem("contested", agent, [match], why)
+            held[match.agent] = _make_problem(
+                "contested",
+                agent,
+                [match],
+                why,
+            )
     return replace(
         matches,
         matched=[match for match in matches.matched if match.agent not in held],
