@@ -47,6 +47,8 @@ class Ledger:
     back, and gives the values that it puts there to the last one that is left.
     `let_go`: by job the users it wrote to and did not claim in its last apply. `broken` says where a job took what was
     not its own.
+    `put` and `taken`: what the run that goes on has put at a place, and what it has taken of nobody's. A run may write
+    once more to learn how the server spells a value, and puts back what that replaced (docs/operate.md).
     """
 
     owner: dict[Place, tuple[str, frozenset[Value]]] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class Ledger:
     broken: list[str] = field(default_factory=list)
     new: list[tuple[str, str, frozenset[Value]]] = field(default_factory=list)
     touched: dict[Place, tuple[str, frozenset[Value]] | None] = field(default_factory=dict)
+    put: dict[Place, set[Value]] = field(default_factory=dict)
+    taken: dict[Place, set[Value]] = field(default_factory=dict)
 
     def begin(self, job: str, claimed: Collection[str]) -> set[str]:
         """The users that a job which claims these lets go of."""
@@ -84,8 +88,11 @@ class Ledger:
         for seen in self.new:
             if lost(*seen[:2]):
                 self.once[seen].pop()
-        self.touched.clear()
-        self.new.clear()
+        for place, values in self.taken.items():
+            if values:
+                self.broken.append(f"{sorted(values)} of nobody's was taken from {place}, and not put back")
+        for seen_in_run in (self.touched, self.new, self.put, self.taken):
+            seen_in_run.clear()
 
     def see(self, job: str, kind: str, change: Change, before: Held, after: Held) -> None:
         for each in change.attributes:
@@ -99,12 +106,20 @@ class Ledger:
             self.touched.setdefault(place, self.owner.get(place))
             note(f"{job} ({kind}) of {change.agent}: {place} {sorted(was)} -> {sorted(now)}")
             whose, values = self.owner.get(place, (None, frozenset()))
-            if (change.agent is None or kind == "undo") and (whose not in (job, None) or was - now - values):
+            put_before = self.put.setdefault(place, set())
+            self.taken.setdefault(place, set()).difference_update(now)
+            if kind == "undo":
+                gone = was - now - put_before
+                self.taken[place] |= gone - values
+                if whose not in (job, None) and (gone & values or not put_before):
+                    self.broken.append(f"{job} ({kind}) took {sorted(gone)} of {whose}'s from {place}")
+            elif change.agent is None and (whose not in (job, None) or was - now - values):
                 if was - now or whose not in (job, None):
                     self.broken.append(f"{job} ({kind}) took {sorted(was - now)} of {whose}'s from {place}")
             elif kind == "apply" and whose and whose != job and change.user.id not in self.let_go.get(whose, ()):
                 self.broken.append(f"{job} wrote {place}, which is {whose}'s")
             spelt = {f"~{value}" for value in each.new if isinstance(value, str)}  # as some server has it
+            put_before |= now - was
             put = (now - was) | (values & now) | (spelt & now)
             writer = self._choose_writer(job, kind, place, was, now)
             self.owner.pop(place, None)
