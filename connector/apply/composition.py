@@ -20,6 +20,7 @@ from connector.apply.context import (
     JobRules,
     PlanContext,
     RunContext,
+    SiblingJobs,
 )
 from connector.apply.job_state import (
     find_key,
@@ -244,7 +245,20 @@ def _read_rules(
         pins=pinned,
         show=_choose_shown(job, mapping, everybody=everybody),
         approvers=read_approvers(job),
+        siblings=_name_siblings(job),
     )
+
+
+def _name_siblings(job: jobs.LoadedJob) -> SiblingJobs:
+    """The names of the siblings. Raises FileError where one is this job, or two have one name."""
+    names: list[str] = []
+    for number, path in enumerate(job.job.siblings):
+        if path.stem in (job.name, *names):
+            why = f"siblings: {path.stem} is this job, or named twice. Name each other job of the tenant once"
+            raise FileError(why, where=job.where("siblings", number))
+        names.append(path.stem)
+    serve = job.job.serve
+    return SiblingJobs(tuple(names), serve.max_age if serve else None)
 
 
 def _describe_place(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping as AnyMapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping as AnyMapping,
+)
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from msgspec import Struct, field
@@ -22,6 +29,8 @@ from connector.model import (
     AttributeInfo,
     Description,
     Fingerprint,
+    SiblingPlan,
+    SiblingPlans,
 )
 from connector.model.limits import ApplyPace, Limits
 from connector.model.mapping import Mapping
@@ -37,6 +46,18 @@ if TYPE_CHECKING:
     from connector.approval.approvers import Approvers
 
 
+class SiblingJobs(Struct, frozen=True):
+    """The other jobs of a tenant, and what they are told of this one."""
+
+    names: tuple[str, ...] = ()
+    max_age: int | None = None
+    """For how many seconds a plan of this job counts there; None: `PLAN_AGE`."""
+
+
+PLAN_AGE: Final = timedelta(days=1)
+"""So long a plan counts for siblings where its job does not say how long."""
+
+
 class JobRules(Struct, frozen=True, kw_only=True):
     """What a job's files say about planning and writing."""
 
@@ -49,6 +70,7 @@ class JobRules(Struct, frozen=True, kw_only=True):
     """The attributes that have the names of people."""
     approvers: Approvers | None = None
     """Who has to approve what is written; None: nobody."""
+    siblings: SiblingJobs = SiblingJobs()
 
 
 class JobPlace(Struct, frozen=True, kw_only=True):
@@ -89,7 +111,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
 
         `undone`: attributes that a run wrote in clear which is taken back.
         """
-        rules, description = self.rules, self.reader.describe()
+        rules, description, now = self.rules, self.reader.describe(), clock.read_clock()
         return PlanBrief(
             mapping=rules.mapping,
             limits=rules.limits,
@@ -98,7 +120,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
             fingerprint=self.fingerprint,
             job=self.job,
             plan_id=self.plan_id,
-            now=clock.read_clock(),
+            now=now,
             about=self.describe_sources(description),
             show=hide_secrets(
                 self.secret_attributes(description),
@@ -107,6 +129,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
                 self.place.file,
                 undone,
             ),
+            siblings=find_sibling_plans(self.state, rules.siblings.names, now),
         )
 
     def look_up(self, at_least: int = 0) -> DirectoryLookup:
@@ -191,6 +214,27 @@ class ApplyUndoContext(UndoContext, frozen=True, kw_only=True):
 
 
 WriteContext = ApplyContext | ApplyUndoContext
+
+
+def find_sibling_plans(
+    state: State, names: Iterable[str], now: datetime
+) -> SiblingPlans:
+    """The last full plans of these jobs, as far as they are not too old."""
+    plans: list[SiblingPlan] = []
+    unheard: list[str] = []
+    for name in names:
+        plan = state.agent_plans.find_plan(name)
+        if plan is None or is_old_plan(plan, now):
+            unheard.append(name)
+        else:
+            plans.append(plan)
+    return SiblingPlans(tuple(plans), tuple(unheard))
+
+
+def is_old_plan(plan: SiblingPlan, now: datetime) -> bool:
+    """Whether a plan counts no more; also one of the future, for then a clock is wrong."""
+    longest = PLAN_AGE if plan.max_age is None else timedelta(seconds=plan.max_age)
+    return abs(now - datetime.fromisoformat(plan.created)) > longest
 
 
 class SecretAttributes(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -16,12 +16,14 @@ from connector.matching.selection import select_names
 from connector.model import (
     NOBODY,
     NOTICED,
+    Agent,
     Change,
     EarlierPlan,
     Outcome,
     Plan,
     Result,
     RunEnding,
+    SiblingPlan,
 )
 from connector.planning import make_plan as planner
 from connector.planning.brief import PlanInput
@@ -29,6 +31,7 @@ from connector.planning.make_plan import PlannedRun
 from connector.planning.review import digest_plan, find_news
 from connector.planning.undoing import WrittenRun, WrittenStep, make_undo_plan
 from connector.reports.wording import nobody_matches
+from connector.runtime.clock import format_now
 
 Show = Callable[[Plan, Sequence[Outcome] | None], None]
 FindEarlier = Callable[[], EarlierPlan]
@@ -161,10 +164,12 @@ def dry_run(
 ) -> FinishedRun:
     """Plan and show. `save`: the plan is for `apply --plan`. `before`, `by`: as `compare_plan` has them."""
     require_same_job(context)
-    plan = make_plan(context, only).plan
+    planned = make_plan(context, only)
+    if not only:
+        note_agents(context, planned)
     plan = compare_plan(
         context,
-        plan,
+        planned.plan,
         before,
         by,
         some=bool(only),
@@ -251,6 +256,26 @@ def compare_plan(
     if earlier is None:
         return plan
     return replace(plan, notes=replace(plan.notes, since=find_news(earlier, plan)))
+
+
+def note_agents(context: PlanContext, planned: PlannedRun) -> None:
+    """Keep what a full plan says of its agents, for siblings and `coverage`."""
+    agents = planned.candidates.roster.agents
+    said = SiblingPlan(
+        context.job,
+        found=_list_accounts(agents, planned.find_agents_here()),
+        missing=_list_accounts(agents, planned.matches.unmatched),
+        created=format_now(),
+        max_age=context.rules.siblings.max_age,
+    )
+    with suppress(StateError):  # the plan itself is whole
+        context.state.agent_plans.note_plan(said)
+
+
+def _list_accounts(agents: Sequence[Agent], numbers: Iterable[int]) -> frozenset[str]:
+    """The accounts of these agents; a seat without an account has none."""
+    accounts = (agents[number].account_code for number in numbers)
+    return frozenset(each for each in accounts if each is not None)
 
 
 def show_plan(

@@ -40,6 +40,7 @@ from connector.apply.planning import (
     dry_run,
     dry_undo,
     make_plan,
+    note_agents,
     show_plan,
     with_noticed,
 )
@@ -114,6 +115,8 @@ def apply_run(
         recovery.settle_by_reading()
         open_now = recovery.open_changes
         planned = make_plan(context, only, open_now, whole=review.is_saved)
+        if not only:
+            note_agents(context, planned)
         memory = context.state.memory(description.identity, context.job)
         memory.note_excluded(planned.exclusion.named)
         recovery.settle_by_comparing(planned.confirmed, planned.denied)

@@ -28,6 +28,7 @@ COMMANDS = {
     "diff": "Compare two saved plans or reports.",
     "explain": "Show step by step how one agent or user is matched and planned.",
     "serve": "Run jobs on their schedules, with health and metrics over HTTP.",
+    "coverage": "Show in which jobs of a tenant each agent is found.",
     "runs": "List the runs of a job, newest first.",
     "undo": "Show the changes that undo a run; with --apply, write them.",
     "release": "Allow applies again for a job on hold.",

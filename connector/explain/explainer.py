@@ -155,6 +155,9 @@ class PlanExplainer(Struct, frozen=True):
             "the seat has no account: no look-up",
             rules,
         )
+        if number in matches.elsewhere:
+            why = "a sibling finds it, or reports it as unmatched"
+            return replace(explained, verdict="elsewhere", why=why)
         for verdict, found in (
             ("unmatched", matches.unmatched),
             ("ambiguous", matches.ambiguous),

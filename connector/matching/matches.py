@@ -49,6 +49,8 @@ class Matches(Struct, frozen=True):
     """By the agent's place, as the next two."""
     ambiguous: Mapping[int, Problem]
     contested: Mapping[int, Problem]
+    elsewhere: frozenset[int]
+    """Agents that no rule finds here, and that a sibling finds or reports."""
     unassigned: int
     """Seats without an account."""
     claimed: AbstractSet[str]
@@ -149,7 +151,7 @@ def settle_matches(candidates: Candidates, tenant: Tenant) -> Matches:
     )
     doubtful = [roster.doubtful_attributes(number) for number in doubted]
     return Matches(
-        matched, unmatched, ambiguous, contested, unassigned, claimed,
+        matched, unmatched, ambiguous, contested, frozenset(), unassigned, claimed,
         unsure=unsure or bool(hidden) or None in doubtful,
         doubtful=frozenset[str]().union(*filter(None, doubtful)),
         unproven=candidates.unproven, unidentified=hidden,

@@ -48,6 +48,8 @@ from connector.model.memory import (
     Owned as Owned,
     Past as Past,
     Refused as Refused,
+    SiblingPlan as SiblingPlan,
+    SiblingPlans as SiblingPlans,
     Unsettled as Unsettled,
 )
 from connector.model.outcome import (

@@ -102,10 +102,9 @@ def digest_of_plan(plan: Plan) -> str:
 
     Each change is in it by the change's own `digest`, which is taken as it stands.
     """
-    names = sorted(plan.summary.__struct_fields__)
     summary = _list_form(
-        _list_form((_text_form(name), _number_form(getattr(plan.summary, name))))
-        for name in names
+        _list_form((_text_form(name), _number_form(count)))
+        for name, count in sorted(plan.summary.counts.items())
     )
     changes = _list_form(
         map(_text_form, sorted(change.digest for change in plan.changes))

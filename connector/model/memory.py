@@ -110,6 +110,28 @@ class LastGood(Struct, frozen=True):
         )
 
 
+class SiblingPlan(Struct, frozen=True):
+    """What the last full plan of a job says of its agents, for other jobs of the tenant."""
+
+    job: str
+    found: frozenset[str]
+    """Accounts of agents for which it finds a user, or several."""
+    missing: frozenset[str]
+    """Accounts of agents that it reports as unmatched."""
+    created: str
+    """When that plan was made, in RFC 3339."""
+    max_age: int | None = None
+    """For how many seconds the plan counts; None: as the job does not say."""
+
+
+class SiblingPlans(Struct, frozen=True):
+    """The plans of a job's siblings that count now."""
+
+    plans: tuple[SiblingPlan, ...] = ()
+    unheard: tuple[str, ...] = ()
+    """Siblings without a full plan in this state, or with an old one."""
+
+
 class JobIdentity(Struct, frozen=True, omit_defaults=True):
     """What a job is, beside its name: another one of that name would have its users cleared."""
 

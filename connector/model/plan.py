@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
 from connector.model.change import AgentRef, Change, ChangeKind, Look
@@ -73,11 +73,13 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Summary(Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts. agents = matched + unmatched + ambiguous + contested + unassigned + invalid."""
+    """Counts. agents = matched + unmatched + elsewhere + ambiguous + contested + unassigned + invalid."""
 
     agents: Count = 0
     matched: Count = 0
     unmatched: Count = 0
+    elsewhere: Count | UnsetType = UNSET
+    """Agents without a user here that a sibling finds or reports. Left out where the job has no siblings."""
     ambiguous: Count = 0
     contested: Count = 0
     unassigned: Count = 0
@@ -91,6 +93,13 @@ class Summary(Struct, frozen=True, forbid_unknown_fields=True):
     `secret`."""
     clear: Count = 0
     secret: Count = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Each count by its name."""
+        return {
+            name: number for name, number in asdict(self).items() if number is not UNSET
+        }
 
 
 class EarlierPlan(Struct, frozen=True):
@@ -201,8 +210,9 @@ KINDS: Final[dict[str, str]] = {
         "A record of the source is invalid. It matches no user, and nothing stale is cleared. Correct it in the tenant."
     ),
     "contested": (
-        "Several agents claim the same user, or share an account or a seat, or the account list doubts an agent. None "
-        "is written. Correct the tenant. Of agents that claim the same user you can pin all but one to their own users."
+        "Several agents claim the same user, or share an account or a seat, or the account list doubts an agent, or a "
+        "sibling finds the agent too. None is written. Correct the tenant. Of agents that claim the same user you can "
+        "pin all but one to their own users."
     ),
     "ambiguous": "A match rule finds several users for one agent. None is written. Pin the agent.",
     "pin": "A line of the pins file cannot be followed. Correct it.",

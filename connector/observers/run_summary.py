@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from connector.errors import ConnectorError, UsageError
 from connector.model import Change, Outcome, Plan, Refusal
@@ -156,7 +156,7 @@ def _count_plan(plan: Plan) -> PlanFigures:
         digest=plan.digest,
         changes=len(plan.changes),
         keeping_credentials=plan.keeping_credentials,
-        counts=asdict(plan.summary),
+        counts=plan.summary.counts,
         problems=dict(Counter(problem.kind for problem in plan.problems)),
         since=since.numbers if since and since.plan else {},
         refusals=list(plan.refusals),

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from connector.matching.candidates import Match
 from connector.matching.matches import Matches
 from connector.matching.selection import Selection
+from connector.matching.siblings import UNHEARD
 from connector.model import (
     AgentRef,
     AttributeChange,
@@ -266,6 +267,8 @@ def list_cautions(
     left_out: int,
 ) -> Iterator[str]:
     """Why stale users are kept, and to whom the plan is limited."""
+    for job in given.brief.siblings.unheard:
+        yield UNHEARD.format(job=job)
     unsure = why_unsure(given, matches)
     if matches.unproven:
         yield unsure
@@ -348,10 +351,13 @@ def summarize_plan(
     """The counts of a plan."""
     matched = len(matches.matched)
     differing = sum(draft.differs for draft in drafts if draft.agent)
+    siblings = given.brief.siblings
+    has_siblings = bool(siblings.plans or siblings.unheard)
     return Summary(
         agents=given.tenant.size,
         matched=matched,
         unmatched=len(matches.unmatched),
+        elsewhere=len(matches.elsewhere) if has_siblings else UNSET,
         ambiguous=len(matches.ambiguous),
         contested=len(matches.contested),
         unassigned=matches.unassigned,

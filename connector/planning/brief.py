@@ -12,7 +12,14 @@ from msgspec.structs import replace
 from connector.matching.people import AgentPin, ExcludeList
 from connector.matching.roster import AgentRoster
 from connector.matching.user_names import NameRules
-from connector.model import AccountList, Description, Fingerprint, Memory, Tenant
+from connector.model import (
+    AccountList,
+    Description,
+    Fingerprint,
+    Memory,
+    SiblingPlans,
+    Tenant,
+)
 from connector.model.limits import Limits
 from connector.model.mapping import Mapping
 from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS, field_of
@@ -51,6 +58,8 @@ class PlanBrief(Struct, frozen=True, kw_only=True):
     about: tuple[tuple[str, str], ...] = ()
     """What the plan is made from, for its reader."""
     show: ShownNames = ShownNames()
+    siblings: SiblingPlans = SiblingPlans()
+    """What other jobs of the tenant find."""
 
 
 # ---------------------------------------------------------------- what comes of it for one tenant

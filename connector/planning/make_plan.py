@@ -33,6 +33,7 @@ from connector.matching.people import (
 )
 from connector.matching.roster import AgentRoster
 from connector.matching.selection import EVERYBODY, Selection, look_up_users
+from connector.matching.siblings import defer_to_siblings
 from connector.model import (
     KEPT_CREDENTIALS,
     AgentRef,
@@ -95,6 +96,12 @@ class PlannedRun(Struct, frozen=True):
     """Where users of ours hold no value any more."""
     left_to_others: frozenset[str]
     """The ids of users of ours that only agents of other jobs claim."""
+    others: frozenset[int]
+    """Agents that are not this job's."""
+
+    def find_agents_here(self) -> set[int]:
+        """The job's agents for which a rule finds a user, or several, whatever becomes of them."""
+        return {match.agent for match in self.candidates} - self.others
 
 
 def make_plan(
@@ -128,6 +135,12 @@ def make_plan(
         description,
     )
     matches = settle_matches(candidates, tenant)
+    matches = defer_to_siblings(
+        matches,
+        tenant.agents,
+        brief.job,
+        brief.siblings,
+    )
     refuse_hidden_ids(matches, description)
     matches, near = near_misses(
         directory,
@@ -268,6 +281,7 @@ def make_plan(
         denied=checked.unseen.denied,
         away=[*empty, *gone],
         left_to_others=_left_to_others(given, candidates),
+        others=tenant.others,
     )  # fmt: skip
 
 
@@ -341,7 +355,8 @@ def _find_claimers(
     @cache
     def seeking() -> AgentRoster:
         matched = (match.agent for match in matches.matched)
-        numbers = {*matched, *open_, *matches.unmatched, *given.tenant.others}
+        without = {*matches.unmatched, *matches.elsewhere}
+        numbers = {*matched, *open_, *without, *given.tenant.others}
         return roster.restrict_to(
             [each for each in numbers if agents[each].account_code is not None]
         )

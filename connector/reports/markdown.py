@@ -153,9 +153,11 @@ def _render_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Line
 
 
 def _summary_table(plan: Plan) -> Lines:
+    counts = plan.summary.counts
     rows = (
-        [name, str(getattr(plan.summary, name)), meaning]
+        [name, str(counts[name]), meaning]
         for name, meaning in COUNTS.items()
+        if name in counts
     )
     yield from _render_table(("Count", "", "Meaning"), rows)
 

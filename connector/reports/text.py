@@ -182,8 +182,10 @@ def _summary_lines(plan: Plan, *, narrow: bool) -> Lines:
 
 
 def _count_lines(plan: Plan, names: Iterable[str], width: int) -> Lines:
+    counts = plan.summary.counts
     for name in names:
-        yield f"  {name:<{width}}{getattr(plan.summary, name):>9,}"
+        if name in counts:
+            yield f"  {name:<{width}}{counts[name]:>9,}"
 
 
 def _held_back_lines(plan: Plan) -> Lines:

@@ -56,6 +56,7 @@ LONGEST: Final = 60
 AGENT_COUNTS: Final = {
     "matched": "agents with exactly one user",
     "unmatched": "agents without a user by any rule",
+    "elsewhere": "agents that sibling jobs find or report",
     "ambiguous": "agents with several users by one rule",
     "contested": "agents that claim the same user as another agent",
     "unassigned": "seats without an account",

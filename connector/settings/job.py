@@ -214,6 +214,8 @@ class Reconciliation(Strict):
     """CSV file that ties agents to users by hand."""
     exclude: RegularFile | None = None
     """CSV file of agents and users to exclude."""
+    siblings: list[RegularFile] = Field(default_factory=list)
+    """Job files of the same tenant and the same state. An agent that one of them finds is not unmatched here."""
 
     @field_validator("key")
     @classmethod

@@ -19,7 +19,7 @@ from connector.state.database import (
     find_column,
     find_value,
 )
-from connector.state.documents import WITHDRAW, FleetDocuments, read_drawn
+from connector.state.documents import WITHDRAW, AgentPlans, FleetDocuments, read_drawn
 from connector.state.forgetting import Forgetting
 from connector.state.history import Holds, RunHistory
 from connector.state.journal_rows import Sealer, find_unopened, read_steps
@@ -40,7 +40,7 @@ _COUNTS: Final = {
     "writes": "journal where run in (select id from runs where job = ?)",
     "open_writes": "journal where outcome is null and run in (select id from runs where job = ?)",
     "saved_plans": "documents where kind = 'saved' and job = ?",
-    "earlier_plans": "documents where kind in ('run', 'drawn') and job = ?",
+    "earlier_plans": "documents where kind in ('run', 'drawn', 'matched') and job = ?",
     "documents": "documents where kind in ('plan', 'report') and job = ?",
     "users": "(select distinct user_id from ownership where job = ?) as owned",
     "stale": "notes where kind = 'stale' and runs > 0 and job = ?",
@@ -275,6 +275,7 @@ def _find_readings(
         yield partial(_read_run, database, run, sealer)
     yield partial(RunHistory(database).list_runs, job)
     yield partial(deque, read_drawn(database, job), 0)
+    yield partial(AgentPlans(database).find_plan, job)
     documents = FleetDocuments(database)
     yield partial(deque, map(documents.read_plan, documents.read_all(job)), 0)
     yield Ticks(database, job).read_last

@@ -33,7 +33,8 @@ documents    plans, by their ids: `saved`, a plan for a reviewer: the SHA-256 of
              whom it names (`content`, JSON); runs that begin later have its `number` or a higher one;
              `plan`, a fleet's that waits, one a job, and `report`, what became of one (`octets`: JSON, compressed by
              zlib); `run`, of a run or attempt, and `drawn`, of the last full plan of those who had it drawn (`id`),
-             what later plans are compared with (`EarlierPlan`, JSON)
+             what later plans are compared with (`EarlierPlan`, JSON); `matched`, of the last full plan,
+             what siblings are told of its agents (`SiblingPlan`, JSON)
 audits       of each job the last line of its audit: its number in the chain, and its digest
 audit_lines  lines of audits that no file has for certain (`audit_lines.py`). `user_id`: whom it is about
 schedule     the last run of a job by `serve`: its tick, whether it came to its end, and the last good one's tick

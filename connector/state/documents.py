@@ -1,4 +1,4 @@
-"""Plans that a state keeps: those that were saved for reviewers, a fleet's, and what later ones are compared with.
+"""Plans that a state keeps: saved ones, a fleet's, and what later plans and sibling jobs need to know of them.
 
 A plan of one machine waits in a file, and so does its report. The workers of a fleet share
 nothing but the state, which keeps both.
@@ -15,7 +15,7 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from connector.errors import RefusedError, StateError
-from connector.model import EarlierPlan, Plan
+from connector.model import EarlierPlan, Plan, SiblingPlan
 from connector.model.digests import make_readable
 from connector.reports.document import parse_plan, render
 from connector.runtime.clock import format_now
@@ -317,6 +317,39 @@ class DrawnPlans:
     def _read_drawn(self, kind: str, job: str, id_: str) -> EarlierPlan | None:
         found = read_drawn(self._database, job, kind, id_)
         return next((drawn for *_, drawn in found), None)
+
+
+# ------------------------------------------------------------ what siblings are told
+
+
+_MATCHED: Final = "matched"
+"""The kind of what a job's last full plan says of its agents."""
+
+
+class AgentPlans:
+    """What the last full plan of each job says of its agents. All of its methods raise StateError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note_plan(self, plan: SiblingPlan) -> None:
+        """Keep it in place of the one before."""
+        said = encode_text(plan)
+        row = (_MATCHED, plan.job, "", "", plan.created, "", said, None, None, 0)
+        with self._database.writing() as transaction:
+            transaction.execute(_PUT, row)
+
+    def find_plan(self, job: str) -> SiblingPlan | None:
+        """What that job's last full plan says; None: the state has none."""
+        content = find_value(
+            self._database,
+            "select content from documents where kind = ? and job = ?",
+            _MATCHED,
+            job,
+        )
+        if content is None:
+            return None
+        return decode_kept(self._database, content, SiblingPlan, "a plan for siblings")
 
 
 def put_drawn(

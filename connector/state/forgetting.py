@@ -254,6 +254,11 @@ class Forgetting:
                 "delete from documents where job = ? and id = ? and kind in ('saved', 'plan', 'report')",
                 [(self._job, each) for each in {*person.plans, *person.documents}],
             )
+            # the next plan says it anew
+            transaction.execute(
+                "delete from documents where kind = 'matched' and job = ?",
+                (self._job,),
+            )
             gone = make_readable(person.id)
             for key, number, drawn in list(read_drawn(self._database, self._job)):
                 changes = [each for each in drawn.changes if each[0] != gone]

@@ -37,7 +37,7 @@ _OPEN: Final = (
 _OUT: Final = (
     "delete from journal where run = ?",
     "delete from events where kind = 'approval' and id = ?",
-    "delete from documents where id = ? and kind <> 'drawn'",
+    "delete from documents where id = ? and kind not in ('drawn', 'matched')",
     "delete from runs where id = ?",
 )
 
@@ -55,7 +55,7 @@ _OLD: Final = (
     "events where kind = 'release' and job = ? and ended < ?",
     _OLD_ATTEMPTS,
     _OLD_PLANS,
-    "documents where kind = 'drawn' and job = ? and created < ?",
+    "documents where kind in ('drawn', 'matched') and job = ? and created < ?",
 )
 _UNUSED: Final = (
     "documents where job = ? and kind = 'plan' and id not in (select id from documents where kind = 'saved')",

@@ -34,7 +34,7 @@ from connector.state.database import (
     migrate_tables,
     write_one,
 )
-from connector.state.documents import DrawnPlans, FleetDocuments, SavedPlans
+from connector.state.documents import AgentPlans, DrawnPlans, FleetDocuments, SavedPlans
 from connector.state.history import (
     NEXT,
     TO_LIST,
@@ -80,6 +80,7 @@ class State(SavedPlans, StateCare):
         self.attempts = Attempts(database)
         self.drawn = DrawnPlans(database)
         self.documents = FleetDocuments(database)
+        self.agent_plans = AgentPlans(database)
         try:
             migrate_tables(database)
         except BaseException:

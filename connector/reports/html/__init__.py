@@ -220,7 +220,9 @@ def _attributes_section(plan: Plan) -> Lines:
 def _counts_section(plan: Plan, title: str, counts: dict[str, str]) -> Lines:
     yield f'<section>\n<h2>{title}</h2>\n<ul class="cards">\n'
     for name, meaning in counts.items():
-        number = getattr(plan.summary, name)
+        number = plan.summary.counts.get(name)
+        if number is None:
+            continue
         kind = "" if number else ' class="zero"'
         yield f"<li{kind}><b>{number:,}</b> <span>{name}</span> <small>{meaning}</small></li>\n"
     yield "</ul>\n</section>\n"
