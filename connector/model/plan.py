@@ -72,8 +72,8 @@ class Refusal(Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
-class Summary(Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts. agents = matched + unmatched + elsewhere + ambiguous + contested + unassigned + invalid."""
+class AgentCounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Agents by what became of them: `agents` is the sum of all others."""
 
     agents: Count = 0
     matched: Count = 0
@@ -84,6 +84,11 @@ class Summary(Struct, frozen=True, forbid_unknown_fields=True):
     contested: Count = 0
     unassigned: Count = 0
     invalid: Count = 0
+
+
+class Summary(AgentCounts, frozen=True, forbid_unknown_fields=True):
+    """The counts of a plan: of agents, and of users."""
+
     stale: Count = 0
     unchanged: Count = 0
     """Matched users that already say what their agents say. Those that differ and are
