@@ -1,4 +1,4 @@
-"""Write the tables of keys, commands and options in docs/ from the program's own models and commands.
+"""Write the tables of keys, commands, options and messages in docs/ from the program's own models and commands.
 
 A page marks where a table stands; what stands between the two comments is replaced:
 
@@ -7,6 +7,8 @@ A page marks where a table stands; what stands between the two comments is repla
     <!-- keys: fleet file -->            the keys of the file itself
     <!-- commands -->                    all commands
     <!-- options: plan -->               the options of a command
+    <!-- messages: 3 -->                 the messages that end with this exit code
+    <!-- problems -->                    all kinds of problems
     <!-- end -->
 
 `python -m scripts.reference` writes the pages, `--check` only names those that differ (exit code 1).
@@ -23,12 +25,20 @@ from typing import Any, Final
 
 import click
 
+from connector.cli.advice import ADVICE
 from connector.cli.main import cli
 from connector.cli.schema import make_schema
+from connector.model.plan import KINDS
 
+_FOREIGN: Final[dict[type[BaseException], str]] = {
+    click.ClickException: "The command line has a word, an option or a value that the command does not take",
+    BaseException: "A fault of the program",
+}
+"""What happened, for kinds of errors that are not ours."""
 DOCS: Final = Path(__file__).parents[1] / "docs"
 _TABLE: Final = re.compile(
-    r"(<!-- (keys|commands|options)(?:: ([^>]+?))? -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (keys|commands|options|messages|problems)(?:: ([^>]+?))? -->\n).*?(<!-- end -->)",
+    re.DOTALL,
 )
 
 
@@ -55,10 +65,16 @@ def find_commands(
 def _make_table(kind: str, argument: str | None) -> str:
     if kind == "commands":
         return _make_commands()
+    if kind == "problems":
+        return _make_rows(
+            ("kind", "meaning"), ((_code(name), text) for name, text in KINDS.items())
+        )
     if argument is None:
         raise KeyError(f"{kind} of what?")
     if kind == "options":
         return _make_options(dict(find_commands())[argument])
+    if kind == "messages":
+        return _make_messages(int(argument))
     file, part, *prefix = argument.split()
     return _make_keys(file, part, "".join(prefix))
 
@@ -112,6 +128,22 @@ def _make_options(command: click.Command) -> str:
             name, meaning = described
             rows.append((_code(name), _one_line(meaning)))
     return _make_rows(("option", "meaning"), rows)
+
+
+def _make_messages(exit_code: int) -> str:
+    rows = []
+    for kind, advice in sorted(ADVICE.items(), key=lambda item: item[1].code):
+        if advice.exit_code == exit_code:
+            happened = _FOREIGN.get(kind) or _first_sentence(kind.__doc__ or "")
+            page = (
+                f"[{advice.page.partition('.')[0]}]({advice.page})"
+                if advice.page
+                else ""
+            )
+            rows.append(
+                (_code(advice.code), happened, _one_line(advice.what_to_do), page)
+            )
+    return _make_rows(("code", "what happened", "what to do", "more"), rows)
 
 
 def _first_sentence(text: str) -> str:

@@ -22,7 +22,7 @@ from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 from structlog.typing import EventDict, Processor
 
 from connector.apply.composition import BegunRun
-from connector.cli.advice import Exit, code_of, code_of_ending
+from connector.cli.advice import Exit, code_of, code_of_ending, find_advice
 from connector.cli.terminal import has_colour, wrap_text
 from connector.errors import ConnectorError, FileError, OutputError, UsageError
 from connector.model import (
@@ -265,7 +265,12 @@ class LogObserver(Observer):
             reason = str(fault) if isinstance(fault, ConnectorError) else None
             if reason and self._hashed:
                 reason = describe_impersonally(fault)
-            log.error("finished", fault=type(fault).__name__, reason=reason)
+            log.error(
+                "finished",
+                fault=type(fault).__name__,
+                reason=reason,
+                code=find_advice(fault).code,
+            )
 
 
 def make_observers(

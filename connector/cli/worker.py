@@ -26,7 +26,7 @@ from connector.apply.composition import BegunRun, RunOpening, open_run
 from connector.apply.context import ApplyContext, PlanContext
 from connector.apply.job_state import require_shared
 from connector.apply.sync import FinishedRun, apply_run, dry_run
-from connector.cli.advice import Exit, code_of
+from connector.cli.advice import Exit, code_of, find_advice
 from connector.cli.observers import configure_log, make_observers
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
@@ -125,7 +125,12 @@ class WorkerRun(ABC):
         self.result.refused = isinstance(fault, RefusedBindError)
         if self.result.summary is None:  # its files were wrong: it had no observer
             said = str(fault)
-            log.error("run failed", job=self.request.job.stem, reason=said)
+            log.error(
+                "run failed",
+                job=self.request.job.stem,
+                reason=said,
+                code=find_advice(fault).code,
+            )
             self.result.summary = self.request.summarize_failure(
                 code, said, describe_impersonally(fault)
             )

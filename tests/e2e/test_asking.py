@@ -56,7 +56,7 @@ def test_anything_but_yes_writes_nothing_and_is_a_refused_attempt(job: Job, answ
     with session(job.folder, "apply", "job.yaml") as apply:
         code, said = answered(apply, answer)
     assert code == 3
-    assert "cec-connector: not applied, since the answer was not yes\nNothing was written.\n" in said
+    assert "cec-connector: not applied, since the answer was not yes\nCEC-0303: Nothing was written.\n" in said
     assert job.read("people.ldif") == before
     (attempt,) = json.loads(job.run("runs", "--json"))
     assert (attempt["result"], attempt["why"]) == ("refused", "not applied, since the answer was not yes")
@@ -83,7 +83,7 @@ def test_a_no_is_a_no_also_where_it_cannot_be_noted(job: Job) -> None:
         job.write("job.yaml", "source: [\n")
         assert answered(apply, "n\n") == (
             3,
-            "n\ncec-connector: not applied, since the answer was not yes\nNothing was written.\n",
+            "n\ncec-connector: not applied, since the answer was not yes\nCEC-0303: Nothing was written.\n",
         )
 
 

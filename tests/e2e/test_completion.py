@@ -24,7 +24,7 @@ def test_every_command_has_a_short_option_for_its_help(tmp_path: Path, words: tu
 
 
 def test_an_option_of_all_commands_behind_one_of_them_is_told_where_it_stands(tmp_path: Path) -> None:
-    there = "Error: No such option '--log-level'.\nWrite it before the command: cec-connector --log-level …\n"
+    there = "Error: No such option '--log-level'.\nWrite it before the command: cec-connector --log-level …\nCEC-6402: "
     assert there in program("plan", "job.yaml", "--log-level", "error", folder=tmp_path).err
     assert "before the command" not in program("plan", "job.yaml", "--log", "error", folder=tmp_path).err
 

@@ -24,7 +24,7 @@ from tests.support.slapd import authority, server_context
 SECRETS = {"CEC_APP_KEY": "key", "CEC_APP_SECRET": "secret", "SCIM_TOKEN": "token"}
 TENANT = {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": [agent(1)]}
 WORDS = (
-    "_PROXY or ALL_PROXY) refused or failed: 407 Proxy Authentication Required\n"
+    "_PROXY or ALL_PROXY) refused or failed: 407 Proxy Authentication Required\nCEC-0122: "
     "Check the proxy's address. If it wants a user and password: http://USER:PASSWORD@HOST:PORT"
 )
 
@@ -76,7 +76,7 @@ class BadProxy(Listening):
         (
             "https",
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            "what answers there speaks no TLS Check the proxy's address. If",
+            "what answers there speaks no TLS CEC-0122: Check the proxy's address. If",
         ),
     ],
 )

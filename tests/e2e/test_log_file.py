@@ -61,6 +61,13 @@ def test_a_file_takes_the_log_and_keeps_what_it_has(job: Job) -> None:
     assert "canary" not in job.read("run.log")
 
 
+def test_an_error_has_the_same_code_in_the_log_and_for_people(job: Job) -> None:
+    job.write("agents.json", "[")
+    ended = job.program("--log-file", "run.log", "plan", "job.yaml")
+    assert (ended.code, logged(job.folder / "run.log")[-1]["code"]) == (1, "CEC-0127")
+    assert "\nCEC-0127: " in ended.err
+
+
 def test_a_level_holds_for_the_file_too(job: Job) -> None:
     job.program("--log-file", "run.log", "--log-level", "error", "apply", "job.yaml")
     assert job.read("run.log") == ""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 import pytest
 
-from connector.cli.advice import Exit
+from connector.cli.advice import ADVICE, Exit
 from connector.cli.main import cli
 from connector.model.limits import LIMITS
-from connector.model.plan import KINDS
 from connector.model.templates import ACCOUNT_FIELDS, AGENT_FIELDS, TENANT_FIELDS, TRANSFORMS
 from scripts.reference import write_tables
 from tests.support.prose import ROOT, Measure, anchors, broken, code, links, sentences
@@ -66,7 +65,7 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading(name: str) -> None:
     assert broken(ROOT / name) == []
 
 
-@pytest.mark.parametrize("name", ["commands.md", "fleet-file.md", "job-file.md", "mapping-file.md"])
+@pytest.mark.parametrize("name", ["commands.md", "fleet-file.md", "job-file.md", "mapping-file.md", "messages.md"])
 def test_the_tables_of_a_page_are_as_the_program_is_now(name: str) -> None:
     page = (ROOT / "docs" / name).read_text("utf-8")
     assert page.count("<!-- end -->") >= 4
@@ -209,11 +208,14 @@ def test_the_page_of_the_mapping_file_names_every_field_and_transform() -> None:
     }
 
 
-def test_the_page_of_the_plan_document_names_every_kind_of_problem_in_order() -> None:
-    assert first_column("plan-document.md", "| `kind` | Meaning |") == list(KINDS)
+def test_pages_name_every_limit() -> None:
+    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("messages.md", "troubleshoot.md", "job-file.md")]
+    said = " ".join(pages)
+    assert [limit for limit in LIMITS if not re.search(rf"(`|^){limit}\b", said, re.MULTILINE)] == []
 
 
-def test_the_page_of_the_plan_document_names_every_limit() -> None:
-    page = (ROOT / "docs" / "plan-document.md").read_text("utf-8")
-    said = page.partition("The `limit` is one of:")[2].partition("\n\n##")[0]
-    assert [limit for limit in LIMITS if f"`{limit}`" not in said] == []
+def test_the_page_of_messages_has_every_code_once() -> None:
+    page = (ROOT / "docs" / "messages.md").read_text("utf-8")
+    told = [advice.code for advice in ADVICE.values()]
+    assert len(told) == len(set(told))
+    assert re.findall(r"^\| `(CEC-\d{4})` \|", page, re.MULTILINE) == sorted(told)

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from ldap3.core.results import RESULT_CODES
 
-from connector.model.plan import KINDS
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshoot.md").read_text(encoding="utf-8")
 OPERATE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
@@ -70,8 +68,3 @@ def test_the_head_and_the_refusal_of_a_lost_state_are_shown_as_printed() -> None
     sentences = [part for part in parts if " " in part]
     assert len(sentences) >= 3
     assert [part for part in sentences if part not in texts()] == []
-
-
-def test_the_page_has_every_kind_of_problem() -> None:
-    missing = KINDS.keys() - set(column({"Kind"}))
-    assert missing <= {"several", "naming"}
