@@ -130,7 +130,8 @@ class RunMetrics:
 
     def _set_plan(self, job: str, plan: PlanFigures) -> None:
         for match in AGENT_COUNTS:
-            self.set_gauge("agents", job, plan.counts[match], match)
+            if match in plan.counts:  # only a job with siblings counts agents elsewhere
+                self.set_gauge("agents", job, plan.counts[match], match)
         for state in USER_COUNTS:
             self.set_gauge("users", job, plan.counts[state], state)
         keeping = plan.keeping_credentials
