@@ -88,7 +88,7 @@ class OnHoldError(RefusedError):
 
 
 class UnsettledError(RefusedError):
-    """What is to be forgotten is still needed: something has to be settled first."""
+    """Something has to be settled before this can be taken out of the state."""
 
 
 class BusyError(ConnectorError):
@@ -116,11 +116,11 @@ class OutputError(ConnectorError):
 
 
 class UnreadError(OutputError):
-    """Nobody reads the plan that is about to be written."""
+    """The reader of the output has gone before it saw the whole plan."""
 
 
 class IncompleteRead(ConnectorError):  # noqa: N818  # the word that the ports and the design use
-    """The source or the directory was not read whole, so nothing may be concluded from what is missing."""
+    """The source or the directory was not read whole."""
 
 
 class UnreachableError(IncompleteRead):
@@ -132,7 +132,7 @@ class UnreachableError(IncompleteRead):
 
 
 class TemporalUnreachableError(UnreachableError):
-    """Temporal, which the jobs of a fleet are run by, does not answer, or cannot do what is asked now."""
+    """Temporal, which runs the jobs of a fleet, does not answer, or cannot do what is asked now."""
 
 
 class NoWorkerError(TemporalUnreachableError):
@@ -140,11 +140,11 @@ class NoWorkerError(TemporalUnreachableError):
 
 
 class UntrustedError(IncompleteRead):
-    """TLS could not establish whom we talk to."""
+    """The certificate of the other side is not trusted."""
 
 
 class NoTlsError(UntrustedError):
-    """What answers at this address speaks no TLS; asking once more changes nothing."""
+    """The server at this address speaks no TLS. Another attempt changes nothing."""
 
 
 class ProxyRefusedError(IncompleteRead):
@@ -168,7 +168,7 @@ class MalformedError(IncompleteRead):
 
 
 class NoTokenError(MalformedError):
-    """What a token endpoint answered has no access token in it."""
+    """The answer of a token endpoint has no access token in it."""
 
 
 class MalformedFileError(MalformedError):
