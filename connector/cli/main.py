@@ -75,7 +75,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done · 1 failed · 2 changes pending · 3 refused · 4 in part · "
-    "64 usage · 75 another run · 78 invalid file.",
+    "64 usage · 75 another run · 78 invalid file. The code of a message begins with it: CEC-0304 ends with 3. "
+    "All codes: docs/messages.md.",
 )
 @click.version_option(__version__, message="%(version)s")
 @click.option(
