@@ -216,6 +216,5 @@ def test_pages_name_every_limit() -> None:
 
 def test_the_page_of_messages_has_every_code_once() -> None:
     page = (ROOT / "docs" / "messages.md").read_text("utf-8")
-    told = [advice.code for advice in ADVICE.values()]
-    assert len(told) == len(set(told))
-    assert re.findall(r"^\| `(CEC-\d{4})` \|", page, re.MULTILINE) == sorted(told)
+    codes = sorted(advice.code for advice in ADVICE.values())
+    assert re.findall(r"^\| `(CEC-\d{4})` \|", page, re.MULTILINE) == codes
