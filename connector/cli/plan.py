@@ -135,8 +135,8 @@ def _find_earlier(job: Path, since: str) -> EarlierPlan:
 def explain_command(job: Path, agent: str, *, as_json: bool) -> None:
     """Show how JOB matches and plans an agent or a user: rules, templates, values, the change.
 
-    AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, an id, a userName). The
-    bare name also does.
+    AGENT is account:CODE or seat:WORKNO, USER is user:NAME (a DN, uid, mail, id or
+    userName). The bare name also does.
 
     Nothing is written. Limits apply to whole plans: run `plan` to see refusals.
     """

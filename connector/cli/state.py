@@ -216,7 +216,7 @@ def _describe_old_runs(old: OldContents) -> Iterator[str]:
 @flag_option("--dry-run", "Only say what that would mean.")
 @yes_option
 def forget_person(job: Path, user: str, *, dry_run: bool, yes: bool) -> None:
-    """Take USER (an id, or a name such as a DN) out of what the state holds of JOB: ids, names and values.
+    """Take USER (an id, DN, uid, account or seat) out of what the state holds of JOB: ids, names and values.
 
     The directory and the audit are not changed. At a terminal, it asks first.
     """

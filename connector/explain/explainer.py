@@ -16,7 +16,12 @@ from connector.matching.candidates import Match
 from connector.matching.lookup import Lookup
 from connector.matching.near_misses import near_misses
 from connector.matching.roster import AgentRoster
-from connector.matching.selection import describe_nobody, find_named_users, select_names
+from connector.matching.selection import (
+    describe_nobody,
+    describe_several,
+    find_named_users,
+    select_names,
+)
 from connector.model import AgentRef, Change, Key, Plan, Problem, User, UserRef
 from connector.model.draft import names_held_back
 from connector.planning.assembly import why_unsure
@@ -248,6 +253,8 @@ class PlanExplainer(Struct, frozen=True):
             naming,
             self.roster.searchable,
         )
+        if len(found) > 1:
+            raise UsageError(describe_several(written, found), where=WHERE)
         ids = {user.id for user in found}
         # by a name that it had, too
         owned = (ref for ref, _ in self.given.brief.memory.read_owned())

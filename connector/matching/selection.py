@@ -10,16 +10,27 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.errors import UsageError
+from connector.errors import IncompleteRead, UsageError
 from connector.matching.lookup import Lookup
 from connector.matching.user_names import NameRules
-from connector.model import Agent, AgentRef, InvalidRecord, Tenant, User, UserRef
+from connector.model import (
+    Agent,
+    AgentRef,
+    Holds,
+    InvalidRecord,
+    Question,
+    Tenant,
+    User,
+    UserRef,
+)
 from connector.model.patterns import is_owned
 
 NAMED: Final = 5
@@ -121,10 +132,7 @@ def look_up_users(
         if not found:
             raise UsageError(describe_nobody(selection, name), where=where)
         if len(found) > 1:
-            raise UsageError(
-                f"{len(found)} users hold {name!r}. Give a whole name or an id",
-                where=where,
-            )
+            raise UsageError(describe_several(name, users), where=where)
         ids |= found
     return replace(selection, ids=frozenset(ids))
 
@@ -141,10 +149,42 @@ def find_named_users(
     """
     named = naming.make_test([name])
     found = [user for user in directory.find(naming.list_keys(name)) if named(user.ref)]
-    if found or not searched:
-        return found
-    holders = directory.find([(attribute, name) for attribute in searched])
-    return [user for user in holders if naming.shows_value(user, searched, name)]
+    if not found and searched:
+        holders = directory.find([(attribute, name) for attribute in searched])
+        found = [user for user in holders if naming.shows_value(user, searched, name)]
+    if not found:
+        with suppress(IncompleteRead):  # without an index nobody is found
+            found = _find_by_usual_names(directory, name, naming)
+    return list({user.id: user for user in found}.values())
+
+
+def _find_by_usual_names(
+    directory: Lookup,
+    name: str,
+    naming: NameRules,
+) -> list[User]:
+    """Users that hold a name in an attribute that the job does not read, as the server compares it."""
+    keys = naming.list_usual_keys(name)
+    if not keys:
+        return []
+    users = list(directory.find(keys))
+    questions = [
+        Question(user.ref, attribute, name) for user in users for attribute, _ in keys
+    ]
+    ids = {
+        question.user.id
+        for question, answer in directory.compare(questions)
+        if answer is Holds.SAME
+    }
+    return [user for user in users if user.id in ids]
+
+
+def describe_several(name: str, users: Sequence[User]) -> str:
+    """That a name is that of several users, and how each is named alone."""
+    names = Counter(user.name for user in users)
+    alone = [user.id if names[user.name] > 1 else user.name for user in users]
+    some = " or ".join(f"'{USER}:{each}'" for each in sorted(alone)[:NAMED])
+    return f"{len(users)} users have {name!r}. Name one of them: {some}"
 
 
 def describe_nobody(

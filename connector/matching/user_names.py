@@ -26,6 +26,9 @@ _GUID: Final = re.compile(
 )
 """An id as Active Directory's tools write it: `{GUID}`, `<GUID=…>`, or bare."""
 
+USUAL_NAMES: Final = ("uid", "mail", "sAMAccountName", "userPrincipalName")
+"""Attributes of LDAP by which people know a user (RFC 4519 §2.39, RFC 4524 §2.16, Active Directory)."""
+
 
 class NameRules:
     """The names and ids of one directory's users."""
@@ -45,6 +48,14 @@ class NameRules:
         if self._names is Equality.DN:
             return ((NAME if "=" in written else ID, written),)
         return (NAME, written), (ID, written)
+
+    def list_usual_keys(self, written: str) -> tuple[Key, ...]:
+        """What an entry may be looked up by that neither name nor id nor a match attribute tells."""
+        if self._names is not Equality.DN:
+            return ()
+        types = self._types
+        known = [name for name in USUAL_NAMES if not types or name.lower() in types]
+        return tuple((name, written) for name in known)
 
     def shows_value(
         self,

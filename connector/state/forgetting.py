@@ -17,8 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.errors import UnsettledError, UsageError
+from connector.model import AgentRef
 from connector.model.digests import make_readable
 from connector.model.dn import Rdn, split_rdns
+from connector.planning.person_names import is_named
 from connector.state.database import (
     Database,
     Transaction,
@@ -33,6 +35,7 @@ from connector.state.documents import (
     read_saved_plans,
     read_texts,
 )
+from connector.state.journal_rows import restore_agent
 from connector.state.notes import note_pruned
 from connector.state.ownership import Ownership, find_written
 
@@ -42,6 +45,13 @@ _NAMES: Final = """
     union select user_id, user_name from notes where kind <> 'excluded' and job = ?
 """
 """The users of whom a job knows, each with every name that it had; some notes have no name."""
+_AGENTS: Final = """
+    select agent, user_id from journal where agent is not null and run in (select id from runs where job = ?)
+    union select agent, user_id from ownership where agent is not null and job = ?
+"""
+"""Agents for whom a job wrote to users."""
+_AGENT_KINDS: Final = ("account", "seat")
+_KINDS: Final = (*_AGENT_KINDS, "user")
 _OUT: Final = (
     "delete from journal where run in (select id from runs where job = ?) and user_id = ?",
     "delete from ownership where job = ? and user_id = ?",
@@ -108,18 +118,41 @@ class Forgetting:
     # ------------------------------------------------------------ who it is
 
     def find_person(self, written: str) -> Person:
-        """What is known of a user, by id or name, also as `user:NAME`. Raises UsageError for none, or several."""
-        user = written.removeprefix("user:")
-        ids = self._find_ids(user)
+        """What is known of a user: by id, name or uid, or by its agent's account or seat; also with `user:` and so on.
+
+        Raises UsageError for none, or several.
+        """
+        kind, _, text = written.partition(":")
+        if kind not in _KINDS:
+            kind, text = "", written
+        ids = [] if kind in _AGENT_KINDS else self._find_ids(text)
+        ids = ids or sorted(self._find_alike(kind, text))
         if not ids:
-            why = f"the state of this job knows no user {user!r}, by id or name. Plans that nobody saved leave only ids"
-            raise UsageError(f"{why}: write the id", where="USER")
+            why = f"the state of this job knows no user {written!r}, by id, name, uid, account or seat"
+            hint = "It keeps no mails. Plans that nobody saved leave only ids: write the id"
+            raise UsageError(f"{why}. {hint}", where="USER")
         if len(ids) > 1:
-            raise UsageError(
-                f"{len(ids)} users had this name: {', '.join(ids)}. Write the id",
-                where="USER",
-            )
+            some = " or ".join(f"user:{id_}" for id_ in ids)
+            why = f"{len(ids)} users had this name: {', '.join(map(self._name_user, ids))}"
+            raise UsageError(f"{why}. Name one of them: {some}", where="USER")
         return self._describe_person(ids[0])
+
+    def _find_alike(self, kind: str, text: str) -> set[str]:
+        """The ids of users with this uid, or of an agent with this account or seat; `kind`: of one of these alone."""
+        ids = set[str]()
+        if kind not in _AGENT_KINDS:
+            ids = {id_ for id_, name in self._read_names() if is_named(name, text)}
+        for agent, id_ in self._database.rows(_AGENTS, self._job, self._job):
+            with reading_kept(self._database, "an agent"):
+                ref = restore_agent(agent) or AgentRef()
+            named = {"account": ref.account_code, "seat": str(ref.work_no)}
+            if text in (named.values() if not kind else [named.get(kind)]):
+                ids.add(id_)
+        return ids
+
+    def _name_user(self, id_: str) -> str:
+        names = sorted(name for its, name in self._read_names() if its == id_ and name)
+        return f"{id_} ({', '.join(names)})" if names else id_
 
     def _find_ids(self, user: str) -> list[str]:
         """The ids of a user: by id or name; by a DN with other spaces or escapes (RFC 4514); else the id of a plan."""

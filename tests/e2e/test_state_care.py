@@ -181,4 +181,5 @@ def test_a_person_whom_only_a_saved_plan_names_is_forgotten(tmp_path: Path) -> N
 def test_a_part_of_a_name_in_a_saved_plan_is_no_user(tmp_path: Path) -> None:
     job = Job(tmp_path, users=2)
     job.run("plan", "--save", "plan.json")
-    assert "knows no user" in job.program("state", "forget", "job.yaml", "user1", "--dry-run").err
+    for part in ("user", "people", "uid=user1"):
+        assert "knows no user" in job.program("state", "forget", "job.yaml", part, "--dry-run").err

@@ -119,4 +119,5 @@ def test_a_user_is_found_by_what_agents_look_it_up_by(job: Job, written: str) ->
 def test_a_value_that_several_users_hold_chooses_none_of_them(job: Job) -> None:
     job.write("people.ldif", job.read("people.ldif").replace("mail2@", "shared@").replace("mail3@", "shared@"))
     said = job.run("plan", "--only", "user:shared@example.org", code=64)
-    assert "2 users hold 'shared@example.org'. Give a whole name or an id" in said
+    assert "2 users have 'shared@example.org'. Name one of them: 'user:uid=user2," in said
+    assert "or 'user:uid=user3," in job.run("explain", "shared@example.org", code=64)

@@ -9,7 +9,7 @@ import pytest
 from connector.errors import UsageError
 from connector.matching.selection import EVERYBODY, Selection, describe_nobody, look_up_users, select_names
 from connector.matching.user_names import NameRules
-from connector.model import AgentRef, Description, User, UserRef
+from connector.model import AgentRef, Description, Holds, User, UserRef
 from tests.support.asked import answering
 
 ANN, TWIN, SEAT, SELF = AgentRef(1, "ann"), AgentRef(2, "7"), AgentRef(7, "bob"), AgentRef(9, "9")
@@ -114,6 +114,17 @@ def test_users_are_held_by_the_ids_of_those_whom_a_name_really_names() -> None:
 
 
 def test_a_user_that_is_not_there_is_a_mistake() -> None:
+    users = [User("id-1", "uid=a", {}), User("id-2", "uid=b", {})]
+    only = select_names(["user:id-9"], AGENTS, "--only")
+    naming = NameRules(Description("test", "test", {}))
+
+    def look_up(*answers: Holds) -> Selection:
+        """By uid, mail and so on, which are not read: the server compares them."""
+        return look_up_users(answering(users, users, answers), only, naming, (), "--only")
+
     with pytest.raises(UsageError, match="there is no user 'id-9' within base and filter") as raised:
-        looked(select_names(["user:id-9"], AGENTS, "--only"), [User("id-1", "uid=a", {})])
+        look_up(*[Holds.OTHER, Holds.ABSENT, Holds.UNKNOWN, Holds.OTHER] * 2)
     assert raised.value.where == "--only"
+    assert look_up(*[Holds.OTHER] * 5, Holds.SAME, Holds.OTHER, Holds.OTHER).ids == {"id-2"}
+    with pytest.raises(UsageError, match=r"2 users have 'id-9'\. Name one of them: 'user:uid=a' or 'user:uid=b'"):
+        look_up(*[Holds.SAME] * 8)
