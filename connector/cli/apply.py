@@ -73,6 +73,7 @@ from connector.errors import (
 from connector.model import Approval, Plan
 from connector.observers.run_summary import Kind
 from connector.planfile import write_out
+from connector.runtime.account import name_account
 from connector.runtime.stopping import StopRequest
 from connector.settings.job import LoadedJob, load_job
 from connector.state.history import Attempt
@@ -260,8 +261,8 @@ def _open_writing(
 def _make_attempt(options: RunOptions, saved: Plan | None) -> Attempt:
     """What the state notes of a run that comes to nothing."""
     if options.run:
-        return Attempt("undo", undoes=options.run)
-    return Attempt(plan=saved.id if saved else None)
+        return Attempt("undo", undoes=options.run, by=name_account())
+    return Attempt(plan=saved.id if saved else None, by=name_account())
 
 
 def _draw_plan(

@@ -42,7 +42,7 @@ _MODULES = {
     "diff": "show",
     "explain": "plan",
     "release": "apply",
-    "runs": "show",
+    "runs": "runs",
     "undo": "apply",
 }
 """Modules of commands that are not called as these are."""

@@ -188,7 +188,7 @@ class ScheduledRun(WorkerRun):
         kind: type[PlanContext] = PlanContext
         attempt = None
         if self.request.kind == "apply":
-            kind, attempt = ApplyContext, Attempt()
+            kind, attempt = ApplyContext, Attempt(by="serve")
         opening = RunOpening(everybody=True, attempt=attempt)
         opened = open_run(kind, self.request.job, self.make_observers, opening)
         with opened as context, self.take_turn(context) as is_ours:
@@ -237,7 +237,7 @@ class FleetStep(WorkerRun):
 
     def _draw_plan(self) -> int:
         may_write = self.request.kind == "apply"
-        attempt = Attempt() if may_write else None
+        attempt = Attempt(by="fleet") if may_write else None
         opening = RunOpening(everybody=True, attempt=attempt)
         job = self.request.job
         opened = open_run(PlanContext, job, self.make_observers, opening)
@@ -282,7 +282,7 @@ class FleetStep(WorkerRun):
     def _apply_plan(self) -> int:
         self.result.plan = self.run_id = self.fleet.plan
         self.kind = "apply"  # also of a job whose schedule only plans
-        attempt = Attempt(plan=self.fleet.plan)
+        attempt = Attempt(plan=self.fleet.plan, by="fleet")
         opening = RunOpening(everybody=True, attempt=attempt)
         job = self.request.job
         opened = open_run(ApplyContext, job, self.make_observers, opening)

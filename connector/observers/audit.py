@@ -10,8 +10,6 @@ lines too, as far as it takes them: it may miss some, or get some twice.
 from __future__ import annotations
 
 import errno
-import os
-import pwd
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -30,6 +28,7 @@ from connector.observers.audit_file import AuditFile
 from connector.observers.observer import Observer
 from connector.observers.syslog import Syslog
 from connector.reports.document_shape import ChangeShape, make_encodable
+from connector.runtime.account import name_account
 from connector.runtime.clock import format_now
 from connector.runtime.log import log
 from connector.settings.operations import Audit
@@ -73,7 +72,7 @@ class AuditObserver(Observer):
         self._run = run
         self._directory = ""
         self._who = {
-            "user": _account_name(),
+            "user": name_account(),
             "host": socket.gethostname(),
             "bound": bound,
         }
@@ -350,11 +349,3 @@ def _add_approvals(record: Record, approvals: Sequence[Approval]) -> Record:
 
 def _explain_fault(fault: OSError) -> str:
     return fault.strerror or str(fault)
-
-
-def _account_name() -> str:
-    """The account that runs this program, by name where it has one."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -28,7 +28,8 @@ ownership    what each job wrote last, where: of each user the `attributes` (`ow
 events       what happened to a job beside its runs; `number` orders attempts and releases among them:
              `apply` and `undo`, an attempt that came to no run, and why; `release`, a hold that was ended by people who
              had to approve it; `approval`, `who` has approved the run or release `id`, by which key (`digest`), and
-             when that was judged; `hold`, the job applies nothing until somebody releases it
+             when that was judged; `begin`, `who` has begun the run `id`, in which process (`why`), and when (`ended`);
+             `hold`, the job applies nothing until somebody releases it
 documents    plans, by their ids: `saved`, a plan for a reviewer: the SHA-256 of its file (`digest`), and
              whom it names (`content`, JSON); runs that begin later have its `number` or a higher one;
              `plan`, a fleet's that waits, one a job, and `report`, what became of one (`octets`: JSON, compressed by
@@ -42,7 +43,9 @@ schedule     the last run of a job by `serve`: its tick, whether it came to its 
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -63,6 +66,8 @@ Ended = tuple[Change, Outcome]
 _ESCAPE: Final = "\ufdd0"
 """A code point that is reserved for a program's own use (Unicode 23.7), and that both
 databases take."""
+_SHORT: Final = 20
+"""So many letters of a host's name are in a session's of PostgreSQL, which may be of 63 octets."""
 _ASKED: Final = 500
 """So many users are asked about by one statement."""
 _UNSTORABLE: Final = re.compile(f"[\0\ud800-\udfff{_ESCAPE}]")
@@ -122,6 +127,12 @@ class Database(Protocol):
         that process could leave word.
         """
 
+    def find_holder(self, name: str) -> str | None:
+        """The word of the process that holds a lease, empty if it left none; None: nobody holds it.
+
+        Nothing is taken, and nobody has to wait.
+        """
+
     def size(self) -> tuple[int, int]:
         """Its octets, and those of them that hold nothing and are used again."""
 
@@ -133,6 +144,11 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Let go of it. Never raises."""
+
+
+def name_process() -> str:
+    """The process that runs, as the words of its leases name it."""
+    return f"on {socket.gethostname()[:_SHORT]}, process {os.getpid()},"
 
 
 def find_value(database: Database, sql: str, *values: str | int) -> Any:

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.errors import (
     BusyError,
@@ -31,6 +32,7 @@ from connector.state.database import (
     decode_kept,
     find_column,
     find_value,
+    name_process,
     write_one,
 )
 from connector.state.journal_rows import read_steps
@@ -45,7 +47,7 @@ NEXT: Final = (
 """The number of the next run, attempt or release, which orders them."""
 _APPEND: Final = (
     "insert into events (kind, job, id, who, started, ended, why, digest, result, plan, undoes, number) "  # noqa: S608  # `NEXT` is a literal; values are bound
-    f"values (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, {NEXT}) on conflict (kind, job, id, who) do nothing"
+    f"values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {NEXT}) on conflict (kind, job, id, who) do nothing"
 )
 _PUT_EVENT: Final = """
     insert into events (kind, job, id, who, started, ended, why, digest, result, number)
@@ -63,6 +65,8 @@ class Attempt(Struct, frozen=True):
     """The saved plan that it is to go by."""
     undoes: str | None = None
     """The run that it is to take back."""
+    by: str = ""
+    """Who sets out: an account of the operating system, `serve` or `fleet`."""
 
 
 class Attempts:
@@ -75,6 +79,11 @@ class Attempts:
         self._database = database
         self._attempt: Attempt | None = None
         self._job = self._id = self._started = ""
+
+    @property
+    def by(self) -> str:
+        """Who has made the attempt; empty: it is not known."""
+        return self._attempt.by if self._attempt else ""
 
     @contextmanager
     def keep_attempt(self, job: str, id_: str, attempt: Attempt) -> Iterator[None]:
@@ -114,7 +123,8 @@ class Attempts:
         made = self._attempt
         if self.begun or not made:
             return
-        key = (made.kind, self._job, self._id, self._started, format_now(), why)
+        begun = (made.by, self._started, format_now(), why)
+        key = (made.kind, self._job, self._id, *begun)
         with self._database.writing() as transaction:
             transaction.execute(_APPEND, (*key, digest, result, made.plan, made.undoes))
             transaction.execute(
@@ -169,7 +179,7 @@ class Holds:
             if approved:
                 id_, now = str(uuid4()), format_now()
                 why = held[1] if held else "not on hold"
-                row = ("release", job, id_, now, now, why, "", "done", None, None)
+                row = ("release", job, id_, "", now, now, why, "", "done", None, None)
                 transaction.execute(_APPEND, row)
                 note_approvals(transaction, job, id_, approved)
         return held is not None
@@ -189,6 +199,13 @@ def note_approvals(
             for each in approvals
         ],
     )
+
+
+def note_begin(transaction: Transaction, job: str, id_: str, by: str) -> None:
+    """Note who begins a run, or goes on with it, and in which process. `by` empty: that is not known."""
+    if by:
+        begun = ("begin", job, id_, by, format_now(), name_process(), "")
+        transaction.execute(_PUT_EVENT, begun)
 
 
 ApprovalsOfRuns = defaultdict[str, list[Approval]]
@@ -231,9 +248,10 @@ _APPLIED: Final = (
     "where job = ? and kind = 'apply' and coalesce(pilot, 0) = 0 and result in ('done', 'part')"
 )
 _RUNS: Final = """
-    select id, job, kind, started, ended, digest, result, summary, undoes, server, '' as why, null as plan, number
+    select id, job, kind, started, ended, digest, result, summary, undoes, server, '' as why, null as plan,
+        '' as who, directory, number
     from runs where job = ?
-    union all select id, job, kind, started, ended, digest, result, '{}', undoes, '', why, plan, number
+    union all select id, job, kind, started, ended, digest, result, '{}', undoes, '', why, plan, who, '', number
     from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
 """
 _IDS: Final = """
@@ -290,6 +308,15 @@ class RunRecord(HistoryEntry, frozen=True):
     """The saved plan that an attempt was to go by."""
     approvals: tuple[Approval, ...] = ()
     """Who had approved it."""
+    by: str = ""
+    """Who had begun it: accounts of the operating system, `serve` or `fleet`; empty: that is not known."""
+    is_under_way: bool = False
+    """Whether the process that began it holds the lease of its directory."""
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether it is a run, and no attempt or release."""
+        return self.kind != "release" and self.result not in ("refused", "failed")
 
 
 class RunHistory:
@@ -301,17 +328,39 @@ class RunHistory:
     def list_runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
         approvals = read_approvals(self._database, job)
+        begins = self._read_begins(job)
         found = []
         for row in self._database.rows(_RUNS, job, job):
-            *head, counts, undoes, server, why, plan, _ = row
+            *head, counts, undoes, server, why, plan, who, directory, _ = row
             summary = decode_kept(
                 self._database, counts, dict[str, int], "a run's summary"
             )
             outcomes = dict(self._database.rows(_COUNTS, head[0]))
             approved = tuple(approvals[head[0]])
-            head += (summary, outcomes, undoes, server, why, plan, approved)
-            found.append(RunRecord(*head))
+            head += (summary, outcomes, undoes, server, why, plan, approved, who)
+            record = RunRecord(*head)
+            begun = begins[record.id]
+            if begun:
+                *_, process = begun.values()
+                holds = record.result is None and self._holds_lease(process, directory)
+                record = replace(record, by=", ".join(begun), is_under_way=holds)
+            found.append(record)
         return found
+
+    def _read_begins(self, job: str) -> dict[str, dict[str, str]]:
+        """By the id of a run who has begun it, each with the process; the last one is the last."""
+        found = defaultdict[str, dict[str, str]](dict)
+        for id_, who, process in self._database.rows(
+            "select id, who, why from events where kind = 'begin' and job = ? order by ended",
+            job,
+        ):
+            found[id_][who] = process
+        return found
+
+    def _holds_lease(self, process: str, directory: str) -> bool:
+        """Whether a process holds a directory. A holder who left no word may be any."""
+        word = self._database.find_holder(directory)
+        return word is not None and (not word or process in word)
 
     def find_run_that_spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""

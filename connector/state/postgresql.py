@@ -22,7 +22,6 @@ import os
 import re
 import secrets
 import shlex
-import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -35,6 +34,7 @@ from connector.state.database import (
     Transaction,
     find_value,
     make_storable,
+    name_process,
     restore_row,
 )
 
@@ -78,15 +78,13 @@ _HOLDER: Final = """
     from pg_locks join pg_stat_activity using (pid)
     where locktype = 'advisory' and granted and objsubid = 1
     and pg_locks.database = (select oid from pg_database where datname = current_database())
-    and (classid::bigint << 32) | objid::bigint = %s
+    and (classid::bigint << 32) | objid::bigint = ?
 """
 """Which session holds an advisory lock (PostgreSQL manual, 53.12): only one of our role
 tells its name."""
 _HOST_HERE = r"(?:[/@][^,]*|localhost|::1|127\.[^,]*)?"
 _HERE: Final = re.compile(f"{_HOST_HERE}(?:,{_HOST_HERE})*")
 """Hosts, with commas between them, that are all of this machine."""
-_SHORT: Final = 20
-"""So many letters of a host's name are in a session's, which may be of 63 octets."""
 _DURABLE: Final = """
     select case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', true) end
 """
@@ -198,6 +196,12 @@ class PostgreSQL:
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         return self._leases.lease(name, job)
 
+    def find_holder(self, name: str) -> str | None:
+        lock, _ = _lock_numbers(name)
+        for session, _ in self.rows(_HOLDER, lock):
+            return session or ""  # empty where the server does not tell
+        return None
+
     def size(self) -> tuple[int, int]:
         return int(find_value(self, "select pg_database_size(current_database())")), 0
 
@@ -293,7 +297,7 @@ class Leases:
         free = db.execute("select pg_try_advisory_xact_lock(%s)", (lock,)).fetchone()
         if free != (True,):
             why = "another run holds this directory"
-            for session, began in db.execute(_HOLDER.encode(), (lock,)):
+            for session, began in db.execute(_translate_sql(_HOLDER), (lock,)):
                 if session:  # empty where the server does not tell
                     why += f": {session}, since {began}"
             raise BusyError(why, where=name)
@@ -308,7 +312,7 @@ class Leases:
             ) from None
         db.execute("rollback to savepoint gate")  # which unlocks it
         if job:
-            session = f"cec-connector on {socket.gethostname()[:_SHORT]}, process {os.getpid()}, job {job}"
+            session = f"cec-connector {name_process()} job {job}"
             db.execute(
                 "select set_config('application_name', %s, true)",
                 make_storable([session]),

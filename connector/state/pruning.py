@@ -36,7 +36,7 @@ _OPEN: Final = (
 
 _OUT: Final = (
     "delete from journal where run = ?",
-    "delete from events where kind = 'approval' and id = ?",
+    "delete from events where kind in ('approval', 'begin') and id = ?",
     "delete from documents where id = ? and kind not in ('drawn', 'matched')",
     "delete from runs where id = ?",
 )

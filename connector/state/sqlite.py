@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from connector.state.database import (
     find_column,
     find_value,
     make_storable,
+    name_process,
     restore_row,
 )
 
@@ -155,8 +155,7 @@ class Sqlite:
         if self._path is None:
             yield
             return
-        short = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        path = self._path.with_name(f"{self._path.name}.{short}.lock")
+        path = _locate_lock(self._path, name)
         with ExitStack() as held:
             try:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -174,6 +173,22 @@ class Sqlite:
             held.callback(self._rests_on.pop, path)
             _leave_word(handle, job)
             yield
+
+    def find_holder(self, name: str) -> str | None:
+        if self._path is None:
+            return None
+        try:
+            handle = os.open(_locate_lock(self._path, name), os.O_RDONLY)
+        except OSError:
+            return None  # nobody has ever held it
+        try:
+            # until the file is closed: a run that begins in that instant is told to rerun
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_word(handle)
+        finally:
+            os.close(handle)
+        return None
 
     def size(self) -> tuple[int, int]:
         ((page, pages, free),) = self.rows(
@@ -248,10 +263,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _locate_lock(state: Path, name: str) -> Path:
+    """The file whose lock is the lease of this name."""
+    short = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return state.with_name(f"{state.name}.{short}.lock")
+
+
 def _leave_word(handle: int, job: str) -> None:
     """Leave word in a lock of who holds it, for messages alone; that it cannot be left is no matter."""
-    host, since = socket.gethostname(), format_now("seconds")
-    word = f"job {job} on {host}, process {os.getpid()}, since {since}" if job else ""
+    word = f"job {job} {name_process()} since {format_now('seconds')}" if job else ""
     with suppress(OSError):
         os.ftruncate(handle, 0)
         os.pwrite(handle, word.encode("utf-8", "surrogateescape"), 0)

@@ -41,6 +41,7 @@ from connector.state.history import (
     Attempts,
     RunHistory,
     note_approvals,
+    note_begin,
 )
 from connector.state.journal import RunJournal, WrittenValues, has_taken_place
 from connector.state.journal_rows import (
@@ -168,6 +169,7 @@ class State(SavedPlans, StateCare):
             )
             if read_fact(self._database, "key", plan.job) is None:
                 note_fact(transaction, "key", sealer.check, plan.job)
+            note_begin(transaction, plan.job, plan.id, self.attempts.by)
             note_approvals(transaction, plan.job, plan.id, plan.approvals)
         self.attempts.begun = True
         journal = RunJournal(self._database, plan.id, description, sealer, self.audit)

@@ -312,6 +312,36 @@ def test_a_run_is_recorded_from_its_begin_to_its_end(state: State) -> None:
     assert run.outcomes == {"conflict": 1, "skipped": 2, "written": 2}
 
 
+def test_a_run_is_under_way_as_long_as_its_process_holds_the_directory(kept: KeptState) -> None:
+    with closing(kept.open()) as state, closing(kept.open()) as other:
+
+        def told() -> list[tuple[str, bool]]:
+            return [(run.by, run.is_under_way) for run in other.history.list_runs("hr")]
+
+        with state.attempts.keep_attempt("hr", "run-1", Attempt(by="ann")):
+            recorded = state.record_run(plan(), at(HERE), SEALER)
+            with state.lease(HERE, "hr"):
+                recorded.__enter__()
+                assert told() == [("ann", True)]
+                kept.execute("update events set why = 'on another, process 7,'")
+                assert told() == [("ann", False)], "it was killed, and another run holds the directory"
+                kept.execute("update events set why = ''")
+                assert told() == [("ann", True)]
+            assert told() == [("ann", False)], "it was killed"
+            with state.lease(THERE, "hr"):
+                assert told() == [("ann", False)]
+        with state.attempts.keep_attempt("hr", "run-1", Attempt(by="bob")):
+            with state.lease(HERE, "hr"), state.record_run(plan(), at(HERE), SEALER):
+                assert told() == [("ann, bob", True)]
+            assert told() == [("ann, bob", False)]
+        kept.execute("update runs set ended = '2020-01-01'")
+        state.attempts.keep_attempt("hr", "run-2", Attempt()).__enter__()
+        apply(state, id_="run-2")
+        pruning = state.make_pruning("hr", "2021-01-01", audited=False)
+        assert len(list(pruning.take_out(pruning.find_old()))) == 1
+        assert kept.execute("select * from events") == []
+
+
 def test_runs_are_listed_newest_first_and_by_job(state: State) -> None:
     for number in range(3):
         apply(state, change(1, sets("mail", f"{number}@example.org")), id_=f"run-{number}")

@@ -161,4 +161,4 @@ def test_reports_and_runs_name_the_server_that_served(pair: Pair, tmp_path: Path
     job.configure(directory={"urls": ["ldap://127.0.0.1:1", pair.late.url]})
     job.run("apply")
     assert f"at {pair.late.url} (dc1.example.test)" in job.ended.out
-    assert f"apply on {pair.late.url} (dc1.example.test), done" in job.program("runs", "job.yaml").out
+    assert f"{pair.late.url} (dc1.example.test)" in job.program("runs", "job.yaml", "last").out

@@ -122,6 +122,8 @@ def test_an_undo_of_a_run_that_wrote_it_in_clear_shows_no_later_password(tmp_pat
     said = job.run("undo", first, code=78)
     assert "title is secret" in said
     assert "wrote it in clear before" in said
+    for command in ("runs", "show"):
+        assert "title: (secret) set" in job.program(command, "job.yaml", first, "--report", "first.json").out
     nothing_shown(job.folder)
 
 

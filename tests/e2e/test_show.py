@@ -124,7 +124,7 @@ def test_an_apply_shows_its_plan_on_standard_output_and_no_json(job: Job) -> Non
     [
         ("{}", 78, "not a plan document"),
         ("no JSON", 78, "not a plan document"),
-        (None, 78, "the plan cannot be read"),
+        (None, 64, "plan.json: no run and no file of that name"),
     ],
 )
 def test_a_file_that_is_no_plan_is_named(job: Job, text: str | None, code: int, why: str) -> None:
@@ -146,3 +146,32 @@ def test_no_report_is_written_over_the_plan_that_is_shown(job: Job) -> None:
     before = job.read("plan.json")
     assert "Name another file" in show(job, "plan.json", "--report", "./plan.json", code=64).err
     assert job.read("plan.json") == before
+
+
+def test_what_a_run_wrote_is_listed_and_shown_again_from_the_state(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(1), agent(2, workNo=1200), agent(3), agent(4)])
+    job.run("apply")
+    job.run("apply")
+    assert "name the run" in job.run("runs", "--report", "run.html", code=64)
+    lines = job.run("runs").splitlines()
+    listed = json.loads(job.run("runs", "--json"))
+    assert [line.split()[0] for line in lines] == [each["id"] for each in listed]
+    assert max(map(len, lines)) <= 120
+    assert [line.split()[6:8] for line in lines] == [["0", "0"], ["1", "0"], ["4", "0"]]
+    run, first = listed[1], listed[2]
+    assert lines[1].split()[8:] == [run["by"][:10], run["digest"][7:15]]
+
+    change = "    employeeNumber: 1002 → 1200\n"
+    said = job.run("runs", "last", *reports("run"))
+    assert said.startswith(f"{run['id']}  apply of job: done\n")
+    assert said.endswith(f"accountCode user2, workNo 1200, rule 1  [written]\n{change}")
+    assert "SIPIdentityPassword: (secret) set\n" in job.run("runs", first["id"][:8])
+    shown = show(job, "job.yaml", run["id"][:8], *reports("other")).out
+    assert change in shown
+    assert shown.endswith("Done: 1 of 1 user written.\n")
+    same(job, "run", "other")
+    assert show(job, "run.json").out == shown
+    assert "own files" in job.run("runs", "last", "--report", "agents.json", code=64)
+    assert "no run and no file of that name" in show(job, run["id"], code=64).err
+    assert "this job has no run 'zzz'" in show(job, "job.yaml", "zzz", code=64).err

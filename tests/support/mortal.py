@@ -87,6 +87,9 @@ class MortalDatabase:
     def lease(self, name: str, job: str = "") -> AbstractContextManager[None]:
         return self._database.lease(name, job)
 
+    def find_holder(self, name: str) -> str | None:
+        return self._database.find_holder(name)
+
     def size(self) -> tuple[int, int]:
         return self._database.size()
 
