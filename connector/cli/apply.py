@@ -26,7 +26,6 @@ from connector.apply.context import (
 )
 from connector.apply.job_state import (
     find_run_id,
-    list_files,
     make_release_request,
     note_failed_attempt,
     open_audit,
@@ -60,6 +59,7 @@ from connector.cli.running import (
     RunOptions,
     describe_hold,
     exit_code,
+    refuse_own_files,
     say_untold,
 )
 from connector.cli.signals import stopped_by_signals
@@ -362,10 +362,7 @@ def open_record(job: Path) -> Iterator[Callable[[str, Sequence[Approval]], None]
 
 def _save_request(job: Path, file: Path) -> None:
     """Save what the approvers of a release sign. Raises UsageError."""
-    if file.resolve() in {each.resolve() for each in list_files(load_job(job))}:
-        raise UsageError(
-            "this is one of the job's own files. Name another file", where=str(file)
-        )
+    refuse_own_files(job, [file])
     write_out(file, [make_release_request(job)])
     again = command_line("release", job, f"--approval={file}.sig")
     say_text(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, field
 
+from connector.apply.job_state import list_files
 from connector.apply.planning import FinishedRun
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.output import (
@@ -26,6 +27,7 @@ from connector.model.limits import APPROVAL
 from connector.planfile import save_plan, write_out
 from connector.reports import Renderer, document, find_renderer, text
 from connector.runtime.stopping import StopRequest
+from connector.settings.job import load_job
 
 STANDARD: Final = Path("-")
 """The report that is written to standard output."""
@@ -37,6 +39,15 @@ def split_reports(
     """The reports that are files, and whether standard output gets the plan document alone."""
     files = tuple(path for path in reports if path != STANDARD)
     return files, as_json or len(files) < len(reports)
+
+
+def refuse_own_files(job: Path, files: Iterable[Path]) -> None:
+    """Refuse to write over one of the job's own files. Raises FileError, UsageError."""
+    own = {each.resolve() for each in list_files(load_job(job))}
+    for file in files:
+        if file.resolve() in own:
+            why = "this is one of the job's own files. Name another file"
+            raise UsageError(why, where=str(file))
 
 
 class RunOptions(Struct, frozen=True):

@@ -19,8 +19,7 @@ from connector.cli.output import (
     print_pieces,
     say_json,
 )
-from connector.cli.running import split_reports
-from connector.cli.runs import refuse_own_files
+from connector.cli.running import refuse_own_files, split_reports
 from connector.errors import UsageError
 from connector.model import Outcome, Plan
 from connector.planfile import load_plan, load_report, write_out
@@ -74,8 +73,7 @@ def show_command(
 
 def _read_shown(file: Path, run: str | None) -> tuple[Plan, tuple[Outcome, ...] | None]:
     if run is not None:
-        past = read_past_run(file, run)
-        return past.plan, past.outcomes
+        return read_past_run(file, run)
     if not file.exists():
         why = "no run and no file of that name. To show a run, run: cec-connector show JOB RUN"
         raise UsageError(why, where=str(file))

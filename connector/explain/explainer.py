@@ -253,9 +253,9 @@ class PlanExplainer(Struct, frozen=True):
             naming,
             self.roster.searchable,
         )
-        if len(found) > 1:
-            raise UsageError(describe_several(written, found), where=WHERE)
         ids = {user.id for user in found}
+        if len(ids) > 1:
+            raise UsageError(describe_several(written, found), where=WHERE)
         # by a name that it had, too
         owned = (ref for ref, _ in self.given.brief.memory.read_owned())
         renamed = [ref for ref in owned if ref.id not in ids and named(ref)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Self
@@ -155,7 +154,7 @@ def find_named_users(
     if not found:
         with suppress(IncompleteRead):  # without an index nobody is found
             found = _find_by_usual_names(directory, name, naming)
-    return list({user.id: user for user in found}.values())
+    return found
 
 
 def _find_by_usual_names(
@@ -181,10 +180,9 @@ def _find_by_usual_names(
 
 def describe_several(name: str, users: Sequence[User]) -> str:
     """That a name is that of several users, and how each is named alone."""
-    names = Counter(user.name for user in users)
-    alone = [user.id if names[user.name] > 1 else user.name for user in users]
-    some = " or ".join(f"'{USER}:{each}'" for each in sorted(alone)[:NAMED])
-    return f"{len(users)} users have {name!r}. Name one of them: {some}"
+    names = sorted({f"'{USER}:{user.name}'" for user in users})
+    some = " or ".join(names[:NAMED])
+    return f"{len(names)} users have {name!r}. Name one of them: {some}"
 
 
 def describe_nobody(

@@ -97,7 +97,7 @@ def render(
         _caution_lines(plan),
         _kind_lines(plan),
         _worth_a_look_lines(plan, outcomes),
-        _change_lines(plan, outcomes, whole=whole),
+        list_changes(plan, outcomes, whole=whole),
         _problem_lines(plan, whole=whole),
     ]
     for part in lines:
@@ -257,7 +257,7 @@ def _worth_a_look_lines(plan: Plan, outcomes: Outcomes) -> Lines:
     yield ""
 
 
-def _change_lines(plan: Plan, outcomes: Outcomes, *, whole: bool | None) -> Lines:
+def list_changes(plan: Plan, outcomes: Outcomes, *, whole: bool | None) -> Lines:
     """All changes if they are few, else those that are new, if these are few."""
     if not plan.changes:
         return

@@ -132,9 +132,10 @@ class Forgetting:
             hint = "It keeps no mails. Plans that nobody saved leave only ids: write the id"
             raise UsageError(f"{why}. {hint}", where="USER")
         if len(ids) > 1:
-            some = " or ".join(f"user:{id_}" for id_ in ids)
-            why = f"{len(ids)} users had this name: {', '.join(map(self._name_user, ids))}"
-            raise UsageError(f"{why}. Name one of them: {some}", where="USER")
+            known = sorted(each for each in self._read_names() if each[0] in ids)
+            some = " or ".join(f"user:{id_} ({name})" for id_, name in known)
+            why = f"{len(ids)} users had this name. Name one of them: {some}"
+            raise UsageError(why, where="USER")
         return self._describe_person(ids[0])
 
     def _find_alike(self, kind: str, text: str) -> set[str]:
@@ -142,17 +143,16 @@ class Forgetting:
         ids = set[str]()
         if kind not in _AGENT_KINDS:
             ids = {id_ for id_, name in self._read_names() if is_named(name, text)}
+        if kind == "user":
+            return ids
         for agent, id_ in self._database.rows(_AGENTS, self._job, self._job):
             with reading_kept(self._database, "an agent"):
                 ref = restore_agent(agent) or AgentRef()
-            named = {"account": ref.account_code, "seat": str(ref.work_no)}
-            if text in (named.values() if not kind else [named.get(kind)]):
+            if kind != "seat" and text == ref.account_code:
+                ids.add(id_)
+            if kind != "account" and text.isdecimal() and int(text) == ref.work_no:
                 ids.add(id_)
         return ids
-
-    def _name_user(self, id_: str) -> str:
-        names = sorted(name for its, name in self._read_names() if its == id_ and name)
-        return f"{id_} ({', '.join(names)})" if names else id_
 
     def _find_ids(self, user: str) -> list[str]:
         """The ids of a user: by id or name; by a DN with other spaces or escapes (RFC 4514); else the id of a plan."""

@@ -254,6 +254,10 @@ _RUNS: Final = """
     union all select id, job, kind, started, ended, digest, result, '{}', undoes, '', why, plan, who, '', number
     from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
 """
+_BEGINS: Final = (
+    "select id, who, why from events where kind = 'begin' and job = ? order by ended"
+)
+"""Who has begun the runs of a job, and in which process; the last one of a run is the last."""
 _IDS: Final = """
     select id, number from runs where job = ?
     union all select id, number from events where job = ? and kind in ('apply', 'undo') order by number desc
@@ -309,7 +313,7 @@ class RunRecord(HistoryEntry, frozen=True):
     approvals: tuple[Approval, ...] = ()
     """Who had approved it."""
     by: str = ""
-    """Who had begun it: accounts of the operating system, `serve` or `fleet`; empty: that is not known."""
+    """Who has begun it last: an account of the operating system, `serve` or `fleet`; empty: that is not known."""
     is_under_way: bool = False
     """Whether the process that began it holds the lease of its directory."""
 
@@ -328,7 +332,10 @@ class RunHistory:
     def list_runs(self, job: str) -> list[RunRecord]:
         """The runs of a job, the attempts that came to none, and its approved releases, newest first."""
         approvals = read_approvals(self._database, job)
-        begins = self._read_begins(job)
+        begins = {
+            id_: (who, process)
+            for id_, who, process in self._database.rows(_BEGINS, job)
+        }
         found = []
         for row in self._database.rows(_RUNS, job, job):
             *head, counts, undoes, server, why, plan, who, directory, _ = row
@@ -337,30 +344,19 @@ class RunHistory:
             )
             outcomes = dict(self._database.rows(_COUNTS, head[0]))
             approved = tuple(approvals[head[0]])
-            head += (summary, outcomes, undoes, server, why, plan, approved, who)
+            by, process = begins.get(head[0], (who, ""))
+            head += (summary, outcomes, undoes, server, why, plan, approved, by)
             record = RunRecord(*head)
-            begun = begins[record.id]
-            if begun:
-                *_, process = begun.values()
-                holds = record.result is None and self._holds_lease(process, directory)
-                record = replace(record, by=", ".join(begun), is_under_way=holds)
+            if record.result is None and process:
+                is_held = self._holds_lease(process, directory)
+                record = replace(record, is_under_way=is_held)
             found.append(record)
         return found
 
-    def _read_begins(self, job: str) -> dict[str, dict[str, str]]:
-        """By the id of a run who has begun it, each with the process; the last one is the last."""
-        found = defaultdict[str, dict[str, str]](dict)
-        for id_, who, process in self._database.rows(
-            "select id, who, why from events where kind = 'begin' and job = ? order by ended",
-            job,
-        ):
-            found[id_][who] = process
-        return found
-
     def _holds_lease(self, process: str, directory: str) -> bool:
-        """Whether a process holds a directory. A holder who left no word may be any."""
+        """Whether a process holds a directory."""
         word = self._database.find_holder(directory)
-        return word is not None and (not word or process in word)
+        return word is not None and process in word
 
     def find_run_that_spent(self, job: str, plan: str) -> RunRecord | None:
         """The run that has applied a saved plan to its end, so that no other may; None: there is none."""

@@ -325,15 +325,13 @@ def test_a_run_is_under_way_as_long_as_its_process_holds_the_directory(kept: Kep
                 assert told() == [("ann", True)]
                 kept.execute("update events set why = 'on another, process 7,'")
                 assert told() == [("ann", False)], "it was killed, and another run holds the directory"
-                kept.execute("update events set why = ''")
-                assert told() == [("ann", True)]
             assert told() == [("ann", False)], "it was killed"
             with state.lease(THERE, "hr"):
                 assert told() == [("ann", False)]
         with state.attempts.keep_attempt("hr", "run-1", Attempt(by="bob")):
             with state.lease(HERE, "hr"), state.record_run(plan(), at(HERE), SEALER):
-                assert told() == [("ann, bob", True)]
-            assert told() == [("ann, bob", False)]
+                assert told() == [("bob", True)]
+            assert told() == [("bob", False)]
         kept.execute("update runs set ended = '2020-01-01'")
         state.attempts.keep_attempt("hr", "run-2", Attempt()).__enter__()
         apply(state, id_="run-2")
