@@ -215,6 +215,21 @@ def test_several_users_and_several_agents(job: Job) -> None:
         assert contested["change"] is None
 
 
+def test_a_uid_and_a_mail_name_a_user_also_where_no_rule_looks_for_them(job: Job) -> None:
+    own = '{agent: "{sipAccount}", directory: telephoneNumber}'
+    text = f'match: [{own}]\nattributes: {{employeeNumber: "{{workNo}}"}}\n'
+    (job.folder / "own.yaml").write_text(text)
+    job_yaml = (job.folder / "job.yaml").read_text().replace("mapping.yaml", "own.yaml")
+    (job.folder / "other.yaml").write_text(job_yaml)
+    for name in ("bobby", "user:BOB@example.org"):
+        assert f"user uid=bobby,{PEOPLE}" in job.run("explain", "other.yaml", name).out
+    assert "accountCode dan2, workNo 1005: matched" in job.run("explain", "other.yaml", "user:dan").out
+    several = f"2 users have 'eve@example.org'. Name one of them: 'user:uid=eve1,{PEOPLE}' or 'user:uid=eve2,{PEOPLE}'"
+    for command in (("explain", "other.yaml"), ("plan", "other.yaml", "--only")):
+        assert several in job.run(*command, "eve@example.org", code=64).err
+    assert "no user of that name" in job.run("explain", "other.yaml", "bobb", code=64).err
+
+
 def test_a_user_outside_of_base_or_filter_is_named_as_such(job: Job) -> None:
     for agent, name in (("far", f"uid=far,ou=services,{SUFFIX}"), ("left", f"uid=left,{PEOPLE}")):
         explained = job.explain(agent)

@@ -158,14 +158,15 @@ def test_what_a_run_wrote_is_listed_and_shown_again_from_the_state(job: Job) -> 
     listed = json.loads(job.run("runs", "--json"))
     assert [line.split()[0] for line in lines] == [each["id"] for each in listed]
     assert max(map(len, lines)) <= 120
-    assert [line.split()[6:8] for line in lines] == [["0", "0"], ["1", "0"], ["4", "0"]]
+    assert [line.split()[5:7] for line in lines] == [["0", "0"], ["1", "0"], ["4", "0"]]
     run, first = listed[1], listed[2]
-    assert lines[1].split()[8:] == [run["by"][:10], run["digest"][7:15]]
+    assert lines[1].split()[7:] == [run["by"][:9], run["digest"][7:15]]
 
     change = "    employeeNumber: 1002 → 1200\n"
     said = job.run("runs", "last", *reports("run"))
-    assert said.startswith(f"{run['id']}  apply of job: done\n")
-    assert said.endswith(f"accountCode user2, workNo 1200, rule 1  [written]\n{change}")
+    assert said.startswith(f"{lines[1]}\n")
+    assert f"accountCode user2, workNo 1200, rule 1  [written]\n{change}" in said
+    assert said.endswith("Done: 1 of 1 user written.\n")
     assert "SIPIdentityPassword: (secret) set\n" in job.run("runs", first["id"][:8])
     shown = show(job, "job.yaml", run["id"][:8], *reports("other")).out
     assert change in shown
