@@ -84,9 +84,11 @@ def _list_rows(runs: Sequence[RunRecord]) -> Iterator[str]:
 def _describe_row(run: RunRecord) -> str:
     """A run in one line; times are in the zone of this machine."""
     begun = datetime.fromisoformat(run.started).astimezone()
-    by = "+".join([run.by or "-", *(each.who for each in run.approvals)])
+    people = filter(None, [run.by, *(each.who for each in run.approvals)])
+    by = "+".join(people) or "-"
     if not run.was_begun:
-        return _ATTEMPT.format(run.id, begun, run.kind, run.result, by, run.why)
+        why = "; ".join(run.why.splitlines())
+        return _ATTEMPT.format(run.id, begun, run.kind, run.result, by, why)
     took = "-"
     if run.ended is not None:
         took = str(datetime.fromisoformat(run.ended) - begun).partition(".")[0]

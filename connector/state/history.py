@@ -260,7 +260,7 @@ _BEGINS: Final = (
 """Who has begun the runs of a job, and in which process; the last one of a run is the last."""
 _IDS: Final = """
     select id, number from runs where job = ?
-    union all select id, number from events where job = ? and kind in ('apply', 'undo') order by number desc
+    union all select id, number from events where job = ? and kind in ('apply', 'undo', 'release') order by number desc
 """
 _LATER: Final = (
     "select id, undoes from runs where directory = (select directory from runs where id = ?) "
@@ -373,7 +373,7 @@ class RunHistory:
         return last
 
     def find_run(self, job: str, written: str) -> str:
-        """The id of a run or attempt: by the id, by a beginning that no other id of this job has, or by `last`.
+        """The id of a run, attempt or release: by the id, by a beginning that no other of this job has, or `last`.
 
         The last one is the newest apply that wrote, or may have. Raises UsageError where
         that is none, or several.

@@ -37,7 +37,8 @@ def test_a_job_knows_what_it_wrote_under_its_new_name(job: Job, first: str) -> N
     if first == "state":
         (job.folder / "job.yaml").rename(job.folder / "staff.yaml")
     assert stale(job, "staff.yaml") == 1
-    assert "done" in job.program("runs", "staff.yaml").out
+    (run,) = job.program("runs", "staff.yaml").out.splitlines()
+    assert run.split()[5:7] == ["3", "0"]
 
 
 def test_a_name_that_is_taken_or_one_that_nobody_had_is_a_mistake_of_the_command_line(job: Job) -> None:

@@ -146,6 +146,8 @@ def every_command(fixture: Fixture) -> None:
     assert fixture.stored("user0", NEW[0])
     fixture.run("plan", "job.yaml", "--fail-on-changes")
     fixture.run("runs", "job.yaml")
+    fixture.run("runs", "job.yaml", "last", *REPORTS)
+    fixture.run("show", "job.yaml", "last", "--all")
     newest = runs(fixture)[0]["id"]
     fixture.run("undo", "job.yaml", newest, *REPORTS)
     fixture.run("undo", "job.yaml", newest, "--apply", *REPORTS)

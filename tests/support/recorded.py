@@ -88,7 +88,10 @@ class World:
             for agent in arguments:
                 yield from self._explained(job, agent)
         elif command == "runs":
-            yield from _fields({"run": json.loads(self._program(command, job, "--json").out)})
+            listed = json.loads(self._program(command, job, "--json").out)
+            for run in listed:
+                del run["by"], run["is_under_way"]  # of this machine
+            yield from _fields({"run": listed})
         elif command in {"plan", "apply", "undo"}:
             yield from self._planned(command, job, *arguments)
         else:
