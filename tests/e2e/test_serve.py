@@ -441,6 +441,7 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
     assert listed[0]["result"] == "done"
     reasons = {each["why"].partition(":")[0] for each in listed if each["result"] == "refused"}
     assert reasons == {"update", "job"}, "beyond limits, then on hold"
+    assert listed[0]["by"] == "serve"
 
 
 def test_a_run_that_takes_longer_than_three_intervals_is_recent_when_it_ends(job: Job) -> None:
