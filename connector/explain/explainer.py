@@ -39,8 +39,6 @@ from connector.planning.standing import CHANGED, Leaver, LeaverPlace
 
 WHERE: Final = "AGENT"
 """What a name on the command line is called there."""
-_OURS: Final = 3
-"""So many users of one name are told."""
 
 
 def explain_name(context: PlanContext, name: str) -> ExplainedNames:
@@ -79,7 +77,7 @@ def explain_name(context: PlanContext, name: str) -> ExplainedNames:
     if only.users:
         told += explainer.explain_user(only.users[0])
         if not told:
-            why = f"{describe_nobody(only, only.users[0])}{listed}{_suggest_ours(context, only.users[0])}"
+            why = f"{describe_nobody(only, only.users[0])}{listed}"
             raise UsageError(why, where=WHERE)
     for number, ref in enumerate(agents):
         if only.names_agent(ref):
@@ -99,17 +97,6 @@ def explain_name(context: PlanContext, name: str) -> ExplainedNames:
         known,
     )
     return ExplainedNames(tuple(told), people)
-
-
-def _suggest_ours(context: PlanContext, name: str) -> str:
-    """Users of this job that have the name in their own, as the end of a sentence: a leaver's account is no agent's."""
-    identity = context.reader.describe().identity
-    owned = context.state.memory(identity, context.job).read_owned()
-    there = sorted(ref.name for ref, _ in owned if is_named(ref.name, name))
-    if not there:
-        return ""
-    named = " and ".join(map(repr, there[:_OURS]))
-    return f"; this job wrote to {named}: give the whole name"
 
 
 class PlanExplainer(Struct, frozen=True):
@@ -257,7 +244,14 @@ class PlanExplainer(Struct, frozen=True):
         if len(ids) > 1:
             raise UsageError(describe_several(written, found), where=WHERE)
         # by a name that it had, too
-        owned = (ref for ref, _ in self.given.brief.memory.read_owned())
+        owned = [ref for ref, _ in self.given.brief.memory.read_owned()]
+        if not found and not any(map(named, owned)):
+            # a leaver by uid, who may be gone from the directory
+            alike = [ref for ref in owned if is_named(ref.name, written)]
+            if len(alike) > 1:
+                raise UsageError(describe_several(written, alike), where=WHERE)
+            if alike:
+                return self.explain_user(alike[0].id)
         renamed = [ref for ref in owned if ref.id not in ids and named(ref)]
         present = self.directory.read(renamed) if renamed else ()
         # by a name that a user has now, and the server does not find, nobody is meant

@@ -178,7 +178,7 @@ def _find_by_usual_names(
     return [user for user in users if user.id in ids]
 
 
-def describe_several(name: str, users: Sequence[User]) -> str:
+def describe_several(name: str, users: Sequence[User | UserRef]) -> str:
     """That a name is that of several users, and how each is named alone."""
     names = sorted({f"'{USER}:{user.name}'" for user in users})
     some = " or ".join(names[:NAMED])

@@ -120,6 +120,7 @@ def test_a_user_of_ours_that_was_moved_away_is_told_to_be_outside(job: Job) -> N
     found = explained(job, GONE)
     assert (found["verdict"], found["problems"]) == ("stale", lines)
     assert "moved out of the base" in lines[0]["why"]
+    assert explained(job, GONE_UID) == found, "by uid, though no user within the base has it"
 
 
 def test_a_user_that_was_renamed_stands_for_its_agent_by_its_old_name_too(job: Job) -> None:
