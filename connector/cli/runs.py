@@ -97,6 +97,8 @@ def _describe_row(run: RunRecord) -> str:
     plan = run.digest.removeprefix("sha256:")[:8]
     if run.undoes:
         plan = f"undo {run.undoes[:8]}"
+    if "unknown" in counts:
+        plan = f"{counts['unknown']:,} not known"
     if run.is_under_way:
         plan = "under way"
     elif run.result not in ("done", "part"):
