@@ -27,9 +27,11 @@ from pydantic_core import ErrorDetails
 
 from connector.model.templates import suggest_name
 from connector.settings.textfile import Document, Fault, Loc, join_faults
+from connector.settings.yaml_faults import NO_SPACE, SPACE_MISSING
 
 _LONGEST_WORD: Final = 40
 """Characters that are repeated of a word that is none of a choice."""
+_MAPPING: Final = "must be keys and values"
 _SENTENCES: Final = {
     "missing": "is missing",
     "string_type": "must be a text; put a number, true or false in quotes",
@@ -39,9 +41,9 @@ _SENTENCES: Final = {
     "float_type": "must be a number",
     "finite_number": "must be a number",
     "list_type": "must be a list",
-    "dict_type": "must be keys and values",
-    "model_type": "must be keys and values",
-    "model_attributes_type": "must be keys and values",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:g}",
@@ -261,7 +263,14 @@ def _describe_value(error: ErrorDetails) -> str:
         return describe_choice(value, choices)
     if value is None and kind.endswith("_type"):
         return "has no value"
-    return _SENTENCES.get(kind, "is not valid here").format(**context)
+    sentence = _SENTENCES.get(kind, "is not valid here").format(**context)
+    if sentence != _MAPPING:
+        return sentence
+    if isinstance(value, list):
+        return f"{sentence}, not a list; remove the `- ` or the brackets"
+    if isinstance(value, str) and NO_SPACE.match(value):
+        return f"{sentence}; {SPACE_MISSING}"
+    return sentence
 
 
 def describe_choice(value: Any, choices: Sequence[str]) -> str:

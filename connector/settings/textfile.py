@@ -38,6 +38,7 @@ from ruamel.yaml.reader import ReaderError
 
 from connector.errors import FileError
 from connector.model.templates import suggest_name
+from connector.settings.yaml_faults import find_mistake
 
 MAX_BYTES: Final = 1 << 20
 MAX_FAULTS: Final = 50
@@ -279,10 +280,7 @@ class _DocumentBuilder:
                 self._last_line = event.start_mark.line + 1
                 yield event
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = self._text.split("\n")[mark.line : mark.line + 1]
-            what = _describe_syntax(error.problem or "", "".join(line))
-            fault = Fault(mark.line + 1, mark.column + 1, what)
+            fault = Fault(*find_mistake(error, self._text))
         except ReaderError as error:
             line_number = self._text.count("\n", 0, error.position) + 1
             fault = Fault(line_number, 0, "a character that YAML does not allow")
@@ -372,13 +370,3 @@ def _parse_scalar(text: str) -> Any:
     if re.fullmatch(_FLOAT, text):
         return float(re.sub(r"\.(?=[inIN])", "", text))
     return text
-
-
-def _describe_syntax(problem: str, line: str) -> str:
-    """Tell the parser's words without anything it quotes from the file, and what usually helps."""
-    if "'\\t'" in problem:
-        return "a tab is used for indentation; use spaces"
-    words = re.sub(r"""(['"])(?!<).{2,}\1""", "a word", problem)
-    if re.search(r"[:,\[-]\s*\{", line):
-        return f"not YAML: {words}; put a text with braces in quotes"
-    return f"not YAML: {words}"

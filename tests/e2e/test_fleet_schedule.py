@@ -206,7 +206,7 @@ def test_all_that_is_wrong_in_all_files_is_said_at_once_and_nothing_changes(sche
     assert (ended.code, ended.out) == (78, "")
     assert "bad.yaml:5: a fleet needs a state that all its workers share" in ended.err
     assert "worse.yaml:3: mapping: there is no file" in ended.err
-    assert "worst.yaml:2:1: not YAML" in ended.err
+    assert "worst.yaml:2:1: a `[` or `{` above is not closed" in ended.err
     scheduled.lists({"cec-connector/acme", "cec-connector/globex"})
     assert scheduled.described("globex")["schedule"]["spec"]["timezoneName"] == "Europe/Berlin"
 

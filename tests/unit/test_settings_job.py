@@ -156,6 +156,10 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         (SOURCE + DIRECTORY + "mapping: ''\n", ["3: mapping: must not be empty"]),
         (SOURCE + DIRECTORY + MAPPING + "limits: 5\n", ["4: limits: must be keys and values"]),
         (SOURCE + "directory: ldif\n" + MAPPING, ["2: directory: must be keys and values"]),
+        (
+            SOURCE + DIRECTORY + MAPPING + "limits: [5]\n",
+            ["4: limits: must be keys and values, not a list; remove the `- ` or the brackets"],
+        ),
         (SOURCE + "directory:\n" + MAPPING, ["2: directory: has no value"]),
         (SOURCE + "directory: {path: x}\n" + MAPPING, ["2: directory.type: is missing; one of ldap, ldif, scim"]),
         (

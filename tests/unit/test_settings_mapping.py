@@ -175,6 +175,8 @@ FIELDS = (
         (MATCH + "attributes:\n  a: {unique: true}\n", ["4: attributes.a.value: is missing"]),
         ("match:\n  uid: x\n" + ATTRIBUTES, ["1: match: must be a list"]),
         ("match:\n  - uid\n" + ATTRIBUTES, ["2: match[1]: must be keys and values"]),
+        ("match:\n  - directory:uid\n" + ATTRIBUTES,
+         ["2: match[1]: must be keys and values; a space is missing after the colon; write `key: value`"]),
         # groups
         (MATCH + 'attributes:\n  a: {value: "{workNo}", together: seat}\n  b: {value: "{workNo}", together: sip}\n',
          ["4: attributes.a.together: no other attribute is of the group seat",
@@ -185,7 +187,7 @@ FIELDS = (
         (MATCH + "attributes:\n  a:\n    value: {workNo}\n", [f"5: attributes.a.value: {QUOTES}"]),
         ("match:\n  - agent: {accountCode}\n    directory: uid\n" + ATTRIBUTES, [f"2: match[1].agent: {QUOTES}"]),
         (MATCH + "attributes:\n  a: {workNo}@x\n",
-         ["4:14: not YAML: found character '@' that cannot start any token; " + BRACES]),
+         ["4:14: text follows a closing brace; " + BRACES]),
         (MATCH + "attributes:\n  a: 5\n", [f"4: attributes.a: {TEXT}"]),
         (MATCH + "attributes:\n  a:\n", [f"4: attributes.a: {TEXT}"]),
         (MATCH + 'attributes:\n  a: ""\n', ["4: attributes.a: an empty template"]),

@@ -12,7 +12,13 @@ from connector.errors import FileError
 from connector.settings import textfile
 from connector.settings.textfile import Document, Fault, join_faults, read_yaml
 
-BRACES = "put a text with braces in quotes"
+BRACES = "text follows a closing brace; put a text with braces in quotes"
+ALIGN = "this line is indented unlike the keys above; align keys of one level"
+ITEM = "a list item where a key belongs; indent it below its key, or remove the `- `"
+SPACE = "a space is missing after the colon; write `key: value`"
+COLON = "the colon after a key is missing; write `key: value`"
+SECOND = "a second colon in one value; put the value in quotes"
+QUOTES = "put the value in quotes"
 
 
 def file(folder: Path, content: str | bytes) -> Path:
@@ -42,12 +48,35 @@ def faults(path: Path) -> str:
         ("%YAML 1.1\n---\na: no\n", "some.yaml:1: this file is read as YAML 1.2; remove the %YAML line"),
         ("%YAML 1.9\n---\na: no\n", "some.yaml:1: this is not YAML 1.2"),
         ("a:\n\tb: 1\n", "some.yaml:2:1: a tab is used for indentation; use spaces"),
-        ("a: 1\nb: [1,\n", "some.yaml:3:1: not YAML: expected the node content, but found '<stream end>'"),
-        ("a: b: c\n", "some.yaml:1:5: not YAML: mapping values are not allowed here"),
+        ("a:\n  b: 1\n \tc: 1\n", "some.yaml:3:2: a tab is used for indentation; use spaces"),
+        ("a: 1\nb: [1,\n", "some.yaml:3:1: a `[` or `{` above is not closed; close it"),
+        ("a: [1\nb: 2\n", "some.yaml:2:2: a comma is missing, or the `[` of line 1 is not closed"),
+        ("a: {b: 1\nc: 2\n", "some.yaml:2:2: a comma is missing, or the `{` of line 1 is not closed"),
+        ("a: b: c\n", f"some.yaml:1:5: {SECOND}"),
+        ("a:\n  b: x\n    c: y\n", f"some.yaml:3:1: {ALIGN}"),
+        ("a:\n    b: x\n  c: y\n", f"some.yaml:3:3: {ALIGN}"),
+        ("a:\n  b:x\n  c: y\n", f"some.yaml:2:1: {SPACE}"),
+        ("a:\n  b: x\n  c:y\nd: z\n", f"some.yaml:3:3: {SPACE}"),
+        ("a:\n  b x # c: y\n\n  # d\n  e: y\n", f"some.yaml:2:1: {COLON}"),
+        ("a: 1\nb 2\nc: 3\n", f"some.yaml:2:1: {COLON}"),
+        ('a: "x\nb: 1\n', "some.yaml:1:4: the quote that begins here is not closed; close it"),
+        ('a:\n  b: "x\n  c: "y"\n', "some.yaml:2:1: a quote is not closed on this line; close it"),
         (
-            "a: 1\nb: {x}@y\n",
-            "some.yaml:2:7: not YAML: found character '@' that cannot start any token; " + BRACES,
+            "a: 'it's'\n",
+            "some.yaml:1:8: text follows a closing quote; put the whole value in one pair of quotes",
         ),
+        ("a:\n  b: 1\n  - c\n", f"some.yaml:3:3: {ITEM}"),
+        (
+            "a:\n  - b\n  c: 1\n",
+            "some.yaml:3:3: a key where a list item belongs; begin it with `- `, or align it with its item's first key",
+        ),
+        ("a:\n  - b\n - c\n", "some.yaml:3:2: this list item is indented unlike those above; align them"),
+        ("a: - b\n", "some.yaml:1:4: a list item cannot begin here; begin each `- ` on a line of its own"),
+        ("a: 1\nb: @y\n", f"some.yaml:2:4: a value cannot begin with this character; {QUOTES}"),
+        ("a: *\n", f"some.yaml:1:5: a value cannot begin with * or &; {QUOTES}"),
+        ('a: "\\d"\n', "some.yaml:1:6: a backslash in double quotes begins an escape; use single quotes"),
+        ("a: |x\n  b\n", "some.yaml:1:5: only a comment may follow | or >; begin the text on the next line"),
+        ("a: 1\nb: {x}@y\n", f"some.yaml:2:7: {BRACES}"),
         ("a: 1\nb: 2\na: 3\n", "some.yaml:3:1: the key 'a' is there twice, first on line 1"),
         ("a: {b: 1,\n  b: 2}\n", "some.yaml:2:3: the key 'b' is there twice, first on line 1"),
         (
