@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -21,13 +19,13 @@ from connector.observers.run_summary import Kind
 from connector.runtime.log import log
 from connector.serve import schedule
 from connector.serve.accounts import DirectoryAccount, Mark
+from connector.serve.background import BackgroundCall, Wake
 from connector.serve.run_process import RunProcess, RunRequest
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
 from connector.state.notes import Tick
 
-T = TypeVar("T")
 AGAIN: Final = 30.0
 """Seconds after which a state is asked again that could not answer."""
 PATIENCE: Final = 10.0
@@ -36,54 +34,6 @@ PATIENCE_FOR_FILES: Final = 60.0
 """Seconds in which the files of a job have to be read again. All jobs of a process are read
 at the same time."""
 _REFUSED: Final = "the directory refused its account. Runs wait for a new secret, SIGHUP, or a day. See the log"
-Wake = Callable[[], None]
-"""Lets the loop look at its jobs at once; called in any thread."""
-
-
-class BackgroundCall(Generic[T]):
-    """One call in a thread of its own, so that a state or a disk that hangs holds nobody up.
-
-    A thread that never comes back ends with the process.
-    """
-
-    def __init__(
-        self,
-        call: Callable[[], T],
-        patience: float,
-        wake: Wake,
-    ) -> None:
-        self._patience = patience
-        self._begun = time.monotonic()
-        self._answers: list[T] = []
-        self._fault = f"no answer within {patience:g} seconds"
-        self.is_open = True
-        work = partial(self._work, call, wake)
-        threading.Thread(target=work, daemon=True).start()
-
-    def _work(self, call: Callable[[], T], wake: Wake) -> None:
-        try:
-            self._answers.append(call())
-        except (StateError, FileError, OSError) as fault:
-            self._fault = str(fault) or type(fault).__name__
-        finally:
-            self.is_open = False
-            wake()
-
-    @property
-    def age(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._begun
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether there is no answer yet, and it is not late."""
-        return self.is_open and self.age <= self._patience
-
-    def take_answer(self) -> T:
-        """The answer. Raises StateError if the call failed, or has not answered."""
-        if self._answers:
-            return self._answers[0]
-        raise StateError(self._fault)
 
 
 class JobFiles(Struct, frozen=True):

@@ -9,7 +9,7 @@ import pytest
 
 from connector.apply.job_state import read_last_tick
 from connector.errors import StateError
-from connector.serve.scheduled_job import BackgroundCall
+from connector.serve.background import BackgroundCall
 from connector.settings import job as jobs
 from connector.state.notes import Tick
 from tests.support.ldif_job import Job
