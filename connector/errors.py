@@ -22,7 +22,9 @@
         ├── UnreachableError  no connection, a time-out, a connection cut
         │   └── TemporalUnreachableError  Temporal does not answer, or not now
         │       └── NoWorkerError  Temporal answers, but no worker of the fleet
-        ├── UntrustedError    TLS: unknown authority, host name mismatch, expired
+        ├── UntrustedError    TLS: unknown authority
+        │   ├── CertificateDateError  the certificate has expired, or is not valid yet
+        │   ├── HostNameError         the certificate is for another host
         │   └── NoTlsError    what answers speaks no TLS
         ├── ProxyRefusedError the proxy of the environment refuses us, is none, or is not trusted
         ├── DeniedError       credentials or rights refused
@@ -141,6 +143,14 @@ class NoWorkerError(TemporalUnreachableError):
 
 class UntrustedError(IncompleteRead):
     """The certificate of the other side is not trusted."""
+
+
+class CertificateDateError(UntrustedError):
+    """The certificate of the other side has expired, or is not valid yet."""
+
+
+class HostNameError(UntrustedError):
+    """The certificate of the other side is for another host."""
 
 
 class NoTlsError(UntrustedError):

@@ -13,6 +13,7 @@ from connector.model import Secret, Tenant, View
 from connector.model.mapping import Mapping
 from connector.net.secret_stores import fetch_secret
 from connector.settings import job as jobs
+from connector.settings.fields import name_place
 from connector.sources.port import AdjustedSource, Source, forget_hidden_secrets
 
 if TYPE_CHECKING:
@@ -143,4 +144,8 @@ def password_of(job: jobs.LoadedJob) -> Secret | None:
     if settings.type != "ldap" or settings.password is None:
         return None
     where = job.where("directory", "password")
-    return fetch_secret(settings.password, "the password of bind_dn", where)
+    password = fetch_secret(settings.password, "the password of bind_dn", where)
+    name = job.where("directory", "bind_dn")
+    line = job.document.find_line("directory", "password")
+    kept = f"its password: {name_place(settings.password)} (line {line})"
+    return Secret(password.reveal(), f"bind_dn: {name}; {kept}")

@@ -103,8 +103,22 @@ ADVICE: Final[dict[type[BaseException], Advice]] = {
     errors.UntrustedError: Advice(
         "CEC-0124",
         (
-            "If the authority is not known, set `ca_file` to the one that signed the server's certificate. If the "
-            "name does not fit, use the host name that the certificate carries. Verification cannot be switched off."
+            "Set `ca_file` to the authority that signed the server's certificate. Verification cannot be switched "
+            "off."
+        ),
+    ),
+    errors.CertificateDateError: Advice(
+        "CEC-0131",
+        (
+            "Check this machine's clock. If it is right, have the certificate renewed: the server's, or that of its "
+            "authority (then set `ca_file` to the new one). Verification cannot be switched off."
+        ),
+    ),
+    errors.HostNameError: Advice(
+        "CEC-0132",
+        (
+            "Use a host name that the server's certificate carries. Or have a certificate issued that "
+            "carries this one. Verification cannot be switched off."
         ),
     ),
     errors.DeniedError: Advice(

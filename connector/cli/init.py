@@ -16,9 +16,11 @@ from connector.cli.observers import configure_log
 from connector.cli.options import Decorator, flag_option, path_option, text_option
 from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.errors import (
+    CertificateDateError,
     ConnectorError,
     DeniedError,
     FileError,
+    HostNameError,
     NoTlsError,
     UnreachableError,
     UntrustedError,
@@ -181,6 +183,8 @@ def _find_remedies(address: str, authorities: str, *login: str) -> Remedies:
     return {
         NoTlsError: (address,),
         UnreachableError: (address,),
+        HostNameError: (address,),
+        CertificateDateError: (address,),
         UntrustedError: (authorities,),
         DeniedError: login,
     }

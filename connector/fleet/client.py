@@ -34,8 +34,10 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from connector.errors import (
+    CertificateDateError,
     ConnectorError,
     FileError,
+    HostNameError,
     NoWorkerError,
     OpenRunError,
     TemporalDeniedError,
@@ -59,13 +61,13 @@ CALL: Final = timedelta(seconds=SECONDS)
 begun: Final = threading.Event()
 """Set as soon as the SDK has threads of its own. Then a process ends by `os._exit`: Python's
 own end may crash it (https://github.com/temporalio/sdk-python/issues/300)."""
-_UNTRUSTED_WORDS: Final = (
-    "UnknownIssuer",
-    "NotValidForName",
-    "Expired",
-    "NotValidYet",
-    "InvalidCertificate",
-)
+_UNTRUSTED_WORDS: Final = {
+    "UnknownIssuer": UntrustedError,
+    "NotValidForName": HostNameError,
+    "Expired": CertificateDateError,
+    "NotValidYet": CertificateDateError,
+    "InvalidCertificate": UntrustedError,
+}
 _DENIED_WORDS: Final = ("Unauthenticated", "PermissionDenied")
 _UNREACHABLE_WORDS: Final = {
     "InvalidContentType": "no TLS is spoken there",
@@ -172,10 +174,10 @@ def _read_file(path: Path | None) -> bytes | None:
 
 def translate_fault(said: str, address: str) -> ConnectorError:
     """What a failed connection is here. The SDK tells kinds of it by words alone."""
-    for word in _UNTRUSTED_WORDS:
+    for word, kind in _UNTRUSTED_WORDS.items():
         if word in said:
             why = f"its certificate is not trusted ({word})"
-            return UntrustedError(why, where=address)
+            return kind(why, where=address)
     if any(word in said for word in _DENIED_WORDS):
         return TemporalDeniedError("Temporal refuses the log-in", where=address)
     found = [why for word, why in _UNREACHABLE_WORDS.items() if word in said]

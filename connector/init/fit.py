@@ -38,7 +38,7 @@ from connector.init.place import (
 )
 from connector.init.places import find_places
 from connector.init.rules import sample_agents
-from connector.model import ClassInfo, Tenant, View
+from connector.model import ClassInfo, Secret, Tenant, View
 from connector.model.mapping import Mapping, MatchRule
 from connector.model.templates import Template
 from connector.planning.compare_user import UserComparer
@@ -104,7 +104,10 @@ def meet_directory(answers: JobAnswers, path: Path) -> MetServer:
     )
     settings = job.job.directory
     assert settings.type == "ldap"
-    with closing(connect_server(settings, password_of(job))) as wire:
+    password = password_of(job)
+    if password is not None:
+        password = Secret(password.reveal())  # there is no job file to look at yet
+    with closing(connect_server(settings, password)) as wire:
         inspection = Inspection(wire, settings.base)
         root = inspection.root_dse
         contexts = root.get("defaultnamingcontext") or root.get("namingcontexts") or []

@@ -16,10 +16,12 @@ Value = str | bytes
 class Secret:
     """A value that no repr, str, format, pickle, JSON, traceback or debugger view shows; `reveal()` alone does."""
 
-    __slots__ = ("__value",)
+    __slots__ = ("__value", "place")
 
-    def __init__(self, value: Value) -> None:
+    def __init__(self, value: Value, place: str = "") -> None:
+        """`place`: where people keep it, for messages; empty where nobody is to look there."""
         self.__value = value
+        self.place = place
 
     def reveal(self) -> Value:
         """The value itself. Call it only where it goes onto the wire, into the directory, or into a digest."""

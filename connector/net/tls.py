@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from connector.errors import (
+    CertificateDateError,
     DeniedError,
     FileError,
+    HostNameError,
     IncompleteRead,
     NoTlsError,
     UntrustedError,
@@ -21,6 +23,13 @@ NO_TLS: Final = "WRONG_VERSION_NUMBER"
 """OpenSSL's reason where the first octets of an answer are no record of TLS."""
 
 _OUR_CERTIFICATE: Final = re.compile(r"ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+_DISTRUST: Final = {
+    9: CertificateDateError,  # X509_V_ERR_CERT_NOT_YET_VALID
+    10: CertificateDateError,  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: HostNameError,  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: HostNameError,  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+"""Kinds of errors by what OpenSSL's verification returns (X509_STORE_CTX_get_error(3))."""
 
 
 def open_tls_context(
@@ -60,12 +69,19 @@ def _tell_reason(error: Exception) -> str | None:
     return getattr(error, "strerror", None)
 
 
+def describe_distrust(
+    error: ssl.SSLCertVerificationError, whose: str, where: str = ""
+) -> UntrustedError:
+    """Tell why a certificate is not trusted. `whose`: words for it, such as "the certificate"."""
+    kind = _DISTRUST.get(error.verify_code, UntrustedError)
+    why = error.verify_message.rstrip(".")
+    return kind(f"{whose} is not trusted: {why}", where=where)
+
+
 def fault_of(error: BaseException, where: str) -> IncompleteRead | None:
     """Whom we do not trust, or who does not trust us; None for faults that are not of TLS alone."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return UntrustedError(
-            f"the certificate is not trusted: {error.verify_message}", where=where
-        )
+        return describe_distrust(error, "the certificate", where)
     if isinstance(error, ssl.SSLError) and error.reason == NO_TLS:
         return NoTlsError("what answers there speaks no TLS", where=where)
     if isinstance(error, ssl.SSLError) and _OUR_CERTIFICATE.search(error.reason or ""):

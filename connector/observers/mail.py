@@ -49,8 +49,7 @@ def _translate_fault(fault: Exception) -> IncompleteRead:
     """A fault of the connection as an error of this program. Texts of the server may repeat what was sent."""
     match fault:
         case ssl.SSLCertVerificationError():
-            why = f"the certificate is not trusted: {fault.verify_message}"
-            return UntrustedError(why)
+            return tls.describe_distrust(fault, "the certificate")
         case smtplib.SMTPNotSupportedError():
             return UntrustedError("the server offers no STARTTLS, or no way to log in")
         case smtplib.SMTPAuthenticationError():

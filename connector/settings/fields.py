@@ -306,8 +306,14 @@ def resolve_secret(ref: Place, what: str, where: str) -> Secret:
         raise FileError(f"{what}: {fault}", where=where) from None
     if value:
         return Secret(value)
-    place = f"environment variable {ref.env}" if ref.env else file_of(ref)
-    raise FileError(f"{what}: {place} is empty", where=where)
+    raise FileError(f"{what}: {name_place(ref)} is empty", where=where)
+
+
+def name_place(ref: Place) -> str:
+    """Name the place of a secret for a message."""
+    if isinstance(ref, SecretRef) and ref.vault:
+        return f"Vault, {ref.vault.mount}/{ref.vault.path}"
+    return f"environment variable {ref.env}" if ref.env else str(file_of(ref))
 
 
 def file_of(ref: Place) -> Path | None:

@@ -29,6 +29,7 @@ from connector.errors import (
     ConnectorError,
     DeniedError,
     FileError,
+    HostNameError,
     IncompleteRead,
     MalformedError,
     NoTlsError,
@@ -599,7 +600,7 @@ def test_ca_file_is_trusted_in_place_of_everybody_else(ca_file: Path) -> None:
 def test_another_host_s_certificate_is_untrusted_and_not_tried_again(authority: trustme.CA, ca_file: Path) -> None:
     naps: list[float] = []
     with tenant(ssl_context=serving(authority, "other.example.test")) as cec:
-        said = failure(source(cec.url, naps, ca_file=ca_file), UntrustedError)
+        said = failure(source(cec.url, naps, ca_file=ca_file), HostNameError)
     assert "127.0.0.1" in said
     assert naps == []
     assert cec.requests == []
@@ -653,7 +654,7 @@ def test_a_server_behind_a_proxy_is_checked_like_any_other(
     with ConnectProxy(context) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         with tenant(ssl_context=serving(authority, "other.example.test")) as cec:
-            failure(source(cec.url, ca_file=ca_file), UntrustedError)
+            failure(source(cec.url, ca_file=ca_file), HostNameError)
         with tenant() as cec:
             failure(source(cec.url.replace("http:", "https:"), ca_file=ca_file), NoTlsError)
         with tenant(query=for_ever(faults.reset), ssl_context=serving(authority, "127.0.0.1")) as cec:

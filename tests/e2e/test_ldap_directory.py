@@ -17,6 +17,7 @@ from connector.errors import (
     ConnectorError,
     DeniedError,
     FileError,
+    HostNameError,
     IncompleteRead,
     RefusedBindError,
     TruncatedError,
@@ -175,7 +176,7 @@ def test_an_unknown_authority_is_not_trusted(server: Slapd, tmp_path: Path) -> N
 
 def test_a_host_of_another_name_is_not_trusted(server: Slapd) -> None:
     fault = fails(settings(server, urls=[server.strange_url]))
-    assert type(fault) is UntrustedError
+    assert type(fault) is HostNameError
     assert "127.0.0.2" in fault.what
     assert fault.where == server.strange_url
 

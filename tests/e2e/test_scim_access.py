@@ -153,7 +153,7 @@ def test_by_an_oauth_client_whose_token_endpoint_is_trusted_by_the_job_s_authori
         ended = run(job.folder)
         assert ended.code == 1
         assert f"{by_name(login)}/token" in ended.err
-        assert "set `ca_file` to the one that signed the server's certificate" in ended.err
+        assert AUTHORITY_ADVICE in ended.err
         assert login.seen == []
         job.point()
         proved_by(job, oauth=oauth, ca_file=job.server.ca, show=[])
@@ -192,29 +192,35 @@ class Impostor:
         self.url = by_name(self.server)
 
 
+AUTHORITY_ADVICE = "CEC-0124: Set `ca_file` to the authority that signed the server's certificate"
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("name", "expires", "trusted", "said_of_it"),
+    ("name", "expires", "said_of_it", "advice"),
     [
-        ("localhost", None, False, "self-signed certificate in certificate chain|unable to get local issuer"),
-        ("scim.example.org", None, True, "not valid for 'localhost'|[Hh]ostname mismatch"),
-        ("localhost", YESTERDAY, True, "expired"),
+        (
+            "localhost",
+            None,
+            "self-signed certificate in certificate chain|unable to get local issuer",
+            AUTHORITY_ADVICE,
+        ),
+        ("scim.example.org", None, "not valid for 'localhost'|[Hh]ostname mismatch", "CEC-0132: Use a host name"),
+        ("localhost", YESTERDAY, "expired", "CEC-0131: Check this machine's clock"),
     ],
 )
 def test_a_server_that_cannot_be_verified_is_told_what_to_do_and_is_sent_nothing(
-    tmp_path: Path, name: str, expires: datetime | None, trusted: bool, said_of_it: str
+    tmp_path: Path, name: str, expires: datetime | None, said_of_it: str, advice: str
 ) -> None:
     impostor = Impostor(tmp_path, name, expires)
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "another.pem"))
-    ca = impostor.ca if trusted else tmp_path / "another.pem"
+    ca = tmp_path / "another.pem" if advice is AUTHORITY_ADVICE else impostor.ca
     (tmp_path / "agents.json").write_text('{"agents": [{"workNo": 1, "accountCode": "a"}]}')
     (tmp_path / "job.yaml").write_text(job_file(scim_directory(impostor.url, ca=ca), mapping="scim-extension"))
     with impostor.server:
         for command in ("check", "plan", "apply"):
             ended = run(tmp_path, command)
             assert ended.code == 1, ended.said
-            assert "set `ca_file` to the one that signed the server's certificate" in ended.err
+            assert advice in ended.err
             assert re.search(said_of_it, ended.err), ended.err
     assert impostor.server.seen == []

@@ -930,7 +930,9 @@ def test_a_late_write_stays_as_it_was_found_where_the_state_cannot_be_written_an
     assert "cecWorkNo" in world.store.snapshot()["id-0"][1]
 
 
-@pytest.mark.parametrize("transaction", range(2, 9))  # the first two keep the plan, for siblings and the next comparison
+@pytest.mark.parametrize(
+    "transaction", range(2, 9)
+)  # the first two keep the plan, for siblings and the next comparison
 def test_a_run_of_which_something_could_not_be_kept_never_ends_as_if_it_had_been(transaction: int) -> None:
     """Either it ends with an error, or it says that it is not remembered; what was written is told in any case."""
     database = Full(Fate())

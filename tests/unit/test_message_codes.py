@@ -26,6 +26,8 @@ CODES: Final[dict[str, type[BaseException]]] = {
     "CEC-0128": errors.TruncatedError,
     "CEC-0129": errors.SourceTruncatedError,
     "CEC-0130": errors.ElsewhereError,
+    "CEC-0131": errors.CertificateDateError,
+    "CEC-0132": errors.HostNameError,
     "CEC-0140": errors.TemporalUnreachableError,
     "CEC-0141": errors.NoWorkerError,
     "CEC-0142": errors.TemporalDeniedError,

@@ -296,6 +296,8 @@ class _Connector:
             kind = UnreachableError
         elif end.code in PROOF_REFUSED:
             kind = RefusedBindError
+            if self._password and self._password.place:
+                meaning += f". {self._password.place}"
         reason = _REFUSED.get(notice.error, "")
         said = f"{name_result(end.code)}{words}{reason}{meaning}"
         return kind(f"the bind as {who} failed: {said}", where=self._url)
@@ -349,9 +351,9 @@ class _Connector:
     def _describe_handshake(self, fault: OSError | ValueError) -> ConnectorError:
         kind: type[ConnectorError] = UntrustedError
         if isinstance(fault, ssl.SSLCertVerificationError):
-            why = fault.verify_message.rstrip(".")
-            what = f"the certificate of {self._host} is not trusted: {why}"
-        elif isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
+            whose = f"the certificate of {self._host}"
+            return tls.describe_distrust(fault, whose, self._url)
+        if isinstance(fault, ssl.SSLError) and not isinstance(fault, ssl.SSLEOFError):
             known = tls.fault_of(fault, self._url)
             if known is not None:
                 return known
