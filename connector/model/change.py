@@ -190,8 +190,10 @@ class ChangeKind(Struct, frozen=True):
         return ". ".join(said) + "."
 
 
-class Look(Struct, frozen=True):
+class Look(Struct, frozen=True, omit_defaults=True):
     """A user that is worth a look, and why."""
 
     user: UserRef
     why: str
+    others: tuple[UserRef, ...] = ()
+    """Users that the reason names: whose values it takes over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -11,9 +11,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from connector.model import Change, ChangeKind, Form, Look, Plan, Refusal, UserRef, dn
+from connector.model import (
+    AttributeChange,
+    Change,
+    ChangeKind,
+    Form,
+    Look,
+    Plan,
+    Refusal,
+    UserRef,
+    dn,
+)
 from connector.model.digests import is_secret, secret_fingerprint
 from connector.model.limits import APPROVAL, OF_THE_SOURCE, sets_value
+from connector.planning.number_ranges import find_outside
 
 MOST: Final = 12
 """Kinds of one plan. Beyond that, the least risky ones are merged."""
@@ -131,28 +142,34 @@ _SERVICE: Final = re.compile(
 """Words in the name of an account that belongs to nobody."""
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _DIGIT: Final = re.compile(r"\d")
+_NUMBER: Final = re.compile(r"[0-9]{1,40}")
+_Givers = dict[tuple[str, str], Change]
+"""By attribute and value: the change that takes this value away from its user."""
+_Outside = dict[UserRef, list[str]]
+"""By user: each number that is far from all others."""
 
 
 def worth_a_look(kinds: Sequence[ChangeKind]) -> list[Look]:
     """These users, each once with all reasons, those of the riskiest kind first."""
     total = sum(kind.users for kind in kinds)
     of_rules = Counter(change.rule for kind in kinds for change in kind.changes)
-    reasons: dict[UserRef, list[str]] = {}
+    givers = _find_givers(kinds)
+    outside = _find_outside_numbers(kinds)
+    looks: dict[UserRef, Look] = {}
     for kind in kinds:
-        for change, why in _find_rare(kind, total):
-            reasons.setdefault(change.user, []).append(why)
-        for changes, why, most in _find_unlike(
-            kind,
-            total,
-            of_rules,
-        ):
+        found = list(_find_rare(kind, total, givers))
+        for changes, why, most in _find_unlike(kind, total, of_rules, outside):
             if len(changes) <= max(most, kind.users // _SHARE):
-                for change in changes:
-                    reasons.setdefault(change.user, []).append(why)
-    return [Look(user, "; ".join(why)) for user, why in reasons.items()]
+                found += [Look(change.user, why) for change in changes]
+        for look in found:
+            known = looks.setdefault(look.user, look)
+            if known is not look:
+                why, others = f"{known.why}; {look.why}", known.others + look.others
+                looks[look.user] = Look(look.user, why, others)
+    return list(looks.values())
 
 
-def _find_rare(kind: ChangeKind, total: int) -> Iterator[tuple[Change, str]]:
+def _find_rare(kind: ChangeKind, total: int, givers: _Givers) -> Iterator[Look]:
     """Users of a kind that is rare for its risk. Leavers lose our values in due course: no agent claims them."""
     share = RARE.get(kind.form)
     if share is None or kind.users > max(1, total * share // 100):
@@ -162,14 +179,52 @@ def _find_rare(kind: ChangeKind, total: int) -> Iterator[tuple[Change, str]]:
     if kind.form is Form.EMPTIED and not any(change.agent for change in kind.changes):
         return
     for change in kind.changes:
-        names = [each.name for each in change.attributes if each.form is kind.form]
-        yield change, f"{kind.form}: {', '.join(names)}" if names else str(kind.form)
+        rare = [each for each in change.attributes if each.form is kind.form]
+        if kind.form is Form.TAKEN_OVER:
+            for each in rare:
+                yield _look_at_takeover(change.user, each, givers)
+        else:
+            names = ", ".join(each.name for each in rare)
+            why = f"{kind.form}: {names}" if names else str(kind.form)
+            yield Look(change.user, why)
+
+
+def _find_givers(kinds: Sequence[ChangeKind]) -> _Givers:
+    """Who gives up which value, where a value is taken over; else nobody."""
+    givers: _Givers = {}
+    if not any(kind.form is Form.TAKEN_OVER for kind in kinds):
+        return givers
+    for kind in kinds:
+        for change in kind.changes:
+            for each in change.attributes:
+                for value in each.old:
+                    if isinstance(value, str) and value not in each.new:
+                        givers[each.name, value] = change
+    return givers
+
+
+def _look_at_takeover(user: UserRef, each: AttributeChange, givers: _Givers) -> Look:
+    """Which value a user takes over, and from whom; or which values the two swap."""
+    for value in map(str, each.new):
+        giver = givers.get((each.name, value))
+        if giver is None:
+            continue
+        got = [
+            new for own in giver.attributes if own.name == each.name for new in own.new
+        ]
+        said = f"{each.name} {value} taken over from"
+        for old in map(str, each.old):
+            if old in got:
+                said = f"swaps {each.name} {old}/{value} with"
+        return Look(user, f"{said} {_own_name(giver.user)}", (giver.user,))
+    return Look(user, f"{Form.TAKEN_OVER}: {each.name}")
 
 
 def _find_unlike(
     kind: ChangeKind,
     total: int,
     of_rules: Counter[int | None],
+    outside: _Outside,
 ) -> Iterator[tuple[Sequence[Change], str, int]]:
     """Changes of a kind that are unlike the others, why, and how many of them are few. So is one in so many."""
     disabled = [change for change in kind.changes if change.targets_disabled_account]
@@ -182,6 +237,9 @@ def _find_unlike(
             yield [change], f"the only user by {by}", 1
     services = [change for change in kind.changes if _of_a_service(change)]
     yield services, "looks like a service account", 1
+    for change in kind.changes if outside else ():
+        for why in outside.get(change.user, ()):
+            yield [change], why, 1
     if kind.users < FEW:
         return
     yield _find_alone(kind, _container_of), "the only user in its container", 1
@@ -212,9 +270,14 @@ def _container_of(change: Change) -> str | None:
 
 def _of_a_service(change: Change) -> bool:
     """Whether the words of the user's own name, or of its agent's account, are those of a service."""
-    own = change.user.name.partition(",")[0].partition("=")[2] or change.user.name
+    own = _own_name(change.user)
     account = change.agent and change.agent.account_code
     return any(_SERVICE.search(each) for each in {own, account or ""})
+
+
+def _own_name(user: UserRef) -> str:
+    """The value of the first RDN, or a name that is no DN."""
+    return user.name.partition(",")[0].partition("=")[2] or user.name
 
 
 def _shape_of(name: str, change: Change) -> str | None:
@@ -223,6 +286,23 @@ def _shape_of(name: str, change: Change) -> str | None:
         if each.name == name and each.new and isinstance(each.new[0], str):
             return _DIGIT.sub("9", _LETTERS.sub("a", each.new[0]))
     return None
+
+
+def _find_outside_numbers(kinds: Sequence[ChangeKind]) -> _Outside:
+    """Users with a new number that is far from all other new numbers of the attribute."""
+    holders = defaultdict[str, dict[int, UserRef]](dict)
+    for kind in kinds:
+        for change in kind.changes:
+            for each in change.attributes:
+                for value in each.new:
+                    if isinstance(value, str) and _NUMBER.fullmatch(value):
+                        holders[each.name][int(value)] = change.user
+    outside: _Outside = {}
+    for name, users in holders.items():
+        for number, (low, high) in find_outside(users).items():
+            why = f"{name} {number} is outside its neighbours ({low} to {high})"
+            outside.setdefault(users[number], []).append(why)
+    return outside
 
 
 # ---------------------------------------------------------------- whom a refusal is about

@@ -160,10 +160,12 @@ def test_the_four_that_are_not_routine_are_all_that_is_worth_a_look(tmp_path: Pa
         ("replaces ours", CHANGED),
     ]
     assert {look["user"]["name"]: look["why"] for look in document["worth_a_look"]} == {
-        f"uid=user{taker},{BASE}": "taken over from another user: employeeNumber",
+        f"uid=user{taker},{BASE}": "employeeNumber 1001 taken over from user1",
         f"uid=user{corrected},{BASE}": "replaces a value we did not write: employeeNumber",
-        f"uid=user901,ou=contractors,{BASE}": "the only user in its container",
-        f"uid=svc-dialer902,{BASE}": "looks like a service account; cecAccountCode: a value of another shape",
+        f"uid=user901,ou=contractors,{BASE}": "employeeNumber 4001 is outside its neighbours (3001 to 3196); "
+        "the only user in its container",
+        f"uid=svc-dialer902,{BASE}": "looks like a service account; employeeNumber 4002 is outside its "
+        "neighbours (3001 to 3196); cecAccountCode: a value of another shape",
     }
     four = [each["user"]["name"] for each in document["worth_a_look"]]
     job.run("plan", "--report", "report.html")

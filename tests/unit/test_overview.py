@@ -231,7 +231,13 @@ def test_a_value_of_another_shape_is_worth_a_look(new: str | bytes, odd: bool) -
     digits = [
         replace(each, attributes=(replace(each.attributes[0], new=(f"{n:03}",)),)) for n, each in enumerate(some(30))
     ]
-    assert ("id-1" in told([one, *digits])) is (new not in ("700", "\u0667\u0667\u0667", b"7"))
+    shown = told([one, *digits]).get("id-1")
+    if new == "700":
+        assert shown == "seat 700 is outside its neighbours (0 to 29)"
+    elif new == "7001":
+        assert shown == "seat 7001 is outside its neighbours (0 to 29); seat: a value of another shape"
+    else:
+        assert (shown is not None) is (new not in ("\u0667\u0667\u0667", b"7"))
     for several, told_of in ((("abc", "7"), False), (("7", "abc"), True)):
         both = replace(one, attributes=(replace(one.attributes[0], new=several),))
         assert bool(told([both, *some(FEW - 1)])) is told_of, "by the first value"
@@ -251,6 +257,49 @@ def test_each_attribute_of_a_kind_has_its_own_shapes() -> None:
     (kind,) = find_kinds(many[1:])
     both = replace(kind, changes=(*kind.changes, merged))
     assert [(look.user.id, look.why) for look in worth_a_look([both])] == [("id-0", "seat: a value of another shape")]
+
+
+def moved(number: int, old: str, new: str, form: Form = Form.TAKEN_OVER) -> Change:
+    made = change(number, ("seat", form))
+    return replace(made, attributes=(AttributeChange("seat", (old,), (new,), form=form),))
+
+
+def test_who_takes_a_value_over_is_told_from_whom_or_with_whom_it_is_swapped() -> None:
+    taker, giver = moved(1, "10", "11"), moved(2, "11", "12", Form.OURS)
+    (look,) = worth_a_look(find_kinds([taker, giver, *some(30)]))
+    assert (look.why, look.others) == ("seat 11 taken over from u002", (giver.user,))
+    swapped = [taker, moved(2, "11", "10")]
+    looks = worth_a_look(find_kinds([*swapped, *some(30)]))
+    assert [look.why for look in looks] == ["swaps seat 10/11 with u002", "swaps seat 11/10 with u001"]
+    assert [look.others for look in looks] == [(swapped[1].user,), (swapped[0].user,)]
+    ring = [taker, moved(2, "11", "12"), moved(3, "12", "10")]
+    assert told([*ring, *some(30)]) == {
+        "id-1": "seat 11 taken over from u002",
+        "id-2": "seat 12 taken over from u003",
+        "id-3": "seat 10 taken over from u001",
+    }
+    emptied = replace(giver, attributes=(AttributeChange("seat", ("11",), (), form=Form.EMPTIED),))
+    assert told([taker, emptied, *some(30)])["id-1"] == "seat 11 taken over from u002"
+    assert told([taker, *some(30)]) == {"id-1": f"{Form.TAKEN_OVER}: seat"}, "nobody of the plan has it"
+    other = replace(giver, attributes=(replace(giver.attributes[0], name="line"),))
+    assert told([taker, other, *some(30)])["id-1"] == f"{Form.TAKEN_OVER}: seat"
+
+
+def test_a_number_outside_its_neighbours_is_told_whatever_its_kind() -> None:
+    seats = [moved(number, "", str(6000 + number), Form.FIRST) for number in range(100, 130)]
+    odd = [moved(1, "1", "9871", Form.OURS), moved(2, "", "123456789012", Form.FIRST)]
+    assert told([*odd, *seats]) == {
+        "id-1": "seat 9871 is outside its neighbours (6100 to 6129)",
+        "id-2": "seat 123456789012 is outside its neighbours (6100 to 6129); seat: a value of another shape",
+    }
+    texts = [
+        moved(1, "", "9871 ", Form.FIRST),
+        moved(2, "", "\u0669" * 4, Form.FIRST),
+        moved(3, "", "9" * 99, Form.FIRST),
+    ]
+    assert "neighbours" not in "".join(told([*texts, *seats]).values())
+    line = replace(odd[0], attributes=(replace(odd[0].attributes[0], name="line"),))
+    assert told([line, *seats]) == {}, "numbers of another attribute are no neighbours"
 
 
 def test_a_user_with_several_reasons_is_told_once_with_all_the_riskiest_first() -> None:

@@ -98,7 +98,8 @@ def test_the_document_has_the_shape_that_is_promised() -> None:
     assert document["worth_a_look"] == [
         {
             "user": {"id": user(1).id, "name": user(1).name},
-            "why": "taken over from another user: employeeNumber",
+            "why": "employeeNumber 1002 taken over from agent2",
+            "others": [{"id": user(2).id, "name": user(2).name}],
         }
     ]
     assert document["outcomes"][1] == {
