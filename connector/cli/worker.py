@@ -28,6 +28,7 @@ from connector.apply.job_state import require_shared
 from connector.apply.sync import FinishedRun, apply_run, dry_run
 from connector.cli.advice import Exit, code_of, find_advice
 from connector.cli.observers import configure_log, make_observers
+from connector.cli.output import command_line
 from connector.cli.running import exit_code
 from connector.cli.signals import stopped_by_signals
 from connector.errors import (
@@ -38,11 +39,14 @@ from connector.errors import (
     UnapprovedError,
 )
 from connector.model import Outcome, Plan
+from connector.observers.notices import make_apply_command
 from connector.observers.observer import Observers
 from connector.observers.run_summary import describe_impersonally
 from connector.planfile import document_of, load_octets, save_plan
 from connector.runtime.log import log
 from connector.runtime.stopping import StopRequest
+from connector.serve.report_folder import RunReport, keep_report
+from connector.serve.report_pages import ReportedRun
 from connector.serve.run_process import (
     GRACE,
     REPEATED,
@@ -82,6 +86,7 @@ def worker_command() -> int:
                 run.result.stopped = True
             sys.stdout.buffer.write(encode_message(run.result))
             sys.stdout.buffer.flush()
+            run.keep_report()
 
 
 class WorkerRun(ABC):
@@ -93,6 +98,7 @@ class WorkerRun(ABC):
         self.stop = stop
         self.result = RunResult()
         self.kind = request.kind
+        self.shown = ShownReport()
         self.run_id: str | None = None
         """Its id, where that is not of the plan that it draws."""
         self.has_more_to_do = False
@@ -136,6 +142,23 @@ class WorkerRun(ABC):
             )
         return code
 
+    def keep_report(self) -> None:
+        """Keep the report of the run, where the job names a folder for it."""
+        folder, summary = self.request.reports, self.result.summary
+        # a run that found its directory held is none
+        if folder is None or summary is None or summary.ending == "busy":
+            return
+        job, waiting, shown = self.request.job, self.result.waiting, self.shown
+        words, waits = ["apply", str(job)], ""
+        if waiting is not None:
+            words.append(f"--plan={waiting}")
+            waits = make_apply_command(summary.plan, job, waiting)
+        report = None
+        has_ended_well = not summary.fault or shown.outcomes is not None
+        if shown.plan is not None and has_ended_well:
+            report = RunReport(shown.plan, shown.outcomes, command_line(*words))
+        keep_report(folder, ReportedRun.of_summary(summary, waits), report)
+
     @contextmanager
     def take_turn(self, context: PlanContext) -> Iterator[bool]:
         """Hold the job's turn, and note how far its tick came; False: another process had run it."""
@@ -177,8 +200,14 @@ class WorkerRun(ABC):
             ticks.note_end(self.request.tick, good=self.is_good)
 
 
-def show_nothing(plan: object, outcomes: object) -> None:
-    """What others are shown on standard output is in the log, the summary, and the plan that waits."""
+class ShownReport:
+    """What others are shown on standard output: here it is kept for reports."""
+
+    plan: Plan | None = None
+    outcomes: Sequence[Outcome] | None = None
+
+    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
+        self.plan, self.outcomes = plan, outcomes
 
 
 class ScheduledRun(WorkerRun):
@@ -197,10 +226,10 @@ class ScheduledRun(WorkerRun):
             before = partial(context.state.drawn.find_unwritten, context.job, SCHEDULE)
             if isinstance(context, ApplyContext):
                 run = apply_run(
-                    context, show_nothing, stop=self.stop, before=before, by=SCHEDULE
+                    context, self.shown, stop=self.stop, before=before, by=SCHEDULE
                 )
             else:
-                run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
+                run = dry_run(context, self.shown, before=before, by=SCHEDULE)
             self._save_plan(context, run)
             return self.note_end(context, run.plan, exit_code(run))
 
@@ -248,7 +277,7 @@ class FleetStep(WorkerRun):
                 # else people would be asked about a plan that no apply may write
                 require_no_hold(context.state, context.job)
             before = partial(context.state.drawn.find_unwritten, context.job, SCHEDULE)
-            run = dry_run(context, show_nothing, before=before, by=SCHEDULE)
+            run = dry_run(context, self.shown, before=before, by=SCHEDULE)
             self.result.plan = self._keep_plan(context, run.plan)
             self.has_more_to_do = bool(self.result.plan)
             return self.note_end(context, run.plan, exit_code(run))
@@ -306,13 +335,13 @@ class FleetStep(WorkerRun):
                 "no plan of this id is kept: a newer one superseded it, or somebody withdrew it. Run the job again",
                 where=self.fleet.plan,
             )
-        plan, report = documents.read_plan(found), KeptReport()
+        plan = documents.read_plan(found)
         signatures = self.fleet.signatures
         is_accepted = self.fleet.accept and not signatures
         try:
             run = apply_run(
                 context,
-                report,
+                self.shown,
                 accept=plan.digest if is_accepted else None,
                 review=Review(plan, SignedFile(found.octets, signatures)),
                 stop=self.stop,
@@ -329,7 +358,8 @@ class FleetStep(WorkerRun):
                 # unless another apply may go on with the plan
                 self.result.spent = self._find_earlier(context) is not None
                 if self.result.spent:
-                    documents.keep_document("report", plan, report.octets)
+                    octets = document_of(self.shown.plan or plan, self.shown.outcomes)
+                    documents.keep_document("report", plan, octets)
             except StateError as fault:  # all is written all the same
                 log.warning(
                     "report not kept", job=context.job, run=plan.id, reason=str(fault)
@@ -355,16 +385,6 @@ class FleetStep(WorkerRun):
             outcomes=earlier.outcomes,
         )
         return code
-
-
-class KeptReport:
-    """The report of an apply, once there is one."""
-
-    octets = b""
-
-    def __call__(self, plan: Plan, outcomes: Sequence[Outcome] | None) -> None:
-        if outcomes is not None:
-            self.octets = document_of(plan, outcomes)
 
 
 def end_process_after(seconds: float) -> None:

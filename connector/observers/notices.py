@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from connector.model.limits import APPROVAL
-from connector.observers.run_summary import RunSummary
+from connector.observers.run_summary import PlanFigures, RunSummary
 from connector.reports.visible import clean_texts, make_visible
 from connector.reports.wording import numbers_since
 from connector.settings.operations import Occasion
@@ -99,12 +99,17 @@ def _write_lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[s
     if summary.outcomes:
         lines.append(f"Outcomes: {summary.outcome_text}")
     if waiting is not None:
-        accept = ["--accept", plan.digest] if plan.refusals else []
-        if any(each.limit == APPROVAL for each in plan.refusals):
-            accept = ["--approval", f"{waiting}.sig"]
-        command = ["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]
         lines.append("The plan waits for a review. To apply it, run:")
-        lines.append(f"  {shlex.join(command)}")
+        lines.append(f"  {make_apply_command(plan, job, waiting)}")
     if summary.run:
         lines.append(f"Run {summary.run}")
     return lines
+
+
+def make_apply_command(plan: PlanFigures, job: Path, waiting: Path) -> str:
+    """The command that applies the plan in the file `waiting`, whatever refuses it."""
+    accept = ["--accept", plan.digest] if plan.refusals else []
+    if any(each.limit == APPROVAL for each in plan.refusals):
+        accept = ["--approval", f"{waiting}.sig"]
+    command = ["cec-connector", "apply", str(job), "--plan", str(waiting), *accept]
+    return shlex.join(command)

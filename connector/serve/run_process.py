@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from connector.observers.run_summary import Kind, RunSummary
 from connector.reports.visible import make_visible
 from connector.runtime.log import log
+from connector.serve.report_folder import ReportFolder
 
 Message = TypeVar("Message")
 REPEATED: Final = (1, 75)
@@ -62,6 +63,8 @@ class RunRequest(Struct, frozen=True):
     kind: Kind
     plans: Path = Path()
     """Folder for plans that wait; those of a fleet wait in the state."""
+    reports: ReportFolder | None = None
+    """Where the run leaves its report."""
     fleet: FleetRun | None = None
 
     def summarize_failure(
@@ -97,6 +100,8 @@ class RunResult(Struct):
     """Whether the run was told to end before it came to its end."""
     refused: bool = False
     """Whether the directory refused its account."""
+    is_lost: bool = False
+    """Whether the process ended without a result, so that it has kept no report."""
     plan: str = ""
     """Of a fleet: id of the plan that is kept; empty if nothing is to be changed or accepted."""
     approval: bool = False
@@ -193,6 +198,7 @@ class RunProcess:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             fault = f"the process of the run ended by {how} without a result"
             result.summary = self.request.summarize_failure(1, fault)
+            result.is_lost = True
             # asked before it could listen, or it did not heed it
             result.stopped = self.was_asked_to_end
         if self.is_late and result.stopped and result.summary is not None:

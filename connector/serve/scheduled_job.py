@@ -20,6 +20,7 @@ from connector.runtime.log import log
 from connector.serve import schedule
 from connector.serve.accounts import DirectoryAccount, Mark
 from connector.serve.background import BackgroundCall, Wake
+from connector.serve.report_folder import ReportFolder
 from connector.serve.run_process import RunProcess, RunRequest
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
 from connector.settings.job import LoadedJob
@@ -250,7 +251,16 @@ class ScheduledJob:
             believed = min(believed, progress.wrong - schedule.MOMENT)
         path = files.loaded.path.absolute()
         plans = files.settings.plans or (files.loaded.state_path or path).parent
-        request = RunRequest(path, files.texts, tick, believed, files.kind, plans)
+        reports = files.settings.reports
+        request = RunRequest(
+            path,
+            files.texts,
+            tick,
+            believed,
+            files.kind,
+            plans,
+            ReportFolder(reports.folder, reports.keep) if reports else None,
+        )
         seconds = files.settings.max_run_time
         try:
             process = RunProcess(request, options, seconds, self._wake)

@@ -7,6 +7,7 @@ those of different states run side by side, once their directory has taken the a
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from connector.observers.run_summary import RunSummary
 from connector.runtime.clock import read_clock
 from connector.runtime.log import log
 from connector.serve.accounts import AccountBook
+from connector.serve.report_folder import keep_report
+from connector.serve.report_pages import ReportedRun
 from connector.serve.run_process import REPEATED, describe_ending, log_run_end
 from connector.serve.schedule import NextRun
 from connector.serve.scheduled_job import RunUnderWay, ScheduledJob
@@ -205,6 +208,11 @@ class Service:
             self._announce_run(job, read_clock() + pause)
         else:
             progress.wrong = None
+        reports = run.process.request.reports
+        if result.is_lost and not result.stopped and reports is not None:
+            # in a thread: a disk that hangs holds nobody up
+            kept = (reports, ReportedRun.of_summary(summary))
+            threading.Thread(target=keep_report, args=kept, daemon=True).start()
         if not result.stopped:
             self._tell(job.files.loaded, summary, waiting)
 

@@ -20,6 +20,7 @@ from pydantic import (
 from connector.settings.fields import (
     AnyPath,
     CaFile,
+    HttpAddress,
     HttpUrl,
     RegularFile,
     SecretRef,
@@ -148,6 +149,17 @@ ZoneName = Annotated[str, AfterValidator(_check_zone)]
 CronExpression = Annotated[str, AfterValidator(_check_cron)]
 
 
+class Reports(Strict):
+    """A folder with a page of each run of `serve`, for any web server to show."""
+
+    folder: AnyPath
+    """Folder of the pages. Made if its parent exists."""
+    keep: int = Field(default=30, ge=1)
+    """Runs of the job that keep their page; failed ones are counted apart."""
+    url: HttpAddress | None = None
+    """Address that the web server gives the folder. The page at `/` links to it."""
+
+
 class Serve(Choice):
     """When `cec-connector serve` runs the job, and whether it may write."""
 
@@ -166,6 +178,8 @@ class Serve(Choice):
     """apply: write plans within the limits; save others. dry-run: save all plans."""
     plans: AnyPath | None = None
     """Folder of saved plans. Default: that of the state."""
+    reports: Reports | None = None
+    """Where each run leaves its report."""
     max_age: Duration | None = None
     """Most age of the last good run for /readyz. Default: three runs."""
     max_run_time: Duration = Field(default=86400, json_schema_extra={"default": "1d"})

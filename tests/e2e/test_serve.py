@@ -242,6 +242,8 @@ def test_a_night_that_comes_again_after_a_clock_was_a_day_ahead_has_its_run(job:
 
 def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(job: Job) -> None:
     schedule(job, every="1h", mode="apply")
+    job.configure(serve={"reports": {"folder": "reports"}})
+    index = job.folder / "reports" / "index.html"
     tenant = slow(job, lambda number: FOR_EVER if number == 1 else 0)
     with tenant, serving(job.folder, "job.yaml") as served:
         served.next("access token received")
@@ -251,6 +253,8 @@ def test_a_run_that_was_killed_with_its_schedule_is_run_again_after_the_start(jo
         ended = served.next("run ended")
         assert (ended["ending"], ended["exit_code"]) == ("failed", 1)
         assert served.metric("runs_total", ending="failed") == 1
+        until(index.exists)
+        assert "ended by SIGKILL" in index.read_text()
         assert served.stop() == 0
         assert noted(job)[1] == 0
         with serving(job.folder, "job.yaml") as again:
