@@ -14,7 +14,7 @@ from msgspec import Struct, to_builtins
 from connector.model.limits import APPROVAL
 from connector.observers.run_summary import PlanFigures, RunSummary
 from connector.reports.visible import clean_texts, make_visible
-from connector.reports.wording import numbers_since
+from connector.reports.wording import name_refusal, numbers_since
 from connector.settings.operations import Occasion
 
 SCHEMA: Final = "cec-connector/notice/1"
@@ -91,7 +91,7 @@ def _write_lines(summary: RunSummary, job: Path, waiting: Path | None) -> list[s
     ]
     if summary.fault:
         lines.append(summary.fault)
-    lines += [f"Refused by {each.limit}: {each.why}." for each in plan.refusals]
+    lines += [f"Refused, {name_refusal(each)}: {each.why}." for each in plan.refusals]
     if plan.changes:
         lines.append(f"Users that the plan would change: {plan.changes:,}.")
     if plan.since:

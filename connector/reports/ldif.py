@@ -23,6 +23,7 @@ from connector.reports.wording import (
     count_losses,
     describe_since,
     give_reason,
+    name_refusal,
     name_user,
     outcome_text,
 )
@@ -74,7 +75,7 @@ def _describe_plan(plan: Plan) -> Lines:
     if notes.lost:
         yield count_losses(notes.lost)
     for refusal in plan.refusals:
-        yield f"REFUSED: {refusal.limit}: {refusal.why}"
+        yield f"REFUSED: {name_refusal(refusal)}: {refusal.why}"
     for caution in plan.cautions:
         yield f"Note: {caution}"
     for kind in notes.kinds:

@@ -19,6 +19,8 @@ from connector.reports.wording import (
     count_refusal,
     describe_near,
     name_agent,
+    name_key,
+    name_refusal,
     name_subjects,
     name_user,
     outcome_text,
@@ -91,16 +93,17 @@ class Section(Struct, frozen=True):
 
 def list_refusals(plan: Plan, marker: Marker) -> Section:
     """Why the plan may not be applied, and whom each reason is about."""
-    rows = [
-        [
-            marker.mark_value(refusal.limit),
+    rows = []
+    for refusal in plan.refusals:
+        name = name_refusal(refusal)
+        row = [
+            marker.mark_prose(name[0].upper() + name[1:]),
             count_refusal(refusal),
-            marker.mark_prose(refusal.why),
+            marker.mark_prose(f"{refusal.why}{name_key(refusal)}"),
             _name_concerned(plan, refusal, marker),
         ]
-        for refusal in plan.refusals
-    ]
-    return Section("Refused", ("Limit", "Users", "Reason", "Affected users"), rows)
+        rows.append(row)
+    return Section("Refused", ("What", "Users", "Reason", "Affected users"), rows)
 
 
 def _name_concerned(plan: Plan, refusal: Refusal, marker: Marker) -> str:

@@ -35,7 +35,14 @@ from connector.model import (
     Secret,
 )
 from connector.model.digests import is_secret, secret_fingerprint
-from connector.model.limits import APPROVAL, EXCLUDE, LOST_STATE, OF_THE_SOURCE
+from connector.model.limits import (
+    APPROVAL,
+    CLEAR,
+    EXCLUDE,
+    LOST_STATE,
+    MATCHED_DROP,
+    OF_THE_SOURCE,
+)
 from connector.planning.review import LEFT_OUT
 from connector.reports.visible import make_visible
 
@@ -74,11 +81,23 @@ USER_COUNTS: Final = {
 COUNTS: Final = {"agents": "records of the source"} | AGENT_COUNTS | USER_COUNTS
 """What each count of the summary counts."""
 _REMARKS: Final = {
-    NEW_STATE: "No earlier run of this job is known here: agents_drop and matched_drop are not checked.",
+    NEW_STATE: "No earlier run of this job is known here: missing agents and matches are not noticed.",
     ANOTHER_KEY: "The key differs from that of earlier runs.",
     ON_HOLD: "The job is on hold: applies are refused until it is released.",
 }
 """What the headline adds where a plan's `about` has this word."""
+_REFUSED_FOR: Final = {
+    "agents": "no agents",
+    "agents_drop": "agents are missing",
+    MATCHED_DROP: "matches are missing",
+    LOST_STATE: "no earlier run is known",
+    EXCLUDE: "the exclude list names nobody",
+    APPROVAL: "an approval is missing",
+    "update": "too many updates",
+    CLEAR: "too many users to empty",
+    "secret": "too many secrets to set",
+}
+"""What is beyond each limit, but for those of single attributes."""
 
 
 # ---------------------------------------------------------------- values
@@ -298,6 +317,19 @@ def count_losses(lost: int) -> str:
     """How many users lose values that this job did not write."""
     users = count_noun(lost, "user loses", "users lose")
     return f"{users} values that this job did not write."
+
+
+def name_refusal(refusal: Refusal) -> str:
+    """What is beyond a limit, without the limit's key: `too many updates`."""
+    name = refusal.limit.removeprefix("attributes.")
+    return _REFUSED_FOR.get(name, f"too many changes of {name}")
+
+
+def name_key(refusal: Refusal) -> str:
+    """A sentence with the job's key of the limit; empty where no key sets it."""
+    if refusal.limit in ("agents", EXCLUDE, APPROVAL):
+        return ""
+    return f". Key in the job: limits.{refusal.limit}"
 
 
 def count_refusal(refusal: Refusal) -> str:

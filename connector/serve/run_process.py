@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from connector.observers.run_summary import Kind, RunSummary
 from connector.reports.visible import make_visible
+from connector.reports.wording import name_refusal
 from connector.runtime.log import log
 from connector.serve.report_folder import ReportFolder
 
@@ -239,8 +240,7 @@ def describe_ending(summary: RunSummary, waiting: Path | None) -> str:
     if summary.cause:
         parts.append(summary.cause)
     if summary.plan.refusals:
-        limits = ", ".join(refusal.limit for refusal in summary.plan.refusals)
-        parts.append(f"beyond the limits: {limits}")
+        parts.append(", ".join(map(name_refusal, summary.plan.refusals)))
     if summary.outcomes:
         parts.append(f"users: {summary.outcome_text}")
     if waiting:

@@ -65,7 +65,10 @@ def test_a_security_key_counts_as_any_other(job: Job) -> None:
 def test_a_plan_without_signatures_is_refused_with_the_commands_that_go_on(job: Job) -> None:
     for options in ([], ["--yes"], ["--only", "account:user1"]):
         said = refused(job, *options)
-        assert "approval 3 users without approval" in said or "approval 1 user without approval" in said
+        assert (
+            "An approval is missing 3 users without approval" in said
+            or "An approval is missing 1 user without approval" in said
+        )
         assert "2 people have to sign this plan: update" in said
         only = "".join(f" --only={each}" for each in options if ":" in each)
         assert said.count(f"To save it for approval, run: cec-connector plan job.yaml{only} --save PLAN.json") == 2
@@ -117,7 +120,7 @@ def test_limits_that_are_lowered_after_the_signatures_hold(job: Job) -> None:
     signatures = both(job)
     job.configure(limits={"update": 2, "secret": "100%"})
     said = refused(job, "--plan", "plan.json", *signatures)
-    assert "update 3 planned, 2 allowed" in said, said
+    assert "Too many updates 3 planned, 2 allowed" in said, said
     assert said.count("To save it for approval, run: cec-connector plan job.yaml --save PLAN.json") == 2
     assert "The signatures do not lift this refusal, which came up after the plan was made." in said
     assert "accepted digest" not in said

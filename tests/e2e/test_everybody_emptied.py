@@ -39,7 +39,7 @@ def test_ten_users_whose_tenant_stops_sending_sip_fields_keep_their_phones(tmp_p
     job = job_of(tmp_path, 10)
     lose_lines(job, 10, losing=10)
     said = job.run("apply", code=3)
-    assert "clear  10 planned, 2 allowed" in said
+    assert "Too many users to empty  10 planned, 2 allowed" in said
     assert "by default 2 are allowed (20% of the 10 users that hold a value of this job there)" in said
     assert phones(job) == 10
     (command,) = {line.strip() for line in said.splitlines() if "--accept" in line}

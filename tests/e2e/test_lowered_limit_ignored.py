@@ -35,9 +35,9 @@ def refused(job: Job, *options: str) -> str:
 @pytest.mark.parametrize(
     ("signed", "lowered", "said"),
     [
-        ({"update": 3}, {"update": 1}, "update  4 planned, 1 allowed"),
-        ({"update": "50%"}, {"update": "25%"}, "update  4 planned, 1 allowed"),
-        ({"secret": 2}, {"secret": 0}, "secret  4 planned, 0 allowed"),
+        ({"update": 3}, {"update": 1}, "Too many updates  4 planned, 1 allowed"),
+        ({"update": "50%"}, {"update": "25%"}, "Too many updates  4 planned, 1 allowed"),
+        ({"secret": 2}, {"secret": 0}, "Too many secrets to set  4 planned, 0 allowed"),
         ({"attributes": {"employeeNumber": 2}}, {"attributes": {"employeeNumber": 1}}, "4 planned, 1 allowed"),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_signature_accepts_a_limit_as_it_was(job: Job) -> None:
     saved(job)
     (job.folder / "anna.sig").write_bytes(ANNA.sign((job.folder / "plan.json").read_bytes()))
     job.configure(limits={"update": 1, "secret": "100%"})
-    assert "update  4 planned, 1 allowed" in refused(job, "--approval=anna.sig")
+    assert "Too many updates  4 planned, 1 allowed" in refused(job, "--approval=anna.sig")
     job.configure(limits={"update": 3, "secret": "100%"})
     job.run("apply", "--plan", "plan.json", "--approval=anna.sig")
 
@@ -82,7 +82,7 @@ def test_a_digest_accepts_how_many_users_are_emptied_as_it_was(job: Job) -> None
     job.agents([agent(1)])
     digest = saved(job)
     job.configure(limits=limits | {"clear": 1})
-    assert "clear  3 planned, 1 allowed" in refused(job, "--accept", digest)
+    assert "Too many users to empty  3 planned, 1 allowed" in refused(job, "--accept", digest)
 
 
 def test_the_digest_of_an_undo_accepts_a_limit_as_it_was(job: Job) -> None:
@@ -93,7 +93,7 @@ def test_the_digest_of_an_undo_accepts_a_limit_as_it_was(job: Job) -> None:
     before = job.read("people.ldif")
     job.configure(limits={"update": "100%", "clear": 1})
     said = job.run("undo", "last", "--apply", "--plan", "undo.json", "--accept", digest, code=3)
-    assert "clear  4 planned, 1 allowed" in said
+    assert "Too many users to empty  4 planned, 1 allowed" in said
     assert job.read("people.ldif") == before
     assert "on hold" not in job.run("check")
     job.configure(limits={"update": "100%", "clear": 3})

@@ -49,7 +49,7 @@ def test_a_refused_plan_is_told_with_what_refused_it(job: Job) -> None:
     assert (body["occasions"], body["ending"], body["exit_code"]) == (["refused"], "refused", 3)
     assert (body["run"], body["digest"], body["changes"]) == (report["id"], report["digest"], 3)
     assert body["refusals"][0]["limit"] == "update"
-    assert "Refused by update: it would set an attribute of 3 users; 2 are allowed." in body["text"]
+    assert "Refused, too many updates: it would set an attribute of 3 users; 2 are allowed." in body["text"]
 
 
 def test_pending_changes_conflicts_and_failures_are_told_and_a_good_run_is_not(job: Job) -> None:
@@ -122,7 +122,7 @@ def test_mail_goes_over_starttls_after_a_log_in(job: Job) -> None:
         assert recipients == ["identity@example.org", "desk@example.org"]
         assert message["Subject"] == "cec-connector: job: a plan was refused"
         assert message["Auto-Submitted"] == "auto-generated"
-        assert "Refused by update" in str(message.get_payload())
+        assert "Refused, too many updates" in str(message.get_payload())
         job.write("mail-password", "wrong")
         ended = job.program("apply", "job.yaml")
         assert (ended.code, "at the log-in" in ended.err) == (3, True), ended.err

@@ -83,4 +83,4 @@ def test_the_other_mapping_is_checked_as_every_mapping_is(job: Job) -> None:
 def test_a_limit_refuses_it_as_any_plan(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"update": 2, "clear": 10})
-    assert "update  3 planned, 2 allowed" in job.run("plan", "--mapping", "other.yaml", code=3)
+    assert "Too many updates  3 planned, 2 allowed" in job.run("plan", "--mapping", "other.yaml", code=3)

@@ -62,6 +62,11 @@ CASES: dict[str, tuple[Prepare, str, str]] = {
     ),
     "agents": (all_have_gone, "", "no agents at all"),
 }  # fmt: skip
+HEADLINES = {
+    "update": "Too many updates", "secret": "Too many secrets to set", "clear": "Too many users to empty",
+    "attributes.employeeNumber": "Too many changes of employeeNumber", "agents": "No agents",
+    "agents_drop": "Agents are missing", "matched_drop": "Matches are missing",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -96,7 +101,11 @@ def test_each_refusal_names_its_limit_the_numbers_ten_users_and_the_command_that
     shown, found = refusals(job, "plan")
     assert [each["limit"] for each in found] == [name.partition(" ")[0]]
     for where, text in shown.items():
-        assert name.partition(" ")[0] in text, where
+        head, _, rest_of_it = " ".join(text.split()).partition(numbers or "the source has")
+        key = name.partition(" ")[0]
+        assert HEADLINES[key] in head, where
+        assert key == "agents" or f"Key in the job: limits.{key}" in rest_of_it, where
+        assert "_" not in head, f"a key in a headline: {where}"
         assert numbers in text, where
         assert why in " ".join(text.split()), where
         users = re.findall(rf"uid=user\d+,{BASE}", text)

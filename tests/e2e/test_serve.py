@@ -423,9 +423,11 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
         for _ in range(3):
             ended = served.next("run ended")
             assert (ended["ending"], ended["level"]) == ("refused", "warning")
-            assert "beyond the limits: update, secret" in ended["why"]
+            assert "too many updates, too many secrets to set" in ended["why"]
         code, said = served.get("/readyz")
-        why = f"ended as: refused (exit code 3); beyond the limits: update, secret; a plan waits in {job.folder}/"
+        why = (
+            f"ended as: refused (exit code 3); too many updates, too many secrets to set; a plan waits in {job.folder}/"
+        )
         assert code == 503
         assert why in said
         assert "uid=" not in said

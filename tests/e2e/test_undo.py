@@ -194,7 +194,7 @@ def test_limits_hold_for_an_undo_too(job: Job) -> None:
     run = last_run(job)
     after = job.read("people.ldif")
     said = job.run("undo", run, "--apply", code=3)
-    assert "clear  4 planned, 2 allowed" in said
+    assert "Too many users to empty  4 planned, 2 allowed" in said
     assert job.read("people.ldif") == after
     job.run("apply")  # a refused undo puts nothing on hold
     command = next(line for line in said.splitlines() if "--accept" in line).split()

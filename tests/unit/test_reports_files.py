@@ -378,7 +378,7 @@ def test_a_user_with_a_secret_alone_has_comments_and_no_record() -> None:
 def test_the_header_says_what_the_file_is() -> None:
     header = rendered(".ldif", sample()).split("version: 1")[0]
     assert all(line.startswith("# ") for line in header.splitlines())
-    for said in ("preview", "jobs/people.yaml", sample().digest, "REFUSED: clear"):
+    for said in ("preview", "jobs/people.yaml", sample().digest, "REFUSED: too many users to empty"):
         assert said in header
 
 

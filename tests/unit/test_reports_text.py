@@ -86,7 +86,8 @@ def test_a_class_that_goes_or_comes_alone_does_not_look_as_if_there_were_no_othe
 def test_a_refused_plan_says_why_whom_and_the_command_that_accepts_it() -> None:
     shown = "".join(text.render(sample()))
     refused, changes = shown.split("Changes (")[0], shown.split("Changes (")[1]
-    assert "REFUSED\n  clear  1 planned, 0 allowed\n    1 user would lose a value, and 0 may\n" in refused
+    why = "1 user would lose a value, and 0 may. Key in the job: limits.clear"
+    assert f"REFUSED\n  Too many users to empty  1 planned, 0 allowed\n    {why}\n" in refused
     assert "      uid=agent3,ou=people,dc=example,dc=org\n" in refused
     assert "uid=agent1" not in refused.partition("Kinds of changes")[0]
     assert f"    cec-connector apply jobs/people.yaml --accept {sample().digest}\n" in refused
