@@ -1,7 +1,7 @@
 # Everything here is one command on a machine that has Python 3.11 or newer and make.
 #
 #   make demo       the program at work, on a sample tenant and directory
-#   make demo-serve the tenant of the demo, so that its job can be gone on with: PORT=… as the demo says
+#   make demo-serve a simulated CEC tenant with the demo's agents, over HTTP on loopback, to try jobs with: PORT=…
 #   make test       the quick suite, in three minutes: the laws, the contract, the main runs; no server but slapd
 #   make test-rest  what that leaves out, on the same Python: other servers, and whatever is slow or broad
 #   make nightly    the slowest of the rest: other cases of what test-rest has one case of

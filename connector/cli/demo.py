@@ -19,7 +19,6 @@ from connector.cli.main import cli
 from connector.cli.options import path_option
 from connector.cli.output import say_text
 from connector.demo import sample
-from connector.demo.simulator import Simulator
 from connector.errors import UsageError
 from connector.planfile import write_out
 
@@ -27,9 +26,9 @@ _END: Final = """\
 Nothing is left to write. The problems in the report need a person.
 
 The reviewer's page of the plan: {page}
-To go on with this job, start its tenant in another terminal, then plan:
-    {simulator}
-    {command} plan {job}
+To go on, change a workNo in agents.json, then plan again:
+    cd {folder}
+    {command} plan job.yaml
 Next, write a job for your own directory. Have the addresses of tenant and directory, and their logins, at hand:
     {command} init"""
 
@@ -45,7 +44,7 @@ def _show_changes(report: str) -> str:
 _STEPS: Final = (
     ("A month ago, the first apply:", "apply {folder}/job.yaml", _show_last_line),
     (
-        "Today the tenant has changed. A dry run shows the changes and writes nothing:",
+        "Today agents.json has changed. A dry run shows the changes and writes nothing:",
         "plan {folder}/job.yaml --report={folder}/plan.html",
         str,
     ),
@@ -62,41 +61,41 @@ _STEPS: Final = (
 @click.command("demo")
 @path_option("--folder", "PATH", "The folder for the files. Default: a new folder.")
 def demo_command(folder: Path | None) -> int:
-    """Plan, apply and plan again, from a simulated tenant into a sample LDIF directory of 200 users."""
+    """Plan, apply and plan again, from a sample tenant into a sample LDIF directory of 200 users."""
     if folder is not None and folder.exists() and any(folder.iterdir()):
         raise UsageError(
             "the folder is not empty. Name an empty or a new folder", where=str(folder)
         )
     folder = folder or Path(tempfile.mkdtemp(prefix="cec-connector-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with Simulator(sample.last_month()) as tenant:
-        for name, text in sample.make_files(tenant.url).items():
-            write_out(folder / name, [text])
-        say_text(f"Files: {folder}. Simulated tenant: {tenant.url}.")
-        for said, words, shown in _STEPS:
-            say_text(f"{said}\n")
-            code = _run_command(words.format(folder=shlex.quote(str(folder))), shown)
-            if code != Exit.DONE:
-                return code
-            tenant.document = sample.today()
-    port = tenant.url.rpartition(":")[2]
-    simulator = [sys.executable, "-m", "connector.demo.simulator", "--port", port]
+    for name, text in sample.make_files().items():
+        write_out(folder / name, [text])
+    say_text(f"Files: {folder}.")
+    for said, words, shown in _STEPS:
+        say_text(f"{said}\n")
+        code = _run_command(words.format(folder=shlex.quote(str(folder))), shown)
+        if code != Exit.DONE:
+            return code
+        write_out(folder / "agents.json", [sample.write_agents(sample.today())])
     said = _END.format(
         page=folder / "plan.html",
-        simulator=shlex.join(simulator),
+        folder=shlex.quote(str(folder.absolute())),
         command=_own_command(),
-        job=shlex.quote(str(folder / "job.yaml")),
     )
     say_text(said)
     return Exit.DONE
 
 
 def _own_command() -> str:
-    """What starts this program as it was started now; its short name where the shell finds it by that."""
+    """What starts this program from any folder; its short name where the shell finds it by that."""
     own = Path(sys.argv[0])
     if own.name == "__main__.py":
         return shlex.join([sys.executable, "-m", "connector"])
-    return own.name if shutil.which(own.name) == str(own) else shlex.quote(str(own))
+    return (
+        own.name
+        if shutil.which(own.name) == str(own)
+        else shlex.quote(str(own.absolute()))
+    )
 
 
 def _run_command(words: str, shown: Callable[[str], str]) -> int:

@@ -5,6 +5,7 @@ What is where is said beside it, so that the demo's report can be read against t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid5
@@ -13,13 +14,10 @@ BASE = "ou=people,dc=example,dc=org"
 NAMESPACE = UUID("5d1d31b4-5e0a-5e0c-9d0b-9d6f1f6d2a11")
 
 JOB = """\
-# The demo's job: the agents of the simulated tenant go into people.ldif.
+# The demo's job: the agents in agents.json go into people.ldif.
 source:
-  type: cec
-  url: {url}
-  app_key: {{file: app-key}}
-  app_secret: {{file: app-secret}}
-  allow_plaintext: true          # the simulator speaks plain HTTP on loopback; a real tenant is https://
+  type: file                     # a real tenant: type: cec, with its url, app_key and app_secret
+  path: agents.json
 directory:
   type: ldif
   path: people.ldif
@@ -28,7 +26,7 @@ directory:
 mapping: mapping.yaml
 # A first run changes everybody; lower `update` to 20% once the directory is in step. `clear` keeps its default:
 # a plan that empties more than 10 users, or a fifth of those that hold an attribute, is refused.
-limits: {{update: 100%}}
+limits: {update: 100%}
 pins: pins.csv
 exclude: exclude.csv
 """
@@ -172,14 +170,20 @@ def _document(agents: list[dict[str, Any]]) -> dict[str, Any]:
     return {"sipServiceIp": "192.0.2.10", "sipServicePort": 5060, "agents": agents}
 
 
-def make_files(url: str) -> dict[str, str]:
-    """The text of each file of the sample job, whose tenant is at `url`."""
+def make_files() -> dict[str, str]:
+    """The text of each file of the sample job, with the agents of last month."""
     return {
-        "job.yaml": JOB.format(url=url),
+        "job.yaml": JOB,
+        "agents.json": write_agents(last_month()),
         "mapping.yaml": MAPPING,
         "people.ldif": "".join(people()),
         "pins.csv": PINS,
         "exclude.csv": EXCLUDE,
-        "app-key": "demo-key\n",
-        "app-secret": "demo-secret\n",
     }
+
+
+def write_agents(tenant: dict[str, Any]) -> str:
+    """A tenant as a file of agents: the shape of the agent query, an agent a line."""
+    lines = [f"    {json.dumps(agent)}" for agent in tenant["agents"]]
+    head = {name: value for name, value in tenant.items() if name != "agents"}
+    return json.dumps(head)[:-1] + ', "agents": [\n' + ",\n".join(lines) + "\n]}\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -54,16 +53,20 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "51 users would be changed." in html
     assert "sample-password" not in html
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo"]
-    # the folder is a job like any other, once its tenant is there again
-    simulator, plan = re.findall(r"^    (.*)$", ended.out.partition("To go on")[2], re.MULTILINE)[:2]
-    with subprocess.Popen(shlex.split(simulator), stdout=subprocess.PIPE, text=True) as tenant:
-        assert tenant.stdout is not None
-        assert "app key" in tenant.stdout.readline()
-        again = program(*shlex.split(plan.partition("connector ")[2]), folder=tmp_path)
-        tenant.terminate()
-    assert again.code == 0, again.said
-    assert "Nothing would be written" in again.out
-    assert "can read this secret file" not in again.err
+    # the folder is a job like any other: what the end says, word by word
+    said, _, then = ended.out.partition("To go on, change a workNo in agents.json, then plan again:\n")[2].partition(
+        "Next,"
+    )
+    assert then
+    agents = tmp_path / "demo" / "agents.json"
+    agents.write_text(agents.read_text().replace('"workNo": 1001,', '"workNo": 1801,'))
+    again = subprocess.run(
+        ["sh", "-ec", said], capture_output=True, text=True, check=False, cwd=tmp_path, env=program_environment({})
+    )
+    assert again.returncode == 0, again.stderr
+    assert "employeeNumber: 1001 → 1801" in again.stdout
+    assert "1 user would be changed." in again.stdout
+    assert "sample-password" not in again.stdout + again.stderr
 
 
 @pytest.mark.slow

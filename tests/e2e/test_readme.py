@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from connector.demo.simulator import Simulator
 from tests.support.pages import ROOT, Page
+from tests.support.program import program
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd, person, server_context
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -69,6 +71,25 @@ def test_make_demo_in_a_fresh_clone(tmp_path: Path) -> None:
     done = subprocess.run(["make", "demo"], cwd=clone, capture_output=True, text=True, check=False, env=clean())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing is left to write." in done.stdout
+    go_on = done.stdout.partition("then plan again:\n")[2].partition("Next,")[0]
+    again = subprocess.run(["sh", "-ec", go_on], capture_output=True, text=True, check=False, cwd=tmp_path, env=clean())
+    assert "Nothing would be written" in again.stdout, again.stdout + again.stderr
+    # the same job with the simulated tenant, as the page has it
+    folder = Path(shlex.split(go_on)[1])
+    job = folder / "simulated.yaml"
+    rest = (folder / "job.yaml").read_text().partition("\ndirectory:")[2]
+    with subprocess.Popen(
+        ["make", "demo-serve"], cwd=clone, stdout=subprocess.PIPE, text=True, env=clean(), start_new_session=True
+    ) as tenant:
+        assert tenant.stdout is not None
+        url = tenant.stdout.readline().split()[0]
+        source = Page("docs/job-file.md", folder, {}, {"http://127.0.0.1:8080": url}).block("simulated")
+        job.write_text(f"{source}directory:{rest}")
+        keys = {"CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret"}
+        checked = program("check", "simulated.yaml", folder=folder, env=keys)
+        os.killpg(tenant.pid, signal.SIGTERM)
+    assert checked.code == 0, checked.said
+    assert "128" in checked.out
 
 
 @pytest.mark.slow
