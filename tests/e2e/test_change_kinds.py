@@ -170,6 +170,7 @@ def test_the_four_that_are_not_routine_are_all_that_is_worth_a_look(tmp_path: Pa
     four = [each["user"]["name"] for each in document["worth_a_look"]]
     job.run("plan", "--report", "report.html")
     (listed,) = re.findall(r"<h2[^>]*>Worth a look \(4\)</h2>(.*?)</section>", job.read("report.html"), re.DOTALL)
+    listed = listed.replace("<wbr>", "")
     assert [name for name in re.findall(r"uid=[^<&\s]+", listed) if name in four] == four
     assert listed.count("<tr") == 4 + 1, "and the head of the table"
     shown = job.run("plan")

@@ -33,6 +33,7 @@ def test_a_reviewer_copies_searches_filters_opens_and_sorts(tmp_path: Path) -> N
     with browsing() as context:
         page = context.new_page()
         page.goto(_saved(tmp_path, plan))
+        page.click("summary")
         page.focus("#copy")
         page.keyboard.press("Enter")
         page.get_by_text("Copied.").wait_for()
@@ -65,6 +66,8 @@ def test_the_keyboard_reaches_everything(tmp_path: Path) -> None:
     with browsing() as context:
         page = context.new_page()
         page.goto(_saved(tmp_path, many(44)))
+        page.focus("summary")
+        page.keyboard.press("Enter")
         shown = page.locator("#shown")
 
         def tab_to(what: str) -> None:
@@ -77,13 +80,14 @@ def test_the_keyboard_reaches_everything(tmp_path: Path) -> None:
         tab_to("#copy")
         page.keyboard.press("Space")
         page.get_by_text("Copied.").wait_for()
+        page.evaluate("getSelection().setPosition(document.body, 0)")
         tab_to("a[href='#r1']")
         page.keyboard.press("Enter")
         shown.get_by_text("6 of 44 users").wait_for()
         tab_to("#changes tr a")  # from where the link led to
         page.keyboard.press("Enter")
         assert page.evaluate("location.hash") == "#u1"
-        page.focus("#copy")
+        page.focus("a[href='#r2']")
         tab_to("#search")
         page.keyboard.type("agent14")
         shown.get_by_text("1 of 44 users").wait_for()

@@ -100,9 +100,11 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
     page = "".join(html.render(plan))
     rows = re.findall(r"<h3>\d+\. [^<]+: (\d+)</h3>\n<p>([^<]+)</p>", page)
     looks = re.search(r"Worth a look \((\d+)\)", page)
-    changed = Counter(each.name for change in plan.changes for each in change.attributes)
-    counts = re.findall(r"<td><code>(\w+)</code></td><td>(\d+)</td><td>(\d+)</td><td>(\d+)</td>", page)
-    assert {name: sum(map(int, numbers)) for name, *numbers in counts} == changed
+    changed = Counter(each.name for change in plan.changes for each in change.attributes if each.form)
+    counts = Counter[str]()
+    for people, several in re.findall(r"<li>(\d+) (?:person|people) \w+ their ([^<]+)</li>", page):
+        counts += {re.sub(r".*\((\w+)\)", r"\1", name): int(people) for name in several.split(", ")}
+    assert counts == changed
     assert len(re.findall(r'<tr id="u', page)) == len(plan.changes)
     for number, (kind, group) in enumerate(
         zip(plan.notes.kinds, page.split('<section class="group"')[1:], strict=True), 1

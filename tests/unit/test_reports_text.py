@@ -143,7 +143,7 @@ def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> 
     assert [line for line in shown.splitlines() if line.startswith("~ ")] == [
         f"~ {user(1).name}  ← accountCode agent1, workNo 1001, rule 1"
     ]
-    assert "    ! taken over from another user: employeeNumber; the only user by rule 1\n" in shown
+    assert f"    ! employeeNumber 1002 taken over from agent{9 + LISTED}; the only user by rule 1\n" in shown
     assert "  To list all, use --all or --report FILE.\n" in shown
     whole = "".join(text.render(drawn(replace(sample(), changes=(one, *many))), whole=True))
     assert len([line for line in whole.splitlines() if line.startswith("~ ")]) == 1 + 1 + LISTED

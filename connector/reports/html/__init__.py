@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from connector.model import Outcome, Plan
@@ -27,7 +26,7 @@ from connector.reports.html.parts import (
 from connector.reports.html.rows import (
     NOT_WRITTEN,
     ChangeRows,
-    find_common_sides,
+    Group,
     group_changes,
     rank_result,
     render_attributes,
@@ -36,19 +35,17 @@ from connector.reports.sections import (
     list_outcomes,
     list_problems,
     list_refusals,
-    list_worth_a_look,
 )
+from connector.reports.verdict import count_shares, describe_effects
 from connector.reports.wording import (
     AGENT_COUNTS,
     COUNTS,
-    HIDDEN_CLEARED,
     USER_COUNTS,
     Lines,
     Outcomes,
     accept_advice,
     count_noun,
     describe_since,
-    find_sides,
     find_strays,
     report_title,
     write_headline,
@@ -93,7 +90,7 @@ _SIGNATURES: Final = """<section class="paper sign">
 def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
     """The page, piece by piece. `command`: what `--accept` is appended to."""
     groups = group_changes(plan, outcomes)
-    in_rows = (change.user.name for _, changes in groups for change in changes)
+    in_rows = (change.user.name for group in groups for change in group.changes)
     marker = PageMarker(plan.notes.people, in_rows)
     rows = ChangeRows(plan, outcomes, marker, groups)
     not_written = _find_not_written(outcomes or ())
@@ -104,11 +101,10 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
         list_outcomes("Conflicts and failures", not_written, marker)
     )
     yield from _refusals_section(plan, outcomes, command, marker)
+    yield from rows.render_looks(plan.notes.worth_a_look)
     for caution in plan.cautions:
         yield f'<p class="note">{escape_prose(caution)}</p>\n'
-    yield from render_section(list_worth_a_look(plan, marker))
-    yield from _kinds_section(plan, marker)
-    yield from _attributes_section(plan)
+    yield from _kinds_section(groups, marker)
     agents = {"agents": COUNTS["agents"]} | AGENT_COUNTS
     yield from _counts_section(plan, "Agents", agents)
     yield from _counts_section(plan, "Users", USER_COUNTS)
@@ -118,6 +114,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     if plan.changes:
         yield from rows.render_rows()
     yield from render_section(list_outcomes("Not in this plan", strays, marker))
+    yield from _facts_section(plan)
     yield _SIGNATURES
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
@@ -142,18 +139,49 @@ def _page_head(plan: Plan, outcomes: Outcomes) -> Lines:
     yield f'<p class="headline{" bad" if is_bad else ""}">{headline}</p>\n'
     if plan.notes.since:
         yield f"<p>{escape_text(describe_since(plan.notes.since))}</p>\n"
-    yield "<dl>"
-    yield _describe_fact("Job", escape_value(plan.job))
-    yield _describe_fact("Plan", escape_value(plan.id))
-    yield _describe_fact("Created", escape_value(plan.created))
-    yield _describe_fact("Digest", _DIGEST.format(digest=escape_text(plan.digest)))
-    for place, what in plan.about:
-        yield _describe_fact(place.capitalize(), escape_value(what))
-    yield "</dl>\n</header>\n"
+    yield from _render_effects(plan, outcomes)
+    yield "</header>\n"
+
+
+def _render_effects(plan: Plan, outcomes: Outcomes) -> Lines:
+    """What becomes of how many people: in words, and as a bar with its numbers below it."""
+    effects = describe_effects(plan, outcomes)
+    if effects:
+        items = "".join(f"<li>{escape_text(said)}</li>" for said in effects)
+        yield f'<ul class="effects">{items}</ul>\n'
+    shares = count_shares(plan, outcomes)
+    total = sum(shares.values())
+    said = ", ".join(f"{count:,} {name}" for name, count in shares.items())
+    label = f"Of {count_noun(total, 'person', 'people')}: {said}"
+    start, bars, legend = 0.0, "", ""
+    for name, count in shares.items():
+        # what is rare can still be seen
+        width = max(count / total, 0.01)
+        kind = name.split()[0]
+        bars += f'<rect class="{kind}" x="{start:.4f}" width="{width:.4f}" height="1"/>'
+        legend += f'<li class="{kind}"><b>{count:,}</b> {name}</li>'
+        start += width
+    if shares:
+        yield f'<svg class="bar" role="img" aria-label="{label}" '
+        yield f'viewBox="0 0 {start:.4f} 1" preserveAspectRatio="none">{bars}</svg>\n'
+        yield f'<ul class="legend">{legend}</ul>\n'
+
+
+def _facts_section(plan: Plan) -> Lines:
+    """What the plan was made from: in one line that unfolds, and on paper unfolded."""
+    facts = {"job": plan.job, "plan": plan.id, "created": plan.created}
+    facts |= {"digest": plan.digest} | dict(plan.about)
+    shown = {name: escape_value(fact) for name, fact in facts.items()}
+    paper = "".join(map(_describe_fact, shown, shown.values()))
+    shown["digest"] = _DIGEST.format(digest=escape_text(plan.digest))
+    screen = "".join(map(_describe_fact, shown, shown.values()))
+    said = f"Job {plan.job}, plan {plan.id}, {plan.digest[:15]}…"
+    yield f"<details><summary>{escape_prose(said)}</summary><dl>{screen}</dl></details>\n"
+    yield f'<dl class="paper">{paper}</dl>\n'
 
 
 def _describe_fact(name: str, fact: str) -> str:
-    return f"<div><dt>{escape_text(name)}</dt><dd>{fact}</dd></div>"
+    return f"<div><dt>{escape_text(name.capitalize())}</dt><dd>{fact}</dd></div>"
 
 
 def _hash_source(source: str) -> str:
@@ -175,16 +203,16 @@ def _refusals_section(
         yield "</section>\n"
 
 
-def _kinds_section(plan: Plan, marker: PageMarker) -> Lines:
+def _kinds_section(groups: Sequence[Group], marker: PageMarker) -> Lines:
     """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
-    kinds = plan.notes.kinds
+    kinds = [(group.kind, group.common) for group in groups if group.kind]
     if kinds:
         yield f"<section>\n<h2>Kinds of changes ({len(kinds):,})</h2>\n"
-    for number, kind in enumerate(kinds, 1):
+    for number, (kind, sides) in enumerate(kinds, 1):
         title = f"{number}. {escape_text(kind.form.capitalize())}: {kind.users:,}"
         yield f'<div class="kind" id="k{number}">\n<h3>{title}</h3>\n'
         yield f"<p>{escape_text(kind.sentence)}</p>\n"
-        common = render_attributes(find_common_sides(kind))
+        common = render_attributes(sides)
         if common:
             yield f"<p>The same for all of them: {common}</p>\n"
         shown = "Examples" if kind.users > len(kind.examples) else "Users"
@@ -193,28 +221,6 @@ def _kinds_section(plan: Plan, marker: PageMarker) -> Lines:
         yield f'<p class="screen"><a href="#r{number}">{link}</a></p>\n</div>\n'
     if kinds:
         yield "</section>\n"
-
-
-def _attributes_section(plan: Plan) -> Lines:
-    """How many users each attribute changes for, by what happens to its values."""
-    if not plan.changes:
-        return
-    counts = Counter[tuple[str, str]]()
-    for change in plan.changes:
-        for each in change.attributes:
-            sides = find_sides(each)
-            what = "Replaced" if sides.old else "Set"
-            if sides.new in ([], [HIDDEN_CLEARED]):
-                what = "Emptied"
-            counts[each.name, what] += 1
-    columns = ("Set", "Replaced", "Emptied")
-    rows = [
-        [escape_value(name), *(f"{counts[name, what]:,}" for what in columns)]
-        for name in sorted({name for name, _ in counts})
-    ]
-    yield '<section class="numbers">\n<h2>Counts by attribute</h2>\n'
-    yield from render_table(("Attribute", *columns), rows)
-    yield "</section>\n"
 
 
 def _counts_section(plan: Plan, title: str, counts: dict[str, str]) -> Lines:

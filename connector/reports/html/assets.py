@@ -38,9 +38,10 @@ const all = () => known ??= {users: listed(changes), others: listed(problems)};
 const chosen = (each, by) => by.every(filter =>
   !filter.value || (each.chosen[filter.id] || "").split(" ").includes(filter.value));
 const lay = parent => {
+  if (!parent) return;
   const sorted = sort.value !== "0";
-  let first = true;
-  for (const group of parent ? parent.querySelectorAll(".group") : []) {
+  let first = true, shows = false;
+  for (const group of parent.querySelectorAll(".group")) {
     if (!sorted || parent !== changes) first = true;
     let some = false;
     for (const part of group.querySelectorAll(".part")) {
@@ -51,7 +52,9 @@ const lay = parent => {
       some ||= any;
     }
     group.classList.toggle("out", !some);
+    shows ||= some;
   }
+  parent.classList.toggle("out", !shows);
 };
 const show = () => {
   const words = search.value.toLowerCase().split(/\\s+/).filter(Boolean);
@@ -117,10 +120,11 @@ if (search.value || filters.some(each => each.value)) show();
 STYLE: Final = """
 :root { scroll-padding-top: 9rem; }
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #566070; --line: #d8dee6; --page: #ffffff; --card: #f5f7fa;
-  --bad: #a3161f; --bad-page: #fdf0f0; --old: #8a2430; --new: #14613a; --note: #fff8e1; --link: #0b4fa8; }
+  --bad: #a3161f; --bad-page: #fdf0f0; --old: #8a2430; --new: #14613a; --note: #fff8e1; --link: #0b4fa8;
+  --held: #8a5a00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #a0abba; --line: #364152; --page: #151a21;
   --card: #1e252f; --bad: #ff9a9a; --bad-page: #331a1d; --old: #f2a0a8; --new: #86d9ad; --note: #332c14;
-  --link: #8fbcff; } }
+  --link: #8fbcff; --held: #e3b341; } }
 * { box-sizing: border-box; }
 [hidden] { display: none !important; }
 body { margin: 0 auto; max-width: 90rem; padding: 2rem 1.5rem; background: var(--page); color: var(--ink);
@@ -136,8 +140,16 @@ dl { margin: 0; } dl div { display: flex; gap: 1rem; } dt { flex: 0 0 6rem; colo
 button, input, select { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--soft);
   border-radius: .3rem; padding: .2rem .5rem; max-width: 100%; }
 .headline { font-size: 1.15rem; font-weight: 600; }
+.effects { margin: .2rem 0 .6rem; padding-left: 1.2rem; overflow-wrap: anywhere; }
+.bar { display: block; width: 100%; height: 1.4rem; }
+.bar rect { fill: var(--part); stroke: var(--page); stroke-width: 2px; vector-effect: non-scaling-stroke; }
+.legend { display: flex; flex-wrap: wrap; gap: 0 1.2rem; margin: .2rem 0; padding: 0; list-style: none; }
+.legend li::before { content: "\\25a0" / ""; margin-right: .3rem; color: var(--part); }
+.in, .written { --part: var(--new); } .to { --part: var(--link); }
+.held { --part: var(--held); } .not { --part: var(--bad); }
+details { margin-top: 2.2rem; } summary { overflow-wrap: anywhere; cursor: pointer; }
 .bad, .conflict, .failed { color: var(--bad); font-weight: 600; }
-.written, .unchanged { color: var(--new); }
+p.written, p.unchanged { color: var(--new); }
 .refused { padding: .1rem 1rem 1rem; background: var(--bad-page); border: 2px solid var(--bad); border-radius: .4rem;
   margin-top: 1.5rem; }
 .refused h2 { margin-top: .8rem; color: var(--bad); border: 0; }
@@ -166,12 +178,13 @@ th:first-child:nth-last-child(2) { width: 38%; }
 #problems th:nth-child(1) { width: 30%; } #problems th:nth-child(2) { width: 28%; }
 .rows th:nth-child(1) { width: 4rem; } .rows th:nth-child(2) { width: 28%; } .rows th:nth-child(3) { width: 15%; }
 .rows th:nth-child(4) { width: 6rem; }
+.looks th:nth-child(1) { width: 4rem; } .looks th:nth-child(2) { width: 28%; } .looks th:nth-child(3) { width: 28%; }
 .part:not(.first) th { padding: 0; font-size: 0; line-height: 0; }
 tr:target { background: var(--note); }
 .numbers td:not(:first-child), .numbers th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
 .numbers { max-width: 50rem; }
 td b { font-weight: 600; }
-.rows td:last-child { font: .85em/1.5 ui-monospace, monospace; white-space: pre-wrap; }
+:is(.rows, .looks) td:last-child { font: .85em/1.5 ui-monospace, monospace; white-space: pre-wrap; }
 .same { color: var(--soft); font-style: normal; }
 .sorted h3, .sorted .lead { display: none; }
 ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-decoration: none; }
@@ -185,7 +198,7 @@ ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-
   .part:not(.numbers *) :is(table, tbody, tr, td) { display: block; }
   .part:not(.numbers *) tr { padding: .4rem 0; border-top: 1px solid var(--line); }
   .part:not(.numbers *) td { padding: .1rem 0; border: 0; }
-  .rows td:first-child { float: left; margin-right: .8rem; }
+  :is(.rows, .looks) td:first-child { float: left; margin-right: .8rem; }
   .numbers th:first-child { width: 40%; }
 }
 @media print {
@@ -197,7 +210,7 @@ ins { color: var(--new); text-decoration: none; } del { color: var(--old); text-
   h1, h2, h3, caption, .lead { break-after: avoid; }
   p { margin: 1pt 0 2pt; }
   .headline { font-size: 10pt; }
-  .tools, button, .screen { display: none; }
+  .tools, button, details, .screen { display: none; }
   .chunk { content-visibility: visible; }
   .cards { display: block; } .cards li { display: inline; padding: 0 8pt 0 0; border: 0; }
   .cards b, .cards small { display: inline; font-size: inherit; } .cards small { display: none; }

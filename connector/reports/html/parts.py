@@ -39,8 +39,11 @@ def escape_prose(said: str) -> str:
 
 
 def escape_value(shown: str) -> str:
-    """A value in a fixed pitch."""
-    return f"<code>{isolate_direction(shown)}</code>"
+    """A value in a fixed pitch. A DN may break after each comma."""
+    said = isolate_direction(shown)
+    if "=" in shown:
+        said = said.replace(",", ",<wbr>")
+    return f"<code>{said}</code>"
 
 
 def split_chunks(items: Iterable[T]) -> Iterator[list[T]]:
@@ -90,7 +93,8 @@ class PageMarker(Marker):
     def __init__(self, people: People, changed: Iterable[str]) -> None:
         """`changed`: the names of users in the order of their rows."""
         super().__init__(people)
-        self._rows = {name: number for number, name in enumerate(changed, 1)}
+        self.rows = {name: number for number, name in enumerate(changed, 1)}
+        """The numbers of rows by the names of users."""
 
     def mark_prose(self, said: str) -> str:
         return escape_prose(said)
@@ -106,7 +110,7 @@ class PageMarker(Marker):
 
     def mark_user(self, name: str) -> str:
         said = self.name_user(name)
-        row = self._rows.get(name)
+        row = self.rows.get(name)
         return f'<a href="#u{row}">{said}</a>' if row else said
 
 

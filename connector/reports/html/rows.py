@@ -10,10 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from connector.model import (
     AgentRef,
     Change,
     ChangeKind,
+    Look,
     Outcome,
     Plan,
     Result,
@@ -26,6 +29,7 @@ from connector.reports.html.parts import (
     escape_text,
     isolate_direction,
     render_chunk,
+    render_table,
     split_chunks,
 )
 from connector.reports.sections import NewsMarks
@@ -42,14 +46,24 @@ from connector.reports.wording import (
     outcome_text,
 )
 
+BETWEEN: Final = ";\n"
+"""What stands between two attributes of a row."""
 NOT_WRITTEN: Final = {Result.CONFLICT: 0, Result.FAILED: 1}
 """Results that come first, and their places."""
 COLUMNS: Final = ("Row", "User", "Agent", "Rule", "Old → new")
 """`assets.py` counts on these places. A mark of news stands beside the rule, so that no row
 gets another element."""
-Group = tuple[ChangeKind | None, list[Change]]
 Sides = dict[str, ChangeSides]
 """Attributes by name."""
+
+
+class Group(Struct):
+    """Changes of one kind, or those of none, in the order of their rows."""
+
+    kind: ChangeKind | None
+    changes: list[Change]
+    common: Sides
+    """What is the same for all of them."""
 
 
 def group_changes(plan: Plan, outcomes: Outcomes) -> list[Group]:
@@ -64,12 +78,13 @@ def group_changes(plan: Plan, outcomes: Outcomes) -> list[Group]:
         for change in kind.changes
     }
     results = by_user(outcomes)
-    groups: list[Group] = [(kind, []) for kind in (*kinds, None)]
+    groups = [Group(kind, [], find_common_sides(kind)) for kind in kinds]
+    groups.append(Group(None, [], {}))
     for change in sorted(
         plan.changes, key=lambda each: rank_result(results.get(each.user.id))
     ):
-        groups[place_of.get(change.user.id, -1)][1].append(change)
-    return [group for group in groups if any(group)]
+        groups[place_of.get(change.user.id, -1)].changes.append(change)
+    return [group for group in groups if group.changes]
 
 
 def rank_result(outcome: Outcome | None) -> int:
@@ -111,9 +126,9 @@ class ChangeRows:
     def render_tools(self) -> Lines:
         """What the script shows: search, filters, sorting."""
         kinds = [
-            f"{number}. {kind.form}"
-            for number, (kind, _) in enumerate(self._groups, 1)
-            if kind is not None
+            f"{number}. {group.kind.form}"
+            for number, group in enumerate(self._groups, 1)
+            if group.kind is not None
         ]
         rules = [name_rule(rule) or "no agent" for rule in self._rules]
         yield '<div class="tools" id="tools" role="search" aria-label="Users and problems" hidden>\n'
@@ -135,15 +150,13 @@ class ChangeRows:
         """The rows, kind by kind, in chunks."""
         yield f'<section class="rows" id="changes">\n<h2>Changes ({self._count:,})</h2>\n'
         number = 0
-        for place, (kind, changes) in enumerate(self._groups):
+        for place, group in enumerate(self._groups):
             yield f'<section class="group" id="r{place + 1}">\n'
-            common: Sides = {}
             named = ""
-            if kind is not None:
-                common = find_common_sides(kind)
+            if group.kind is not None:
                 named = f", kind {place + 1}"
-                yield from _kind_heading(place + 1, kind, common)
-            for part, chunk in enumerate(split_chunks(changes)):
+                yield from _kind_heading(place + 1, group.kind, group.common)
+            for part, chunk in enumerate(split_chunks(group.changes)):
                 shared = self._list_choices(chunk[0])
                 rows = []
                 for change in chunk:
@@ -153,11 +166,32 @@ class ChangeRows:
                     rows.append(
                         f'<tr id="u{number}"{own}{self._list_problems(change)}>'
                         f'<td><a href="#u{number}">{number}</a></td>'
-                        f"{self._render_cells(change, named, common)}</tr>"
+                        f"{self._render_cells(change, named, group.common)}</tr>"
                     )
                 data = f' data-kind="{place}"{shared}'
                 yield from render_chunk(COLUMNS, rows, data, is_first=not part)
             yield "</section>\n"
+        yield "</section>\n"
+
+    def render_looks(self, looks: Sequence[Look]) -> Lines:
+        """Users that are worth a look: row, user, why with the users that it names, and old → new."""
+        if not looks:
+            return
+        sides = {look.user: "" for look in looks}
+        for group in self._groups:
+            for change in group.changes:
+                if change.user in sides:
+                    sides[change.user] = _render_own(change, group.common)
+        rows = []
+        for look in looks:
+            number = self._marker.rows[look.user.name]
+            why = [escape_prose(look.why)]
+            why += [self._marker.mark_user(other.name) for other in look.others]
+            row = f'<a href="#u{number}">{number}</a>'
+            user = self._marker.name_user(look.user.name)
+            rows.append([row, user, self._marker.between.join(why), sides[look.user]])
+        yield f'<section class="looks">\n<h2>Worth a look ({len(rows):,})</h2>\n'
+        yield from render_table(("Row", "User", "Why", "Old → new"), rows)
         yield "</section>\n"
 
     def _render_cells(self, change: Change, kind: str, common: Sides) -> str:
@@ -236,20 +270,26 @@ def render_attributes(found: Sides) -> str:
 
 def _render_changes(change: Change, common: Sides) -> str:
     """What changes. Paper leaves out the part that stands above all rows of the kind."""
-    own: list[str] = []
-    routine: list[str] = []
-    for each in change.attributes:
-        sides = find_sides(each)
-        if common.get(each.name) == sides:
-            routine.append(render_attribute(each.name, sides, plain=True))
-        else:
-            own.append(render_attribute(each.name, sides))
-    between = ";\n"
-    said = between.join(own)
+    said = _render_own(change, common)
+    routine = [
+        render_attribute(each.name, common[each.name], plain=True)
+        for each in change.attributes
+        if each.name in common
+    ]
     if not routine:
         return said
-    begin = between if own else ""
-    return f'{said}<i class="same">{begin}{between.join(routine)}</i>'
+    begin = BETWEEN if said else ""
+    return f'{said}<i class="same">{begin}{BETWEEN.join(routine)}</i>'
+
+
+def _render_own(change: Change, common: Sides) -> str:
+    """What changes for this user, and not alike for all of its kind."""
+    own = [
+        render_attribute(each.name, find_sides(each))
+        for each in change.attributes
+        if each.name not in common
+    ]
+    return BETWEEN.join(own)
 
 
 def render_attribute(name: str, sides: ChangeSides, *, plain: bool = False) -> str:
