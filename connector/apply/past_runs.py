@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connector.apply.context import SecretAttributes
@@ -20,8 +21,10 @@ from connector.model import (
 from connector.model.digests import UNKEYED, digest_of_change, digest_of_plan
 from connector.planning.kinds import add_overview
 from connector.planning.order import join_parts
+from connector.settings.job import LoadedJob
 from connector.state.history import RunRecord
 from connector.state.journal_rows import JournalStep, Sealer
+from connector.state.store import State
 
 Report = tuple[Plan, tuple[Outcome, ...]]
 _NOT_KNOWN = "not known: the run is under way, or was interrupted"
@@ -39,6 +42,53 @@ def read_past_run(path: Path, run: str) -> Report:
         directory, steps = state.read_steps_of_run(record.id, record.job, Sealer(None))
         secrets = SecretAttributes(tuple(state.secret_attributes(directory)))
     return _make_report(record, steps, secrets)
+
+
+class PastRun(Struct, frozen=True):
+    """A run or attempt, and its report."""
+
+    record: RunRecord
+    plan: Plan | None = None
+    """None: it was an attempt, which has none."""
+    outcomes: tuple[Outcome, ...] | None = None
+    is_whole: bool = False
+    """Whether the report is the one of the run, with its problems."""
+
+
+def read_past_runs(
+    path: Path, count: int, is_wanted: Callable[[RunRecord], bool]
+) -> Iterator[PastRun]:
+    """The last runs of the job in `path` that have ended, so many, and as many attempts, without those not wanted.
+
+    Raises FileError, StateError.
+    """
+    with open_job_state(path) as (job, state):
+        records = [
+            record
+            for record in state.history.list_runs(job.name)
+            if record.kind != "release" and not record.is_under_way
+        ]
+        runs = [record for record in records if record.was_begun]
+        attempts = [record for record in records if not record.was_begun]
+        for record in filter(is_wanted, attempts[:count]):
+            yield PastRun(record)
+        for record in filter(is_wanted, runs[:count]):
+            yield _read_run(job, state, record)
+
+
+def _read_run(job: LoadedJob, state: State, record: RunRecord) -> PastRun:
+    directory, steps = state.read_steps_of_run(record.id, job.name, Sealer(None))
+    secrets = SecretAttributes(tuple(state.secret_attributes(directory)))
+    kept = state.documents.find_report(job.name, record.id)
+    if kept is not None and not _shows_secrets(kept[0], secrets):
+        return PastRun(record, *kept, is_whole=True)
+    return PastRun(record, *_make_report(record, steps, secrets))
+
+
+def _shows_secrets(plan: Plan, secrets: SecretAttributes) -> bool:
+    """Whether a plan has values of attributes that are secret by now."""
+    changes = (each for change in plan.changes for each in change.attributes)
+    return any(_hide_values(each, secrets) is not each for each in changes)
 
 
 def _make_report(

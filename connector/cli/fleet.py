@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connector.apply.approval import check_approval, find_waiting
+from connector.apply.approval import WaitingPlan, check_approval, find_waiting
 from connector.apply.job_state import require_shared
 from connector.cli import fleet_texts
 from connector.cli.advice import Exit
@@ -45,10 +45,12 @@ from connector.cli.output import (
 )
 from connector.cli.running import PlanPrinter
 from connector.cli.serve import ListenAddress, listen_option
-from connector.errors import StateError, UsageError
+from connector.errors import FileError, StateError, UsageError
 from connector.planfile import write_out
 from connector.reports.wording import count_noun
 from connector.runtime.log import log
+from connector.serve.past_reports import keep_past_runs
+from connector.serve.report_folder import ReportFolder
 from connector.serve.web import WebServer
 from connector.settings import job as jobs
 from connector.settings.fleet import find_fleet
@@ -252,9 +254,7 @@ def show_plan(
             "no plan of this job waits. See `fleet status`", where=str(job)
         )
     plan = found.plan
-    words = ["fleet", "approve", str(job), plan.digest]
-    if found.needed:
-        words.append(f"--approval={save or 'PLAN.json'}.sig")
+    words = list_approve_words(job, found, save)
     show = PlanPrinter(words, reports, whole=whole)
     if save is None:
         show(plan, None)
@@ -266,6 +266,54 @@ def show_plan(
         )
         say_text(f"Saved.{how}")
     say_command("To approve it,", *words)
+
+
+def list_approve_words(
+    job: Path, found: WaitingPlan, save: Path | None = None
+) -> list[str]:
+    """The command that approves a plan that waits; `save`: its file, which people sign."""
+    words = ["fleet", "approve", str(job), found.plan.digest]
+    if found.needed:
+        words.append(f"--approval={save or 'PLAN.json'}.sig")
+    return words
+
+
+@fleet_command.command(
+    "reports", short_help="Write the folder of reports of a fleet's jobs."
+)
+@folder_argument
+@path_option("--to", "DIR", "Folder of the reports.", required=True)
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Runs of each job that keep their page.",
+)
+@fleet_option
+def write_reports(folder: Path, *, to: Path, keep: int, fleet_file: Path | None) -> int:
+    """Write the last runs of the jobs in FOLDER, and the plans that wait, to the folder DIR, with an index.
+
+    They come from the states of the jobs; the engine is not asked. Pages that DIR has already
+    stay. The exit code is 1 if a job could not be read.
+    """
+    from connector.fleet.jobs import path_of, read_names
+
+    reports, count, has_failed = ReportFolder(to, keep), 0, False
+    for name in read_names(folder, find_fleet(folder, fleet_file).path):
+        path = path_of(folder, name)
+        try:
+            count += keep_past_runs(path, reports, _make_approve_command)
+        except (FileError, StateError) as fault:
+            has_failed = True
+            say_line(f"Not written: {name}: {fault}.")
+    reports.write_index()
+    say_text(f"Wrote {count_noun(count, 'report')} to {to}.")
+    return Exit.FAILED if has_failed else Exit.DONE
+
+
+def _make_approve_command(job: Path, found: WaitingPlan) -> str:
+    return command_line(*list_approve_words(job, found))
 
 
 @fleet_command.command("approve", short_help="Let the plan of a job be applied.")

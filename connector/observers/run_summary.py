@@ -142,7 +142,7 @@ class SummaryObserver(Observer):
             exit_code=code if fault is None else self._code_of(fault),
             fault=_describe_fault(fault),
             cause=describe_impersonally(fault),
-            plan=_count_plan(plan) if plan else PlanFigures(),
+            plan=count_plan(plan) if plan else PlanFigures(),
             outcomes=dict(self._outcomes),
             requests=counters.read_counts(),
             course=self._course,
@@ -150,7 +150,8 @@ class SummaryObserver(Observer):
         self._take(summary)
 
 
-def _count_plan(plan: Plan) -> PlanFigures:
+def count_plan(plan: Plan) -> PlanFigures:
+    """A plan in numbers."""
     since = plan.notes.since
     return PlanFigures(
         digest=plan.digest,

@@ -48,8 +48,8 @@ class RunReport(Struct, frozen=True):
 
     plan: Plan
     outcomes: Sequence[Outcome] | None
-    command: str
-    """`--accept` can be added to it."""
+    command: str = ""
+    """`--accept` can be added to it. Empty: the plan was applied."""
 
 
 class ReportFolder(Struct, frozen=True):

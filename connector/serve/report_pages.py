@@ -51,6 +51,8 @@ class ReportedRun(Struct, frozen=True):
     summary: RunSummary
     waits: str = ""
     """The command that applies its plan, which waits; empty: no plan of it waits."""
+    lacks_problems: bool = False
+    """Whether it had problems is not known any more."""
     schema: Literal["cec-connector/run/1"] = "cec-connector/run/1"
 
     @classmethod
@@ -131,7 +133,7 @@ def _job_row(number: int, job: JobRuns) -> list[str]:
     return [
         f'<a href="#j{number}">{escape_text(last.summary.job)}</a>',
         f"{began}: {_describe_ending(last.summary)}",
-        _count_problems(planned.summary),
+        _count_problems(planned),
         digest,
     ]
 
@@ -158,7 +160,7 @@ def _run_row(job: JobRuns, run: ReportedRun) -> list[str]:
         f"{job.link_run(run, _format_time(summary.started))} {summary.kind}",
         _describe_ending(summary),
         users,
-        _count_problems(summary),
+        _count_problems(run),
     ]
 
 
@@ -169,11 +171,12 @@ def _describe_ending(run: RunSummary) -> str:
     return f"{said} in {run.seconds:,.0f} s" + (f": {escape_prose(why)}" if why else "")
 
 
-def _count_problems(run: RunSummary) -> str:
-    if not run.plan.digest:
+def _count_problems(run: ReportedRun) -> str:
+    plan = run.summary.plan
+    if not plan.digest or run.lacks_problems:
         return "not known"
-    counts = sorted(run.plan.problems.items())
-    total = count_noun(sum(run.plan.problems.values()), "problem")
+    counts = sorted(plan.problems.items())
+    total = count_noun(sum(plan.problems.values()), "problem")
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in counts)
     return escape_text(f"{total}: {kinds}" if kinds else total)
 

@@ -15,9 +15,9 @@ from msgspec import Struct, json
 from msgspec.structs import replace
 
 from connector.errors import RefusedError, StateError
-from connector.model import EarlierPlan, Plan, SiblingPlan
+from connector.model import EarlierPlan, Outcome, Plan, SiblingPlan
 from connector.model.digests import make_readable
-from connector.reports.document import parse_plan, render
+from connector.reports.document import parse_plan, parse_report, render
 from connector.runtime.clock import format_now
 from connector.state.database import (
     Database,
@@ -120,6 +120,16 @@ class FleetDocuments:
         """The plan of a document, as `planfile.load_plan` gives it."""
         with reading_kept(self._database, "a kept document"):
             return parse_plan(document.octets)
+
+    def find_report(
+        self, job: str, run: str
+    ) -> tuple[Plan, tuple[Outcome, ...] | None] | None:
+        """The report of a run, as `planfile.load_report` gives it; None: none is kept."""
+        document = self.find_document(job, run)
+        if document is None or document.kind != "report":
+            return None
+        with reading_kept(self._database, "a kept document"):
+            return parse_report(document.octets)
 
     def _read_rows(self, query: str, *values: str) -> Iterator[KeptDocument]:
         for id_, kind, digest, octets, directory in self._database.rows(query, *values):

@@ -18,6 +18,7 @@ from tests.support.fleet_steps import TICKS, Steps
 from tests.support.jobs import file
 from tests.support.ldif_job import Job, agent
 from tests.support.postgres import Postgres
+from tests.support.report_folder import index_of, links_in, section_of
 from tests.support.ssh_keys import Pen, pen
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
@@ -328,3 +329,49 @@ def test_a_state_in_a_file_is_refused_by_its_line(job: FleetJob) -> None:
     assert found.result.summary is not None
     assert "a fleet needs a state" in found.result.summary.fault
     assert not (job.folder / "state.db").exists()
+
+
+def test_the_folder_of_reports_is_made_from_the_states(job: FleetJob) -> None:
+    reports = job.folder / "out"
+    job.write("fleet.yaml", "address: 127.0.0.1:1\n")
+
+    def write(code: int = 0) -> str:
+        ended = job.program("fleet", "reports", ".", "--to", "out", "--keep", "2")
+        assert ended.code == code, ended.said
+        return ended.out
+
+    agents = [agent(number) for number in range(1, 6)]
+    job.agents([*agents, agent(6, accountCode="nobody")])
+    plan = job.steps.plan()
+    assert plan.summary is not None
+    digest = plan.summary.plan.digest
+    assert write() == "Wrote 1 report to out.\n"
+    note = section_of(reports, "job")
+    assert f"cec-connector fleet approve job.yaml {digest}" in note
+    assert digest in (reports / links_in(note)[0]).read_text()
+
+    job.steps.apply(plan.plan)
+    write()
+    assert write() == "Wrote 0 reports to out.\n"
+    assert "waits for a review" not in index_of(reports)
+    section = section_of(reports, "job")
+    assert "5 written" in section
+    assert "1 problem: 1 unmatched" in section
+    assert "user1" in (reports / "job" / f"{plan.plan}.html").read_text()
+
+    job.steps.query("delete from documents where kind = 'report'")
+    for path in (reports / "job").iterdir():
+        path.unlink()
+    job.write("agents.json", "{")
+    job.steps.plan(TICKS[1], code=1)
+    job.write("other.yaml", "source: {}\ndirectory: {}\n")
+    said = write(code=1)
+    assert "Not written: other: other.yaml" in said
+    assert "Wrote 2 reports to out." in said
+    section = section_of(reports, "job")
+    assert "not JSON" in section.partition("</tr><tr>")[0]
+    assert "5 written" in section
+    assert "unmatched" not in section, "the journal has no problems"
+    for path in reports.rglob("*"):
+        assert oct(path.stat().st_mode)[-3:] == ("750" if path.is_dir() else "640")
+        assert path.is_dir() or b"canary" not in path.read_bytes()

@@ -16,6 +16,7 @@ from connector.serve.report_pages import JobRuns, ReportedRun
 from tests.support.jobs import changed
 from tests.support.ldif_job import JOB, Job, agent
 from tests.support.program import program
+from tests.support.report_folder import index_of, links_in, section_of
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -29,22 +30,6 @@ def job(tmp_path: Path) -> Job:
     made.write("hr.yaml", changed(JOB, serve={"every": "1s", "mode": "apply", "reports": REPORTS}))
     made.write("it.yaml", changed(JOB, serve={"every": "1s", "reports": REPORTS}))
     return made
-
-
-def index_of(folder: Path) -> str:
-    """What the index says, below its style."""
-    return (folder / "index.html").read_text().partition("</style>")[2]
-
-
-def section_of(folder: Path, job: str) -> str:
-    """What the index says of one job."""
-    found = re.search(rf"<h2>{job}</h2>(.*?)</section>", index_of(folder), re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
-def links_in(page: str) -> list[str]:
-    return re.findall(r'href="([^#"]+)"', page)
 
 
 def runs_of(folder: Path) -> dict[str, set[str]]:

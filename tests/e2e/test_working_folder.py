@@ -27,6 +27,7 @@ ARGUMENTS = {
     "show": ["plan.json"], "diff": ["plan.json", "plan.json"],
     "explain": ["job.yaml", "user1"], "runs": ["job.yaml"], "undo": ["job.yaml", "none"], "release": ["job.yaml"],
     "fleet": ["--help"], "audit": ["catch-up", "job.yaml"], "state": ["rename", "job.yaml", "other"], "schema": ["job"],
+    "coverage": ["--help"],
 }  # fmt: skip
 
 

@@ -86,7 +86,8 @@ class Fixture:
     def serve(self) -> None:
         """The same for `serve`, from its first run to its end."""
         self.ran.add("serve")
-        configure(self.folder / "job.yaml", serve={"every": "1s", "mode": "apply"})
+        schedule = {"every": "1s", "mode": "apply", "reports": {"folder": "reports"}}
+        configure(self.folder / "job.yaml", serve=schedule)
         with (
             ProcessList() as processes,
             serving(self.folder, "job.yaml", env={"LDAP_PASSWORD": BIND}, level="debug") as served,
@@ -95,6 +96,7 @@ class Fixture:
             answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))
             served.next("run ended")
             assert served.stop() == 0
+        assert len(list(self.folder.glob("reports/job/*.html"))) > 1
         ALL.hold({"its log": served.text.encode(), "its answers": answers.encode()})
         ALL.hold({"the process list": b"\n".join(processes.seen)})
         ALL.hold(everything(self.folder, INPUTS))
@@ -142,6 +144,7 @@ def every_command(fixture: Fixture) -> None:
     fixture.run("plan", "job.yaml", "--mapping", fixture.mapping)
     fixture.run("plan", "job.yaml", "--only", "user1")
     fixture.run("explain", "job.yaml", "user1")
+    fixture.run("coverage", "job.yaml", "--all")
     fixture.run("apply", "job.yaml", *REPORTS)
     assert fixture.stored("user0", NEW[0])
     fixture.run("plan", "job.yaml", "--fail-on-changes")
