@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from connector.directories.port import Directory, Reader
+from connector.directories.port import Directory, Feed, Reader
 from connector.errors import FileError
 from connector.model import Secret, Tenant, View
 from connector.model.mapping import Mapping
@@ -111,6 +111,23 @@ def directory_of(
         from connector.directories.ldap.adapter import LdapDirectory
 
         return LdapDirectory(settings, password_of(job), view)
+
+
+def feed_of(job: jobs.LoadedJob) -> Feed:
+    """What tells whether users of the job's directory may have changed. Raises FileError with the job's line."""
+    settings = job.job.directory
+    with locate_faults(job):
+        if settings.type == "ldif":
+            from connector.directories.ldif.feed import LdifFeed
+
+            return LdifFeed(settings.path)
+        if settings.type == "scim":
+            from connector.directories.scim.feed import ScimFeed
+
+            return ScimFeed(partial(transport_of, job, settings), settings.url)
+        from connector.directories.ldap.feed import LdapFeed
+
+        return LdapFeed(settings, password_of(job))
 
 
 @contextmanager

@@ -98,6 +98,8 @@ class RunOpening(Struct, frozen=True, kw_only=True):
     """One in place of the job's."""
     undoes: str | None = None
     """The run that is taken back."""
+    plan_id: str = ""
+    """Id of the plan that it makes; empty: a new one."""
 
 
 @contextmanager
@@ -113,7 +115,7 @@ def open_run(
     """
     job = jobs.load_job(path)
     require_own_audit_file(job)
-    plan_id = str(uuid4())
+    plan_id = opening.plan_id or str(uuid4())
     counters.reset_counts()
     observer = make_observer(BegunRun(job, plan_id))
     try:

@@ -61,6 +61,6 @@ def serve_command(jobs: tuple[Path, ...], listen: ListenAddress) -> None:
     queue = NotificationQueue()
     service = Service(jobs, options, queue.notify_of_run)
     service.take_signals()
-    with queue, WebServer(*listen, service) as web:
+    with queue, WebServer(*listen, service, service.request_run) as web:
         log.info("serving", address=web.address, jobs=[path.stem for path in jobs])
         service.run_loop()

@@ -166,8 +166,8 @@ class WorkerRun(ABC):
             yield True
             return
         ticks = context.state.ticks(context.job)
-        if self.fleet.manual:
-            # a run by hand has no tick, and an earlier attempt may go on alone
+        if self.fleet.manual or self.request.woken_by:
+            # a run by hand, or between two ticks, has none; an earlier attempt may go on alone
             with ticks.hold_turn():
                 yield True
             return
@@ -217,8 +217,11 @@ class ScheduledRun(WorkerRun):
         kind: type[PlanContext] = PlanContext
         attempt = None
         if self.request.kind == "apply":
-            kind, attempt = ApplyContext, Attempt(by="serve")
-        opening = RunOpening(everybody=True, attempt=attempt)
+            by = "hook" if self.request.woken_by == "hook" else "serve"
+            kind, attempt = ApplyContext, Attempt(by=by)
+        opening = RunOpening(
+            everybody=True, attempt=attempt, plan_id=self.request.run_id
+        )
         opened = open_run(kind, self.request.job, self.make_observers, opening)
         with opened as context, self.take_turn(context) as is_ours:
             if not is_ours:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from connector.model import (
     Change,
     Description,
@@ -84,3 +86,25 @@ class Directory(Reader, Protocol):
         back. A server that goes away is no exception: what was in flight has *failed* and
         is `unknown`, for it may have been written; what was not sent is *skipped*.
         """
+
+
+class FeedAnswer(Struct, frozen=True):
+    """What a directory says of its users since it was asked last."""
+
+    mark: str
+    """To be handed back the next time; empty: the directory cannot tell whether users change."""
+    has_moved: bool
+    """Whether a user may have changed. Also true where the earlier mark is another server's."""
+
+
+class Feed(Protocol):
+    """Tells cheaply, again and again, whether users may have changed; it carries no data."""
+
+    def ask_since(self, mark: str) -> FeedAnswer:
+        """Whether anything has moved since that mark; `mark` empty: take a first one. Raises ConnectorError.
+
+        After an error the next call connects anew.
+        """
+
+    def close(self) -> None:
+        """Let go of connections. Never raises."""

@@ -10,7 +10,7 @@ run has not found out stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -62,6 +62,13 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
     "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
     "ready": (Gauge, "Whether the last good run is recent enough.", ()),
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
+    "wake_ups": (Counter, "Runs started between ticks, by cause.", ("cause",)),
+    "watch_failing": (Gauge, "Whether the last look for changes failed.", ()),
+    "last_change_seconds": (
+        Gauge,
+        "Most seconds from the last change to the end of the run that it started.",
+        (),
+    ),
     "problems": (Gauge, "Problems of the last plan, by kind.", ("kind",)),
 }
 _FLEET_METRICS: Final = {
@@ -104,6 +111,15 @@ class RunMetrics:
         for name, labels in _EXPECTED_LABELS.items():
             for label in labels:
                 self._metrics[name].labels(job, label)
+
+    def expect_wake_ups(self, job: str, causes: Iterable[str]) -> None:
+        """Let a job's wake-ups begin at 0."""
+        for cause in causes:
+            self._metrics["wake_ups"].labels(job, cause)
+
+    def count_wake_up(self, job: str, cause: str) -> None:
+        """Count a run that is started between two ticks."""
+        self._add_to_counter("wake_ups", job, 1, cause)
 
     def add_run(self, summary: RunSummary) -> None:
         """Count a run."""

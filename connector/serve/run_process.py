@@ -67,6 +67,10 @@ class RunRequest(Struct, frozen=True):
     reports: ReportFolder | None = None
     """Where the run leaves its report."""
     fleet: FleetRun | None = None
+    woken_by: str = ""
+    """What has woken it between two ticks, so that it belongs to none; empty: it is the run of `tick`."""
+    run_id: str = ""
+    """The id that it is to have; empty: any."""
 
     def summarize_failure(
         self,

@@ -120,6 +120,13 @@ class NextRun(Struct, frozen=True, order=True):
 
     begins: datetime
     tick: datetime
+    is_woken: bool = False
+    """Whether it is wanted before the next tick; `tick` is then that of the last run."""
+
+    @property
+    def wanted_since(self) -> datetime:
+        """Which of several runs comes first."""
+        return self.begins if self.is_woken else self.tick
 
 
 def find_next_run(timetable: Timetable, last: datetime, now: datetime) -> NextRun:

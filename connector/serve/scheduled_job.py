@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Final, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connector.apply.composition import accept_job
 from connector.apply.job_state import read_last_tick
 from connector.errors import FileError, StateError
+from connector.model.mapping import Mapping
 from connector.observers.run_summary import Kind
 from connector.runtime.log import log
 from connector.serve import schedule
 from connector.serve.accounts import DirectoryAccount, Mark
 from connector.serve.background import BackgroundCall, Wake
+from connector.serve.hook import CallBook
 from connector.serve.report_folder import ReportFolder
 from connector.serve.run_process import RunProcess, RunRequest
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
+from connector.serve.watch import JobWatch, WakeUp, Watched
 from connector.settings.job import LoadedJob
 from connector.settings.operations import Serve
 from connector.state.notes import Tick
@@ -45,6 +49,7 @@ class JobFiles(Struct, frozen=True):
     settings: Serve
     account: DirectoryAccount
     timetable: Timetable
+    mapping: Mapping
 
     @classmethod
     def read_files(cls, path: Path) -> Self:
@@ -66,6 +71,7 @@ class JobFiles(Struct, frozen=True):
             settings,
             account,
             timetable,
+            accepted.mapping,
         )
 
     @property
@@ -98,6 +104,8 @@ class ScheduleProgress(Struct):
     """Why its state does not answer; empty: it does."""
     cause: str = ""
     """Why the last run did not end well; empty: it did."""
+    wake_up: WakeUp | None = None
+    """A run that is wanted before the next tick, and has not begun or is tried again; None: none is."""
 
 
 class RunUnderWay(Struct, frozen=True):
@@ -107,6 +115,8 @@ class RunUnderWay(Struct, frozen=True):
     account: DirectoryAccount
     mark: Mark
     """Mark of the account's files when the run began."""
+    wake_up: WakeUp | None = None
+    """What it was woken by; None: it is the run of a tick."""
 
 
 class ScheduledJob:
@@ -127,6 +137,11 @@ class ScheduledJob:
         self._path = path
         self._wake = wake
         self._asking: BackgroundCall[Tick | None] | None = None
+        self.calls = CallBook()
+        self.looks_with: Mark = ()
+        """Mark of the account's files when the last look began."""
+        self.watch = self._make_watch()
+        """None: nothing wakes the job between its ticks, but for the hook."""
 
     # ------------------------------------------------------------ its files
 
@@ -154,6 +169,9 @@ class ScheduledJob:
             return
         self.has_wrong_files = False
         former, self.files = self.files, files
+        if self.watch is not None:
+            self.watch.close()
+        self.watch = self._make_watch()
         progress, rule = self.progress, files.timetable.rule
         is_new_cron = isinstance(rule, Cron) and rule != former.timetable.rule
         if progress.retry_at is not None:
@@ -167,6 +185,18 @@ class ScheduledJob:
             # what a schedule would have named before it was one is not missed
             progress.last = max(progress.last, now)
         log.info("files read again", job=self.name)
+
+    def _make_watch(self) -> JobWatch | None:
+        seconds = self.files.settings.watch
+        if seconds is None:
+            return None
+        watched = Watched(self.files.loaded, self.files.mapping)
+        return JobWatch(watched, seconds, self._wake)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a look at its tenant and directory is under way."""
+        return self.watch is not None and self.watch.is_looking
 
     # ------------------------------------------------------------ its schedule
 
@@ -183,10 +213,24 @@ class ScheduledJob:
         progress.good = schedule.believe_tick(progress.good, now)
         progress.good_end = schedule.believe_tick(progress.good_end, now)
         following = schedule.find_next_run(self.files.timetable, last, now)
-        if following.begins <= now or progress.retry_at is None:
+        if following.begins <= now:
             return following
-        left = timedelta(seconds=progress.retry_at - time.monotonic())
-        return min(NextRun(now + left, last), following)
+        wake_up = progress.wake_up
+        is_woken = wake_up is not None
+        if progress.retry_at is not None:
+            left = timedelta(seconds=progress.retry_at - time.monotonic())
+            return min(NextRun(now + left, last, is_woken), following)
+        if wake_up is not None:
+            return NextRun(min(wake_up.at, now), last, is_woken)
+        return following
+
+    def wake_up(self, wake_up: WakeUp) -> bool:
+        """Want a run before the next tick; False where one is wanted already, which reads what has changed too."""
+        progress = self.progress
+        if progress.wake_up is not None or progress.retry_at is not None:
+            return False
+        progress.wake_up = wake_up
+        return True
 
     def _ask_state(self, now: datetime) -> None:
         """Ask the state which run was last, and take its answer once there is one."""
@@ -232,17 +276,23 @@ class ScheduledJob:
 
     def start_run(
         self,
-        tick: datetime,
+        run: NextRun,
         now: datetime,
         options: Sequence[str],
     ) -> None:
-        """Start the run of a tick. If its process cannot begin, it is tried again as one that failed."""
-        progress, files = self.progress, self.files
-        if tick != progress.last:
+        """Start a run. If its process cannot begin, it is tried again as one that failed."""
+        progress, files, tick = self.progress, self.files, run.tick
+        if tick != progress.last or progress.retry_at is None:
             progress.failures = 0
+        wake_up = progress.wake_up if run.is_woken else None
+        progress.wake_up = None
         attempt, mode = progress.failures + 1, files.settings.mode
         say = log.bind(job=self.name)
-        say.info("run started", tick=tick.isoformat(), mode=mode, attempt=attempt)
+        if wake_up is None:
+            say.info("run started", tick=tick.isoformat(), mode=mode, attempt=attempt)
+        else:
+            cause = wake_up.cause
+            say.info("run started", woken_by=cause, mode=mode, attempt=attempt)
         progress.last, progress.retry_at = tick, None
         mark = files.account.read_mark()
         believed = now + schedule.BELIEVED
@@ -261,15 +311,19 @@ class ScheduledJob:
             plans,
             ReportFolder(reports.folder, reports.keep) if reports else None,
         )
+        if wake_up is not None:
+            run_id = wake_up.run_id if attempt == 1 else ""
+            request = replace(request, woken_by=wake_up.cause, run_id=run_id)
         seconds = files.settings.max_run_time
         try:
             process = RunProcess(request, options, seconds, self._wake)
         except OSError as fault:
             say.error("run could not be started", reason=fault.strerror)
             progress.cause = f"Its process could not be started: {fault.strerror}"
+            progress.wake_up = wake_up
             self.schedule_retry()
         else:
-            self.run = RunUnderWay(process, files.account, mark)
+            self.run = RunUnderWay(process, files.account, mark, wake_up)
 
     def schedule_retry(self) -> float:
         """Note that the run has failed in a way that another attempt may mend; seconds until that one."""

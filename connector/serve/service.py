@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
+from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -23,11 +24,13 @@ from connector.observers.run_summary import RunSummary
 from connector.runtime.clock import read_clock
 from connector.runtime.log import log
 from connector.serve.accounts import AccountBook
+from connector.serve.hook import BUSY, NOT_FOUND, WAITS, HookAnswer, accept_call
 from connector.serve.report_folder import keep_report
 from connector.serve.report_pages import ReportedRun
 from connector.serve.run_process import REPEATED, describe_ending, log_run_end
 from connector.serve.schedule import NextRun
 from connector.serve.scheduled_job import RunUnderWay, ScheduledJob
+from connector.serve.watch import CAUSES, Cause, WakeUp
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
 
@@ -62,8 +65,10 @@ class Service:
         self._metrics = RunMetrics()
         for job in self._jobs:
             self._metrics.expect_job(job.name, job.files.kind)
+            self._metrics.expect_wake_ups(job.name, CAUSES)
         self._clock = clock
         self._accounts = AccountBook(clock)
+        self._calls_lock = threading.Lock()
         self._looked = clock()
         self._announced: dict[str, datetime] = {}
         self._stops = 0
@@ -105,6 +110,7 @@ class Service:
         wait = LONGEST_WAIT
         for job in self._jobs:
             job.settle_files(now)
+            self._take_look(job)
             following = self._find_next_run(job, now)
             if following is None:
                 wait = min(wait, LOOK)
@@ -112,6 +118,7 @@ class Service:
                 due.append((following, job))
             else:
                 wait = min(wait, (following.begins - now).total_seconds())
+                wait = min(wait, self._look_at_change(job))
                 if job.progress.retry_at is None:
                     self._announce_run(job, following.begins)
         self._start_runs(due, now)
@@ -135,7 +142,7 @@ class Service:
     ) -> None:
         """Start the runs that need not wait for others: the earliest tick first, then by name."""
         ahead = [(job.files.state, job.run.account) for job in self._jobs if job.run]
-        due.sort(key=lambda each: (each[0].tick, each[1].name))
+        due.sort(key=lambda each: (each[0].wanted_since, each[1].name))
         for run, job in due:
             state, account = job.files.state, job.files.account
             has_to_wait = any(
@@ -144,7 +151,7 @@ class Service:
                 for other_state, other_account in ahead
             )
             if not has_to_wait:
-                job.start_run(run.tick, now, self._options)
+                job.start_run(run, now, self._options)
             # also if it waits: later ones would keep it waiting
             ahead.append((state, account))
 
@@ -165,6 +172,78 @@ class Service:
             at=at.isoformat(timespec="seconds"),
         )
 
+    # ------------------------------------------------------------ wake-ups
+
+    def _look_at_change(self, job: ScheduledJob) -> float:
+        """Begin a look whether anything has moved, if it is time; seconds until the next may begin."""
+        watch = job.watch
+        if watch is None or watch.is_looking:
+            return LONGEST_WAIT
+        if watch.seconds_left:
+            return watch.seconds_left
+        account = job.files.account
+        tried = [each.run.account for each in self._jobs if each.run]
+        tried += [each.files.account for each in self._jobs if each.is_looking]
+        if any(self._accounts.exclude_each_other(account, other) for other in tried):
+            return LOOK
+        job.looks_with = account.read_mark()
+        watch.begin_look()
+        return LONGEST_WAIT
+
+    def _take_look(self, job: ScheduledJob) -> None:
+        """Take in what a look came to: a run that it wakes, or its account."""
+        look = job.watch.take_look() if job.watch else None
+        if job.watch is None or look is None:
+            return
+        account = job.files.account
+        if look.is_refused:
+            refused = self._accounts.note_refusal(account, job.looks_with)
+            self._tell_refusal(job.name, refused)
+        elif not look.faults:
+            self._accounts.note_login(account, job.looks_with)
+        if job.watch.has_new_faults(look):
+            say = log.warning if look.faults else log.info
+            event = "watch failed" if look.faults else "watch works again"
+            say(event, job=job.name, reason="; ".join(look.faults) or None)
+        self._metrics.set_gauge("watch_failing", job.name, bool(look.faults))
+        if look.cause is not None:
+            self._wake_job(job, look.cause, job.watch.changed_after)
+
+    def _wake_job(
+        self, job: ScheduledJob, cause: Cause, changed_after: datetime
+    ) -> str | None:
+        """Want a run of the job now; its id, or None where one is wanted already."""
+        wake_up = WakeUp(cause, read_clock(), changed_after, str(uuid4()))
+        if not job.wake_up(wake_up):
+            return None
+        self._metrics.count_wake_up(job.name, cause)
+        return wake_up.run_id
+
+    def request_run(self, name: str, token: str) -> HookAnswer:
+        """Start a run of a job for whoever has its token; called in other threads."""
+        job = next((each for each in self._jobs if each.name == name), None)
+        hook = job.files.settings.hook if job else None
+        if job is None or hook is None:
+            return NOT_FOUND
+        with self._calls_lock:
+            refused = job.calls.refuse_call(job.files.loaded, hook, token)
+            if refused is not None:
+                return refused
+            if self._stops or job.progress.refused or job.progress.away:
+                return WAITS
+            run_id = None
+            if job.run is None:
+                run_id = self._wake_job(job, "hook", read_clock())
+            if run_id is None:
+                return BUSY
+            job.calls.note_accepted()
+        log.info("hook called", job=name, run=run_id)
+        self._wakeups.put(0)
+        return accept_call(run_id)
+
+    def _tell_refusal(self, name: str, why: str) -> None:
+        log.error("runs wait for the account", job=name, reason=why)
+
     # ------------------------------------------------------------ ends
 
     def _take_end(self, job: ScheduledJob, run: RunUnderWay) -> None:
@@ -184,18 +263,15 @@ class Service:
         self._metrics.add_run(summary)
         progress.cause = ""
         if summary.is_good:
-            progress.good = max(progress.good, tick)
+            began = run.wake_up.at if run.wake_up else tick
+            progress.good = max(progress.good, began)
             progress.good_end = read_clock()
         else:
             progress.cause = describe_ending(summary, waiting)
         refused = self._accounts.note_run(run.account, run.mark, result)
         if refused:
             summary = replace(summary, fault=f"{summary.fault}; {refused}")
-            log.error(
-                "runs wait for the account",
-                job=job.name,
-                reason=refused,
-            )
+            self._tell_refusal(job.name, refused)
         why = progress.cause or None
         log_run_end(
             summary,
@@ -206,8 +282,14 @@ class Service:
         if is_repeated and not self._stops:
             pause = timedelta(seconds=job.schedule_retry())
             self._announce_run(job, read_clock() + pause)
+            # it reads whatever has changed meanwhile
+            progress.wake_up = run.wake_up
         else:
             progress.wrong = None
+            if run.wake_up is not None:
+                took = read_clock() - run.wake_up.changed_after
+                seconds = took.total_seconds()
+                self._metrics.set_gauge("last_change_seconds", job.name, seconds)
         reports = run.process.request.reports
         if result.is_lost and not result.stopped and reports is not None:
             # in a thread: a disk that hangs holds nobody up

@@ -1,11 +1,15 @@
 """/healthz, /readyz and /metrics over HTTP, for whoever watches the process; nothing that it says is about a person."""
 
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
+from types import MappingProxyType
 from typing import Any, Protocol, Self
+from urllib.parse import unquote
 
 from connector.errors import UsageError
+from connector.serve.hook import NOT_FOUND, HookAnswer
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,6 +28,10 @@ class HealthSource(Protocol):
         """Its metrics in Prometheus' text format."""
 
 
+RequestRun = Callable[[str, str], HookAnswer]
+"""Starts a run of the job of this name for whoever has this bearer token; called in threads of its own."""
+
+
 class WebServer(ThreadingHTTPServer):
     """Answers while it is open. Raises UsageError where the address cannot be had."""
 
@@ -34,8 +42,12 @@ class WebServer(ThreadingHTTPServer):
         host: str,
         port: int,
         health: HealthSource,
+        request_run: RequestRun | None = None,
     ) -> None:
-        """`host`: a name or an address, IPv6 without brackets. `port`: 0 is any that is free."""
+        """`host`: a name or an address, IPv6 without brackets. `port`: 0 is any that is free.
+
+        `request_run`: answers POST /run/JOB; None: nobody does.
+        """
         shown = host
         if ":" in host:
             shown = f"[{host}]"
@@ -46,6 +58,7 @@ class WebServer(ThreadingHTTPServer):
             why = f"cannot listen at {shown}:{port}: {fault.strerror}"
             raise UsageError(why, where="--listen") from None
         self.health = health
+        self.request_run = request_run
         self.address = f"{shown}:{self.server_port}"
 
     def __enter__(self) -> Self:
@@ -81,6 +94,18 @@ class _RequestHandler(BaseHTTPRequestHandler):
         else:
             self._send_answer(404, "there are /healthz, /readyz and /metrics\n", _TEXT)
 
+    def do_POST(self) -> None:  # the library's name
+        """Start a run; a body is not read, so the connection ends."""
+        self.close_connection = True
+        path, _, _ = self.path.partition("?")
+        job, request_run = path.removeprefix("/run/"), self.server.request_run
+        answer = NOT_FOUND
+        if request_run is not None and path.startswith("/run/"):
+            scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+            is_bearer = scheme.lower() == "bearer"
+            answer = request_run(unquote(job), token.strip() if is_bearer else "")
+        self._send_answer(answer.status, answer.text, answer.media_type, answer.headers)
+
     do_HEAD = do_GET  # noqa: N815  # the library's name
 
     def version_string(self) -> str:
@@ -101,9 +126,12 @@ class _RequestHandler(BaseHTTPRequestHandler):
         status: int,
         text: str,
         kind: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         body = text.encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -124,6 +124,45 @@ Duration = Annotated[
 """Seconds, written with a unit."""
 
 
+def _check_watch(seconds: int) -> int:
+    if seconds < 5:
+        raise MisfitError("must be 5s or more")
+    return seconds
+
+
+class CallRate(NamedTuple):
+    """So many calls in so many seconds."""
+
+    calls: int
+    seconds: int
+
+
+def _parse_rate(value: object) -> CallRate:
+    found = re.fullmatch(r"([1-9]\d{0,3})/([smhd])", str(value))
+    if found is None:
+        raise MisfitError("must be a number of calls in a time: 6/h or 1/m")
+    return CallRate(int(found[1]), _UNITS[found[2]])
+
+
+Rate = Annotated[
+    CallRate,
+    BeforeValidator(_parse_rate),
+    WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d{0,3}/[smhd]$"}),
+]
+"""Calls in a second, minute, hour or day."""
+
+
+class Hook(Strict):
+    """Who may ask for a run of the job over HTTP: POST /run/JOB at the address of `--listen`."""
+
+    token: SecretRef
+    """Place of the bearer token that callers send."""
+    at_most: Rate = Field(
+        default=CallRate(6, 3600), json_schema_extra={"default": "6/h"}
+    )
+    """Accepted calls in a time: 6/h, 1/m."""
+
+
 def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -182,6 +221,10 @@ class Serve(Choice):
     """Where each run leaves its report."""
     max_age: Duration | None = None
     """Most age of the last good run for /readyz. Default: three runs."""
+    watch: Annotated[Duration, AfterValidator(_check_watch)] | None = None
+    """Look this often for changes of the tenant and the directory; a change starts a run."""
+    hook: Hook | None = None
+    """Start a run when it is asked for over HTTP."""
     max_run_time: Duration = Field(default=86400, json_schema_extra={"default": "1d"})
     """Longest time of a run. A longer run is ended as failed."""
 

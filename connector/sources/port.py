@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from connector.model import UNKNOWN_SECRET, Agent, Tenant, text_of
@@ -88,3 +89,10 @@ def _mark_secret(agent: Agent, salt: bytes) -> bytes | None:
     if not text.strip("*"):
         return _MASK
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=salt).digest()
+
+
+def digest_tenant(tenant: Tenant, key: bytes) -> bytes:
+    """A keyed digest of all that was read, secrets among it: another one after every change."""
+    # of passwords nobody but the holder of the key can try any
+    octets = msgspec.json.encode(tenant, enc_hook=text_of)
+    return hashlib.blake2b(octets, key=key).digest()

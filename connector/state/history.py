@@ -66,7 +66,7 @@ class Attempt(Struct, frozen=True):
     undoes: str | None = None
     """The run that it is to take back."""
     by: str = ""
-    """Who sets out: an account of the operating system, `serve` or `fleet`."""
+    """Who sets out: an account of the operating system, `serve`, `hook` or `fleet`."""
 
 
 class Attempts:

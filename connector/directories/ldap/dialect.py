@@ -236,6 +236,14 @@ class WriteTraits(Struct, frozen=True):
         return answer.code == code and answer.diagnostic.startswith(words)
 
 
+class ServerClock(Struct, frozen=True):
+    """Where a kind of server shows its own time."""
+
+    entry: str
+    attribute: str
+    """Holds a GeneralizedTime (RFC 4517 §3.3.13)."""
+
+
 class Dialect(Struct, frozen=True):
     """What one server does its own way."""
 
@@ -247,6 +255,8 @@ class Dialect(Struct, frozen=True):
     searches: SearchTraits = SearchTraits()
     schema: SchemaTraits = SchemaTraits()
     controls: ListedControls = ListedControls()
+    clock: ServerClock | None = None
+    """None: it shows none."""
     microsoft: bool = False
     """Whether its schema is a tree of entries, domains refer to partitions without users, a hidden value compares
     as an absent one, and a Global Catalog may answer in its place."""
@@ -357,6 +367,9 @@ OPENLDAP = Dialect(
             "equality index on what is looked for makes the search small",
         },
     ),
+    clock=ServerClock(
+        "cn=Current,cn=Time,cn=Monitor", "monitorTimestamp"
+    ),  # slapd-monitor(5)
 )
 DS389 = Dialect(
     "389-DS",
@@ -378,6 +391,7 @@ DS389 = Dialect(
         },
     ),
     SchemaTraits(is_lax=True, compares_by_syntax=True),
+    clock=ServerClock("cn=monitor", "currentTime"),
 )
 ACTIVE_DIRECTORY = Dialect(
     "Active Directory",
