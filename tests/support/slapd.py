@@ -54,6 +54,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb.la
 moduleload accesslog.la
 moduleload constraint.la
+moduleload syncprov.la
 loglevel none
 {tls}
 authz-regexp "gidNumber=.*,cn=peercred,cn=external,cn=auth" "{sync}"

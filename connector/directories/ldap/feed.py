@@ -26,7 +26,7 @@ from connector.model import Secret
 from connector.runtime.clock import read_clock
 from connector.settings.ldap import LdapDirectory
 
-_CLOCKS_DIFFER: Final = timedelta(seconds=60)
+_CLOCKS_DIFFER: Final = timedelta(seconds=10)
 """So far a server's clock may be behind ours where it does not show it."""
 _TIME: Final = re.compile(r"\d{14}(?:\.\d+)?Z")
 
