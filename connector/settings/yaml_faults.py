@@ -50,7 +50,8 @@ _ELSE: Final = (
 
 def find_mistake(error: MarkedYAMLError, text: str) -> tuple[int, int, str]:
     """Find the mistake that stopped the parser: its line and column, from 1, and how to fix it."""
-    problem, lines = error.problem or "", [*text.split("\n"), ""]
+    # the parser ends lines at these, and may stop behind the last one
+    problem, lines = error.problem or "", [*re.split("\r\n|[\r\n]", text), ""]
     mark = error.problem_mark or error.context_mark
     stop = (mark.line, mark.column)
     begin = error.context_mark or mark
