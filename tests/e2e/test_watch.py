@@ -10,11 +10,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.jobs import changed
+from tests.support.ds389 import Ds389
+from tests.support.jobs import changed, configure
+from tests.support.ldap_job import LdapJob, held
 from tests.support.ldif_job import JOB, Job, agent
-from tests.support.serving import Served, serving
+from tests.support.serving import Served, serving, until
+from tests.support.slapd import SYNC_PASSWORD, Slapd, person
 
 pytestmark = pytest.mark.slow
+MAPPING = """\
+match: [{agent: "{accountCode}", directory: uid}]
+attributes:
+  employeeNumber: "{workNo}"
+"""
 
 
 @pytest.fixture
@@ -118,3 +126,53 @@ def test_without_a_hook_nobody_starts_a_run(job: Job) -> None:
         assert called(served, "job")[0] == 404
         assert served.stop() == 0
     assert not served.names("run started")
+
+
+# ---------------------------------------------------------------- on servers
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(Slapd, marks=pytest.mark.slapd), pytest.param(Ds389, marks=pytest.mark.ds389)]
+)
+def test_a_new_colleague_has_a_phone_also_after_the_server_was_away(tmp_path: Path, kind: type[Slapd | Ds389]) -> None:
+    """Half of the changes are made in the directory, half in the tenant; both wait for the server's return."""
+    with kind.start(tmp_path / "server", [person("first")]) as server:
+        job = LdapJob(tmp_path / "job", server.url, "first", "second", "third", mapping=MAPPING)
+        configure(job.folder / "job.yaml", serve={"cron": "0 0 1 1 *", "mode": "apply", "watch": "5s"})
+        with serving(job.folder, "job.yaml", env={"LDAP_PASSWORD": SYNC_PASSWORD}) as served:
+            until(lambda: held(server, "first", "employeeNumber") == ["1000"])
+            server.add(person("second"))
+            until(lambda: held(server, "second", "employeeNumber") == ["1001"])
+            server.stop()
+            served.next("watch failed")
+            server.restart()
+            server.add(person("third"))
+            until(lambda: held(server, "third", "employeeNumber") == ["1002"])
+            document = (job.folder / "agents.json").read_text()
+            (job.folder / "agents.json").write_text(document.replace("1001", "2001"))
+            until(lambda: held(server, "second", "employeeNumber") == ["2001"])
+            assert served.stop() == 0
+        assert served.names("watch failed") == ["watch failed"]
+        runs = json.loads(job.run_plainly("runs", "--json"))
+        assert sum(run["outcomes"].get("written", 0) for run in runs) == 4, "a scheduled plan would write no less"
+
+
+@pytest.mark.slapd
+def test_a_refused_account_ends_looks_until_its_secret_changes(tmp_path: Path) -> None:
+    """One attempt is made with the wrong password, however many jobs look."""
+    with Slapd.start(tmp_path / "server", [person("first")]) as server:
+        job = LdapJob(tmp_path / "job", server.url, "first", mapping=MAPPING)
+        (job.folder / "password").write_text("wrong")
+        serve = {"cron": "0 0 1 1 *", "mode": "apply", "watch": "5s"}
+        configure(job.folder / "job.yaml", serve=serve)
+        text = (job.folder / "job.yaml").read_text().replace("env: LDAP_PASSWORD", "file: password")
+        (job.folder / "job.yaml").write_text(text)
+        (job.folder / "other.yaml").write_text(text.replace("state.db", "other.db"))
+        with serving(job.folder, "job.yaml", "other.yaml") as served:
+            assert "the server refused the account" in served.next("runs wait for the account")["reason"]
+            until(lambda: served.get("/readyz")[1].count("refused its account") == 2)
+            assert not served.names("run started")
+            (job.folder / "password").write_text(SYNC_PASSWORD)
+            until(lambda: held(server, "first", "employeeNumber") == ["1000"])
+            assert served.stop() == 0
+        assert served.names("runs wait for the account") == ["runs wait for the account"]
