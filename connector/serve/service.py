@@ -201,7 +201,7 @@ class Service:
             self._tell_refusal(job.name, refused)
         elif not look.faults:
             self._accounts.note_login(account, job.looks_with)
-        if job.watch.has_new_faults(look):
+        if job.watch.note_faults(look):
             say = log.warning if look.faults else log.info
             event = "watch failed" if look.faults else "watch works again"
             say(event, job=job.name, reason="; ".join(look.faults) or None)

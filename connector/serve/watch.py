@@ -27,6 +27,8 @@ from connector.sources.port import Source, digest_tenant
 
 Cause = Literal["start", "tenant", "directory", "hook"]
 """Why a run is woken; `start`: there was no look before to compare with."""
+LONGEST_PAUSE: Final = 300.0
+"""Seconds between looks that go on failing, unless `watch` is longer: what refuses us is not to be pressed."""
 CAUSES: Final[tuple[Cause, ...]] = ("start", "tenant", "directory", "hook")
 
 
@@ -134,6 +136,7 @@ class JobWatch:
         self._next = time.monotonic() + scattered
         self._begun = self._begun_before = read_clock()
         self._faults: tuple[str, ...] = ()
+        self._failures = 0
 
     @property
     def changed_after(self) -> datetime:
@@ -152,7 +155,10 @@ class JobWatch:
 
     def begin_look(self) -> None:
         """Begin the next look."""
-        self._next = time.monotonic() + self._seconds
+        doublings = min(max(0, self._failures - 2), 10)
+        longest = max(self._seconds, LONGEST_PAUSE)
+        pause = min(self._seconds * 2**doublings, longest)
+        self._next = time.monotonic() + pause
         if not self._faults:
             self._begun_before = self._begun
         self._begun = read_clock()
@@ -169,9 +175,10 @@ class JobWatch:
         except StateError as fault:
             return Look(faults=(str(fault),))
 
-    def has_new_faults(self, look: Look) -> bool:
-        """Whether the look failed otherwise than the one before it, so that somebody is to be told."""
+    def note_faults(self, look: Look) -> bool:
+        """Note whether the look failed; whether otherwise than the one before it, so that somebody is to be told."""
         former, self._faults = self._faults, look.faults
+        self._failures = self._failures + 1 if look.faults else 0
         return look.faults != former
 
     def close(self) -> None:
