@@ -23,6 +23,7 @@ from structlog.typing import EventDict, Processor
 
 from connector.apply.composition import BegunRun
 from connector.cli.advice import Exit, code_of, code_of_ending, find_advice
+from connector.cli.service_lines import ServiceLines
 from connector.cli.terminal import has_colour, wrap_text
 from connector.errors import ConnectorError, FileError, OutputError, UsageError
 from connector.model import (
@@ -140,15 +141,18 @@ def is_quiet() -> bool:
     return wanted_level() is None and not _files and sys.stderr.isatty()
 
 
-def configure_log() -> None:
-    """Let the log go to its place: as JSON, but at a terminal, where without a level only warnings come."""
+def configure_log(lines: Processor | None = None) -> None:
+    """Let the log go to its place: as JSON, but at a terminal, where without a level only warnings come.
+
+    `lines`: makes what comes there in place of warnings.
+    """
     output: Any = _files[0] if _files else sys.stderr
     rendering: list[Processor] = [structlog.processors.JSONRenderer()]
     default = "info"
     if is_quiet():
-        default = "warning"
+        default = "info" if lines else "warning"
         output = TerminalOutput()
-        rendering = [drop_reported, warning_renderer()]
+        rendering = [lines] if lines else [render_warning]
     elif sys.stderr.isatty() and not _files:
         rendering = [ConsoleRenderer(colors=has_colour(sys.stderr))]
     structlog.configure(
@@ -165,10 +169,12 @@ def configure_log() -> None:
 
 
 def configure_service() -> list[str]:
-    """The same for a process that lives for months; the options by which the processes that it starts log likewise."""
-    level = "warning" if is_quiet() else wanted_level()
-    click.get_current_context().obj = level
-    configure_log()
+    """The same for a process that lives for months; the options by which the processes that it starts log likewise.
+
+    At a terminal it tells in lines what it does.
+    """
+    level = wanted_level()
+    configure_log(ServiceLines(render_warning))
     options = [f"--log-level={level}"] if level else []
     return options + [f"--log-file={file.path}" for file in _files]
 
@@ -179,18 +185,15 @@ def make_visible(_logger: object, _method: str, event: EventDict) -> EventDict:
     return visible
 
 
-def drop_reported(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Leave out what the report of the run tells as well."""
+def render_warning(logger: object, method: str, event: EventDict) -> str:
+    """`Warning: notice not sent way=mail reason=…`, without what the report of the run tells as well."""
     if event["event"] in _REPORTED_EVENTS:
         raise structlog.DropEvent
-    return {key: event[key] for key in event if key not in _REPORTED_KEYS}
-
-
-def warning_renderer() -> ConsoleRenderer:
-    """Renders `Warning: notice not sent way=mail reason=…`."""
+    left = {key: event[key] for key in event if key not in _REPORTED_KEYS}
     warning = KeyValueColumnFormatter(None, "", "", str, prefix="Warning: ")
     detail = KeyValueColumnFormatter("", "", "", str)
-    return ConsoleRenderer(columns=[Column("event", warning), Column("", detail)])
+    render = ConsoleRenderer(columns=[Column("event", warning), Column("", detail)])
+    return render(logger, method, left)
 
 
 # ---------------------------------------------------------------- observers
@@ -202,11 +205,14 @@ class LogObserver(Observer):
     Whatever else is logged during the run, by an adapter for instance, carries the job, the
     run and the digest too. An event of level info names nobody: a user is a short keyed
     hash there. `hashed`: so are they at every level, and words that could name somebody are
-    left out.
+    left out. `tells_faults`: whether a fault that ends the run is logged here.
     """
 
-    def __init__(self, job: str, run: str, *, hashed: bool = False) -> None:
+    def __init__(
+        self, job: str, run: str, *, hashed: bool = False, tells_faults: bool = True
+    ) -> None:
         self._hashed = hashed
+        self._tells_faults = tells_faults
         self._fingerprint: Fingerprint | None = None
         run_details.clear()
         run_details.update(job=job, run=run)
@@ -258,6 +264,8 @@ class LogObserver(Observer):
         if fault is None:
             code = None if exit_code is None else int(exit_code)
             log.info("finished", exit_code=code)
+        elif not self._tells_faults:
+            return
         elif isinstance(fault, KeyboardInterrupt):
             log.warning("finished", reason=STOPPED)
         else:
@@ -285,18 +293,19 @@ def make_observers(
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
     of the plan that will be made. `take` is handed the summary of the run, in place of what
-    its job names for them.
+    its job names for them; whoever takes it tells of a fault, and nobody looks on.
     """
     name, settings = begun.job.name, begun.job.job
     run = run or begun.plan_id
     configure_log()
     found: list[Observer] = []
     if not is_quiet():
-        is_hashed = settings.log is not None and settings.log.people == "hashed"
-        found.append(LogObserver(name, run, hashed=is_hashed))
+        is_hashed = begun.job.hashes_people
+        tells = take is None
+        found.append(LogObserver(name, run, hashed=is_hashed, tells_faults=tells))
     for path, why, mode in open_to_others(begun.job):
         log.warning(why, path=str(path), fix=f"chmod {mode} {shlex.quote(str(path))}")
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and take is None:
         from connector.cli.progress import ProgressObserver
 
         found.append(ProgressObserver())

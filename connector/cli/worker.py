@@ -128,17 +128,11 @@ class WorkerRun(ABC):
     def note_fault(self, fault: ConnectorError) -> int:
         """Note that a fault has ended the run; its exit code."""
         code = code_of(fault)
+        self.result.code = find_advice(fault).code
         self.result.refused = isinstance(fault, RefusedBindError)
         if self.result.summary is None:  # its files were wrong: it had no observer
-            said = str(fault)
-            log.error(
-                "run failed",
-                job=self.request.job.stem,
-                reason=said,
-                code=find_advice(fault).code,
-            )
             self.result.summary = self.request.summarize_failure(
-                code, said, describe_impersonally(fault)
+                code, str(fault), describe_impersonally(fault)
             )
         return code
 

@@ -208,8 +208,8 @@ class Activities:
         process = await self._run_process(request, accepted)
         told = process.judge_result()
         why = self._accounts.note_run(account, mark, told)
-        if why:
-            log.error("runs wait for the account", job=job.name, reason=why)
+        if told.summary is not None:
+            log_run_end(job, told, step=request.step, account=why)
         result = self._judge_run(request, job, process, told)
         has_logged_in = result.code in (0, 2, 3, 4)
         return result, told.refused if told.refused or has_logged_in else None
@@ -262,7 +262,6 @@ class Activities:
             return StepResult(0 if told.good else 1, stopped=stopped, final=True)
         plan = summary.plan
         limits = [each.limit for each in plan.refusals]
-        log_run_end(summary, step=request.step, refused=limits or None)
         needs_nobody = _applies_plans(job) and not told.approval and not limits
         applies = request.step == "plan" and bool(told.plan) and needs_nobody
         if not applies:

@@ -23,18 +23,20 @@ from temporalio.workflow import NondeterminismError
 from connector.errors import StateError
 from connector.fleet.activities import Activities
 from connector.fleet.client import require_answer
-from connector.fleet.jobs import open_limits, path_of
+from connector.fleet.jobs import open_limits, path_of, read_names
 from connector.fleet.limits import BrakeAlarm, FleetStatus
-from connector.fleet.values import STATES, aside_queue
+from connector.fleet.values import BAD_STATES, STATES, JobStatus, aside_queue
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, RunMetrics
 from connector.observers.notices import SCHEMA, Notice
 from connector.observers.notify import deliver_notice, list_targets
 from connector.observers.run_summary import RunSummary
 from connector.reports.visible import make_visible
+from connector.runtime.clock import read_clock
 from connector.runtime.log import log
 from connector.serve.notification_queue import NotificationQueue
 from connector.serve.run_process import RunResult
+from connector.serve.status_page import JobPanel, describe_time, render_status
 from connector.settings.fleet import LoadedFleet
 from connector.settings.job import LoadedJob
 
@@ -81,6 +83,9 @@ class FleetWorker:
         self._limits = open_limits(fleet, folder)
         self._activities = Activities(folder, options, self._limits, self._note_run)
         self._answered = time.monotonic()
+        self._names: list[str] = []
+        """Jobs of the folder when it began to look."""
+        self._status: FleetStatus | None = None
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT. A second one ends runs under way, each in good order."""
@@ -163,6 +168,9 @@ class FleetWorker:
             try:
                 if not has_set_limits:
                     await asyncio.to_thread(self._limits.set_limits)
+                    self._names = await asyncio.to_thread(
+                        read_names, self._folder, self._fleet.path
+                    )
                     has_set_limits = True
                 self._measure_fleet(await asyncio.to_thread(self._limits.read_status))
                 await asyncio.to_thread(self._raise_alarm)
@@ -172,18 +180,22 @@ class FleetWorker:
 
     def _measure_fleet(self, status: FleetStatus) -> None:
         """Jobs whose files are gone do not count."""
-        counts = Counter(
-            each.state
-            for each in status.jobs.values()
-            if path_of(self._folder, each.job).exists()
-        )
+        self._status = status
+        known = [job for job in status.jobs.values() if self._has_file(job.job)]
+        counts = Counter(each.state for each in known)
         with self._lock:
+            for each in known:
+                since = each.since if each.state in BAD_STATES else 0
+                self._metrics.set_failing_since(each.job, since)
             self._fleet_metrics.set_all(
                 {state: counts[state] for state in STATES},
                 stopped=bool(status.braked),
                 waiting=status.waiting,
                 under_way=len(status.under_way),
             )
+
+    def _has_file(self, job: str) -> bool:
+        return path_of(self._folder, job).exists()
 
     def _raise_alarm(self) -> None:
         """Tell whom the fleet's file names that applies stop, if no worker has. Its faults are logged."""
@@ -209,10 +221,43 @@ class FleetWorker:
             return []
         return [f"the engine has not answered for {silence:.0f} seconds"]
 
+    def status_page(self) -> str:
+        """How the jobs of the folder stand, the worst first, as all workers know it."""
+        status, notes = self._status, self.unready()
+        if status is None:
+            notes.append("how the jobs stand is not known yet")
+            return render_status([], notes, read_clock())
+        if status.braked:
+            since = describe_time(status.braked)
+            notes.append(f"applies have stopped since {since}: see `fleet status`")
+        known = [job for job in status.jobs.values() if self._has_file(job.job)]
+        known.sort(key=lambda each: (STATES.index(each.state), each.job))
+        jobs = [_describe_job(each, status.under_way) for each in known]
+        jobs += [
+            JobPanel(name, "Not run yet")
+            for name in self._names
+            if name not in status.jobs and self._has_file(name)
+        ]
+        return render_status(jobs, notes, read_clock())
+
     def metrics(self) -> str:
         """As `serve`'s, for the jobs that this worker ran, and the numbers of the whole fleet."""
         with self._lock:
             return self._metrics.render_text()
+
+
+def _describe_job(standing: JobStatus, under_way: Sequence[str]) -> JobPanel:
+    waits = standing.state == "waiting for approval"
+    facts = {
+        "Since": describe_time(standing.since),
+        "Last run": f"{describe_time(standing.ended)} (exit code {standing.code})",
+        "Last good run": describe_time(standing.last_good),
+        "Changes": f"{standing.changes:,}" if standing.changes else "",
+        "Plan that waits": standing.digest if waits else "",
+        "Next run": "under way" if standing.job in under_way else "",
+    }
+    is_bad = standing.state in BAD_STATES
+    return JobPanel(standing.job, standing.state.capitalize(), is_bad, facts)
 
 
 def make_notice(alarm: BrakeAlarm) -> Notice:

@@ -59,6 +59,11 @@ _METRICS: Final[dict[str, tuple[type[Counter | Gauge], str, tuple[str, ...]]]] =
         "Stale users of the last plan that keep credentials of the job.",
         (),
     ),
+    "failing_since_timestamp_seconds": (
+        Gauge,
+        "When the first run failed that no later one has mended; 0: there is none.",
+        (),
+    ),
     "next_run_timestamp_seconds": (Gauge, "When the next run is due.", ()),
     "ready": (Gauge, "Whether the last good run is recent enough.", ()),
     "files_accepted": (Gauge, "Whether the job's files were valid when last read.", ()),
@@ -106,6 +111,7 @@ class RunMetrics:
 
     def expect_job(self, job: str, kind: Kind) -> None:
         """Let a job's counters begin at 0, for of what begins with 1 nobody sees that it has grown."""
+        self._metrics["failing_since_timestamp_seconds"].labels(job)
         for ending in {*ENDINGS.values(), FAILED}:
             self._metrics["runs"].labels(job, kind, ending)
         for name, labels in _EXPECTED_LABELS.items():
@@ -141,6 +147,10 @@ class RunMetrics:
         self.set_gauge("last_run_duration_seconds", job, summary.seconds)
         if summary.is_good:
             self.set_gauge("last_success_timestamp_seconds", job, summary.started)
+        if summary.needs_mending and not self.read_failing_since(job):
+            self.set_failing_since(job, summary.started)
+        elif summary.is_good and summary.kind != "undo":
+            self.set_failing_since(job, 0)
         if plan.counts and summary.kind != "undo":
             self._set_plan(job, plan)
 
@@ -164,6 +174,15 @@ class RunMetrics:
         gauge = self._metrics[name].labels(job, *labels)
         assert isinstance(gauge, Gauge)
         gauge.set(value)
+
+    def set_failing_since(self, job: str, since: float) -> None:
+        """Set when the first run failed that none has mended; 0: there is none."""
+        self.set_gauge("failing_since_timestamp_seconds", job, since)
+
+    def read_failing_since(self, job: str) -> float:
+        """When the first run failed that none has mended, in seconds since 1970; 0: there is none."""
+        name = f"{_PREFIX}failing_since_timestamp_seconds"
+        return self.registry.get_sample_value(name, {"cec_job": job}) or 0
 
     def restore_values(self, text: str, only: str | None = None) -> None:
         """Go on from what was rendered before, of one job alone or of all. Raises ValueError if it is no such text."""

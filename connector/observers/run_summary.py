@@ -81,6 +81,11 @@ class RunSummary(Struct, frozen=True, kw_only=True):
         return self.ending == "done"
 
     @property
+    def needs_mending(self) -> bool:
+        """Whether the job counts as failing until a later run ends well."""
+        return self.kind != "undo" and self.ending not in ("done", "busy")
+
+    @property
     def outcome_text(self) -> str:
         """How many users came to each outcome; empty: there are none."""
         counts = sorted(self.outcomes.items())

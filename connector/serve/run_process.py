@@ -21,11 +21,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.observers.run_summary import Kind, RunSummary
+from connector.observers.run_summary import FAILED, Kind, RunSummary
 from connector.reports.visible import make_visible
 from connector.reports.wording import name_refusal
 from connector.runtime.log import log
 from connector.serve.report_folder import ReportFolder
+from connector.settings.job import LoadedJob
 
 Message = TypeVar("Message")
 REPEATED: Final = (1, 75)
@@ -95,6 +96,8 @@ class RunResult(Struct):
     """What came of a request, on the process's standard output."""
 
     summary: RunSummary | None = None
+    code: str = ""
+    """Code of the message about the fault that ended it."""
     taken: bool = False
     """Whether another process had run that tick already, so that there is no summary."""
     good: bool = False
@@ -221,10 +224,26 @@ class RunProcess:
 # ---------------------------------------------------------------- how an ended run is told
 
 
-def log_run_end(summary: RunSummary, **details: object) -> None:
-    """Tell the log how a run has ended."""
-    is_fine = summary.ending in ("done", "busy")
-    say = log.info if is_fine else log.warning
+def log_run_end(job: LoadedJob, result: RunResult, **details: object) -> None:
+    """Tell the log how a run has ended: its one event about a failure. What is empty is left out."""
+    summary = result.summary
+    assert summary is not None
+    say = log.warning
+    if summary.ending in ("done", "busy"):
+        say = log.info
+    elif summary.ending == FAILED and not result.stopped:
+        say = log.error
+    facts = {
+        "reason": summary.cause if job.hashes_people else summary.fault,
+        "code": result.code,
+        "why_refused": list(map(name_refusal, summary.plan.refusals)),
+        "changes": summary.plan.changes,
+        "outcomes": summary.outcomes,
+        "waiting": result.waiting and str(result.waiting),
+        "stopped": result.stopped,
+        **details,
+    }
+    known = {name: fact for name, fact in facts.items() if fact}
     say(
         "run ended",
         job=summary.job,
@@ -232,7 +251,7 @@ def log_run_end(summary: RunSummary, **details: object) -> None:
         ending=summary.ending,
         exit_code=summary.exit_code,
         seconds=round(summary.seconds, 3),
-        **details,
+        **known,
     )
 
 

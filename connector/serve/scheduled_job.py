@@ -17,14 +17,14 @@ from connector.apply.composition import accept_job
 from connector.apply.job_state import read_last_tick
 from connector.errors import FileError, StateError
 from connector.model.mapping import Mapping
-from connector.observers.run_summary import Kind
+from connector.observers.run_summary import Kind, RunSummary
 from connector.runtime.log import log
 from connector.serve import schedule
 from connector.serve.accounts import DirectoryAccount, Mark
 from connector.serve.background import BackgroundCall, Wake
 from connector.serve.hook import CallBook
 from connector.serve.report_folder import ReportFolder
-from connector.serve.run_process import RunProcess, RunRequest
+from connector.serve.run_process import RunProcess, RunRequest, describe_ending
 from connector.serve.schedule import Cron, Every, NextRun, Timetable
 from connector.serve.watch import JobWatch, WakeUp, Watched
 from connector.settings.job import LoadedJob
@@ -102,10 +102,34 @@ class ScheduleProgress(Struct):
     """Why it waits for a change of its account; empty: it does not."""
     away: str = ""
     """Why its state does not answer; empty: it does."""
-    cause: str = ""
-    """Why the last run did not end well; empty: it did."""
     wake_up: WakeUp | None = None
     """A run that is wanted before the next tick, and has not begun or is tried again; None: none is."""
+    found: Tick | None = None
+    """The last run before this process began, as the state tells it, until somebody has taken it in."""
+
+
+class RunMemory(Struct):
+    """What the runs of a job came to since this process began."""
+
+    last: RunSummary | None = None
+    waiting: Path | None = None
+    """File of the plan that waits for somebody."""
+    digest: str = ""
+    """Digest of that plan."""
+
+    def add_run(self, summary: RunSummary, waiting: Path | None) -> None:
+        """Take in a run. One that failed leaves the plan of an earlier one where it is."""
+        self.last = summary
+        if waiting or summary.ending in ("done", "in part"):
+            self.waiting = waiting
+            self.digest = summary.plan.digest if waiting else ""
+
+    @property
+    def cause(self) -> str:
+        """Why the last run did not end well; empty: it did."""
+        if self.last is None or self.last.is_good:
+            return ""
+        return describe_ending(self.last, self.waiting)
 
 
 class RunUnderWay(Struct, frozen=True):
@@ -132,6 +156,7 @@ class ScheduledJob:
         self.has_wrong_files = False
         self.name = self.files.loaded.name
         self.progress = ScheduleProgress(good=now, good_end=now)
+        self.memory = RunMemory()
         self.run: RunUnderWay | None = None
         self.reading: BackgroundCall[JobFiles] | None = None
         self._path = path
@@ -178,9 +203,7 @@ class ScheduledJob:
             progress.retry_at = time.monotonic()
         if files.state != former.state:
             self._asking = None
-            self.progress = ScheduleProgress(
-                progress.good, progress.good_end, cause=progress.cause
-            )
+            self.progress = ScheduleProgress(progress.good, progress.good_end)
         elif progress.last is not None and is_new_cron:
             # what a schedule would have named before it was one is not missed
             progress.last = max(progress.last, now)
@@ -232,6 +255,11 @@ class ScheduledJob:
         progress.wake_up = wake_up
         return True
 
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the state has told how far its schedule has come, or cannot."""
+        return self.progress.last is not None or bool(self.progress.away)
+
     def _ask_state(self, now: datetime) -> None:
         """Ask the state which run was last, and take its answer once there is one."""
         asking, job = self._asking, self.files.loaded
@@ -250,6 +278,7 @@ class ScheduledJob:
             progress.away = str(fault)
             return
         self._asking, progress.away = None, ""
+        progress.found = found
         # of a job that has never run, intervals begin at once, and cron waits
         found = found or Tick(now, ended=False, good=None)
         progress.good = progress.good_end = found.good or progress.good
@@ -269,7 +298,7 @@ class ScheduledJob:
         if not schedule.is_too_old(self.files.timetable, since, now, max_age):
             return ""
         good = since.isoformat(timespec="seconds")
-        why = f"no run has ended well since {good}. {progress.cause}"
+        why = f"no run has ended well since {good}. {self.memory.cause}"
         return why.rstrip(". ")
 
     # ------------------------------------------------------------ its runs
@@ -319,16 +348,16 @@ class ScheduledJob:
             process = RunProcess(request, options, seconds, self._wake)
         except OSError as fault:
             say.error("run could not be started", reason=fault.strerror)
-            progress.cause = f"Its process could not be started: {fault.strerror}"
             progress.wake_up = wake_up
+            why = f"its process could not be started: {fault.strerror}"
+            self.memory.add_run(request.summarize_failure(1, why), None)
             self.schedule_retry()
         else:
             self.run = RunUnderWay(process, files.account, mark, wake_up)
 
-    def schedule_retry(self) -> float:
-        """Note that the run has failed in a way that another attempt may mend; seconds until that one."""
+    def schedule_retry(self) -> None:
+        """Note that the run has failed in a way that another attempt may mend."""
         progress = self.progress
         progress.failures += 1
         seconds = schedule.draw_pause(progress.failures, random.random())  # noqa: S311  # a pause, not a secret
         progress.retry_at = time.monotonic() + seconds
-        return seconds

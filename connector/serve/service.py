@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -27,9 +27,15 @@ from connector.serve.accounts import AccountBook
 from connector.serve.hook import BUSY, NOT_FOUND, WAITS, HookAnswer, accept_call
 from connector.serve.report_folder import keep_report
 from connector.serve.report_pages import ReportedRun
-from connector.serve.run_process import REPEATED, describe_ending, log_run_end
+from connector.serve.run_process import REPEATED, log_run_end
 from connector.serve.schedule import NextRun
 from connector.serve.scheduled_job import RunUnderWay, ScheduledJob
+from connector.serve.status_page import (
+    JobPanel,
+    describe_time,
+    list_run_facts,
+    render_status,
+)
 from connector.serve.watch import CAUSES, Cause, WakeUp
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
@@ -72,6 +78,7 @@ class Service:
         self._looked = clock()
         self._announced: dict[str, datetime] = {}
         self._stops = 0
+        self._has_told_first = False
 
     def take_signals(self) -> None:
         """Let signals end a wait from now on; in the main thread.
@@ -107,11 +114,15 @@ class Service:
                 self._take_end(job, job.run)
         # only now is it known which accounts were refused
         due: list[tuple[NextRun, ScheduledJob]] = []
+        begins: list[tuple[datetime, str]] = []
         wait = LONGEST_WAIT
         for job in self._jobs:
             job.settle_files(now)
             self._take_look(job)
             following = self._find_next_run(job, now)
+            self._take_found(job)
+            if following is not None:
+                begins.append((following.begins, job.name))
             if following is None:
                 wait = min(wait, LOOK)
             elif following.begins <= now:
@@ -121,6 +132,7 @@ class Service:
                 wait = min(wait, self._look_at_change(job))
                 if job.progress.retry_at is None:
                     self._announce_run(job, following.begins)
+        self._tell_first(begins)
         self._start_runs(due, now)
         return wait
 
@@ -155,6 +167,20 @@ class Service:
             # also if it waits: later ones would keep it waiting
             ahead.append((state, account))
 
+    def _tell_first(self, begins: Sequence[tuple[datetime, str]]) -> None:
+        """Say which job runs first, once: as soon as each has its time, or cannot have one."""
+        unknown = [job for job in self._jobs if not job.has_schedule]
+        if self._has_told_first or unknown or not begins:
+            return
+        self._has_told_first = True
+        at, name = min(begins)
+        log.info(
+            "schedule read",
+            jobs=len(self._jobs),
+            next=name,
+            at=at.isoformat(timespec="seconds"),
+        )
+
     def _announce_run(self, job: ScheduledJob, at: datetime) -> None:
         """Say once when the next run is."""
         name = job.name
@@ -171,6 +197,17 @@ class Service:
             job=name,
             at=at.isoformat(timespec="seconds"),
         )
+
+    def _take_found(self, job: ScheduledJob) -> None:
+        """Let the metrics go on from what the state tells of runs before this process."""
+        found, job.progress.found = job.progress.found, None
+        if found is None:
+            return
+        if found.good is not None:
+            good = found.good.timestamp()
+            self._metrics.set_gauge("last_success_timestamp_seconds", job.name, good)
+        if found.ended and found.good != found.tick:
+            self._metrics.set_failing_since(job.name, found.tick.timestamp())
 
     # ------------------------------------------------------------ wake-ups
 
@@ -198,7 +235,8 @@ class Service:
         account = job.files.account
         if look.is_refused:
             refused = self._accounts.note_refusal(account, job.looks_with)
-            self._tell_refusal(job.name, refused)
+            event = "runs wait for the account"
+            log.error(event, job=job.name, reason=refused)
         elif not look.faults:
             self._accounts.note_login(account, job.looks_with)
         if job.watch.note_faults(look):
@@ -241,9 +279,6 @@ class Service:
         self._wakeups.put(0)
         return accept_call(run_id)
 
-    def _tell_refusal(self, name: str, why: str) -> None:
-        log.error("runs wait for the account", job=name, reason=why)
-
     # ------------------------------------------------------------ ends
 
     def _take_end(self, job: ScheduledJob, run: RunUnderWay) -> None:
@@ -252,7 +287,10 @@ class Service:
         progress, tick = job.progress, run.process.request.tick
         result = run.process.judge_result()
         summary, waiting = result.summary, result.waiting
+        failing_since = self._metrics.read_failing_since(job.name)
         if summary is None:
+            if result.good:
+                self._metrics.set_failing_since(job.name, 0)
             log.info(
                 "run was another process's",
                 job=job.name,
@@ -261,42 +299,52 @@ class Service:
             progress.wrong = None
             return
         self._metrics.add_run(summary)
-        progress.cause = ""
+        job.memory.add_run(summary, waiting)
+        recovered_after = 0.0
         if summary.is_good:
             began = run.wake_up.at if run.wake_up else tick
             progress.good = max(progress.good, began)
             progress.good_end = read_clock()
-        else:
-            progress.cause = describe_ending(summary, waiting)
+            if failing_since:
+                recovered_after = progress.good_end.timestamp() - failing_since
         refused = self._accounts.note_run(run.account, run.mark, result)
-        if refused:
-            summary = replace(summary, fault=f"{summary.fault}; {refused}")
-            self._tell_refusal(job.name, refused)
-        why = progress.cause or None
-        log_run_end(
-            summary,
-            why=why,
-            waiting=str(waiting) if waiting else None,
-        )
         is_repeated = summary.exit_code in REPEATED and not refused
-        if is_repeated and not self._stops:
-            pause = timedelta(seconds=job.schedule_retry())
-            self._announce_run(job, read_clock() + pause)
-            # it reads whatever has changed meanwhile
-            progress.wake_up = run.wake_up
-        else:
-            progress.wrong = None
-            if run.wake_up is not None:
-                took = read_clock() - run.wake_up.changed_after
-                seconds = took.total_seconds()
-                self._metrics.set_gauge("last_change_seconds", job.name, seconds)
+        self._settle_attempt(job, run, is_repeated=is_repeated and not self._stops)
+        now = read_clock()
+        following = self._find_next_run(job, now)
+        log_run_end(
+            job.files.loaded,
+            result,
+            account=refused,
+            recovered_after=round(recovered_after, 1),
+            next=following and following.begins.isoformat(timespec="seconds"),
+        )
+        if following is not None and following.begins > now:
+            self._announce_run(job, following.begins)
         reports = run.process.request.reports
         if result.is_lost and not result.stopped and reports is not None:
             # in a thread: a disk that hangs holds nobody up
             kept = (reports, ReportedRun.of_summary(summary))
             threading.Thread(target=keep_report, args=kept, daemon=True).start()
+        if refused:
+            summary = replace(summary, fault=f"{summary.fault}; {refused}")
         if not result.stopped:
             self._tell(job.files.loaded, summary, waiting)
+
+    def _settle_attempt(
+        self, job: ScheduledJob, run: RunUnderWay, *, is_repeated: bool
+    ) -> None:
+        """Let a run be tried again that another attempt may mend; else its tick or wake-up is over."""
+        if is_repeated:
+            job.schedule_retry()
+            # it reads whatever has changed meanwhile
+            job.progress.wake_up = run.wake_up
+            return
+        job.progress.wrong = None
+        if run.wake_up is not None:
+            took = read_clock() - run.wake_up.changed_after
+            seconds = took.total_seconds()
+            self._metrics.set_gauge("last_change_seconds", job.name, seconds)
 
     # ------------------------------------------------------------ signals
 
@@ -336,6 +384,39 @@ class Service:
             if why:
                 troubles.append(f"{job.name}: {why}")
         return troubles
+
+    def status_page(self) -> str:
+        now = read_clock()
+        jobs = [self._describe_job(job, now) for job in self._jobs]
+        return render_status(jobs, self.ill(), now)
+
+    def _describe_job(self, job: ScheduledJob, now: datetime) -> JobPanel:
+        memory, trouble = job.memory, job.explain_trouble(now)
+        failing_since = describe_time(self._metrics.read_failing_since(job.name))
+        if trouble:
+            verdict = f"Not ready: {trouble}"
+        elif failing_since:
+            verdict = "The last run did not end well"
+        elif memory.waiting:
+            verdict = "A plan waits for review"
+        else:
+            verdict = "In order"
+        announced = self._announced.get(job.name)
+        facts = {"Failing since": failing_since}
+        if job.has_wrong_files:
+            facts["Files"] = "invalid, the old ones stay in use. See the log"
+        if memory.last is not None:
+            facts |= list_run_facts(memory.last)
+        if memory.waiting is not None:
+            facts["Plan that waits"] = f"{memory.digest} in {memory.waiting}"
+        if job.run is not None:
+            facts["Next run"] = "under way"
+        else:
+            facts["Next run"] = describe_time(announced)
+        is_bad = bool(trouble or failing_since or job.has_wrong_files)
+        reports = job.files.settings.reports
+        url = reports.url if reports else None
+        return JobPanel(job.name, verdict, is_bad, facts, url)
 
     def metrics(self) -> str:
         now = read_clock()

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics over HTTP, for whoever watches the process; nothing that it says is about a person."""
+"""A status page, /healthz, /readyz and /metrics over HTTP, for whoever watches the process; they name no person."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -10,9 +10,17 @@ from urllib.parse import unquote
 
 from connector.errors import UsageError
 from connector.serve.hook import NOT_FOUND, HookAnswer
+from connector.serve.status_page import POLICY
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_PAGE = "text/html; charset=utf-8"
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 class HealthSource(Protocol):
@@ -26,6 +34,9 @@ class HealthSource(Protocol):
 
     def metrics(self) -> str:
         """Its metrics in Prometheus' text format."""
+
+    def status_page(self) -> str:
+        """How its jobs stand, in HTML."""
 
 
 RequestRun = Callable[[str, str], HookAnswer]
@@ -85,14 +96,18 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # the library's name
         path, _, _ = self.path.partition("?")
         health = self.server.health
-        if path == "/metrics":
+        if path == "/":
+            self._send_answer(200, health.status_page(), _PAGE)
+        elif path == "/metrics":
             self._send_answer(200, health.metrics(), _METRICS)
         elif path == "/healthz":
             self._answer_health(health.ill())
         elif path == "/readyz":
             self._answer_health(health.ill() + health.unready())
         else:
-            self._send_answer(404, "there are /healthz, /readyz and /metrics\n", _TEXT)
+            self._send_answer(
+                404, "there are /, /healthz, /readyz and /metrics\n", _TEXT
+            )
 
     def do_POST(self) -> None:  # the library's name
         """Start a run; a body is not read, so the connection ends."""
@@ -134,6 +149,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

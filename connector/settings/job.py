@@ -280,6 +280,11 @@ class LoadedJob(Struct, frozen=True):
         return self.job.notify
 
     @property
+    def hashes_people(self) -> bool:
+        """Whether no event of the log may name anybody."""
+        return self.job.log is not None and self.job.log.people == "hashed"
+
+    @property
     def state_path(self) -> Path | None:
         """The SQLite file that `state` names; None where it is kept in a database server."""
         scheme, _, path = self.job.state.partition(":///")

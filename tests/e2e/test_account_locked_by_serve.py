@@ -64,9 +64,9 @@ def test_six_jobs_of_one_account_make_one_attempt_for_each_wrong_password(jobs: 
     with serving(jobs.folder, *(f"{name}.yaml" for name in NAMES)) as served:
         until(lambda: served.get("/readyz")[1].count("the directory refused its account") == len(NAMES))
         assert failures(server) == 1
-        served.next("runs wait for the account")
+        served.next("run ended", ending="failed")
         set_password(jobs, "wrong again")
-        served.next("runs wait for the account")
+        served.next("run ended", ending="failed")
         assert failures(server) == 2
         set_password(jobs, SYNC_PASSWORD)
         waiting = {*NAMES}

@@ -98,7 +98,7 @@ class Fixture:
         configure(self.folder / "job.yaml", serve={"every": "1s", "mode": "apply"})
         with ProcessList() as processes, serving(self.folder, "job.yaml", level="debug") as served:
             served.next("run ended", ending="done")
-            answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))
+            answers = "".join(served.get(path)[1] for path in ("/", "/metrics", "/readyz", "/healthz", "/else"))
             assert served.stop() == 0
         ALL.hold({"its log": served.text.encode(), "its answers": answers.encode()})
         ALL.hold({"the process list": b"\n".join(processes.seen)})

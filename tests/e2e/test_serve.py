@@ -423,7 +423,7 @@ def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> Non
         for _ in range(3):
             ended = served.next("run ended")
             assert (ended["ending"], ended["level"]) == ("refused", "warning")
-            assert "too many updates, too many secrets to set" in ended["why"]
+            assert ended["why_refused"] == ["too many updates", "too many secrets to set"]
         code, said = served.get("/readyz")
         why = (
             f"ended as: refused (exit code 3); too many updates, too many secrets to set; a plan waits in {job.folder}/"

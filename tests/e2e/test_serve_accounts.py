@@ -52,7 +52,7 @@ def test_a_refused_account_waits_for_its_file_and_that_is_said(job: Job) -> None
     with hook() as receiver:
         hooked(job, receiver.url)
         with serving(job.folder, "job.yaml", "first.yaml", "second.yaml") as served:
-            said = served.next("runs wait for the account")["reason"]
+            said = served.next("run ended", ending="failed")["account"]
             assert f"refused the account {SYNC}" in said
             assert str(job.folder / "password") in said
             text = receiver.next()["text"]
@@ -73,9 +73,9 @@ def test_a_refused_account_waits_for_its_file_and_that_is_said(job: Job) -> None
 
 def test_a_signal_lets_a_refused_account_be_tried_once_more(job: Job) -> None:
     with serving(job.folder, "job.yaml", "first.yaml") as served:
-        served.next("runs wait for the account")
+        served.next("run ended", ending="failed")
         served.signal(signal.SIGHUP)
-        served.next("runs wait for the account")
+        served.next("run ended", ending="failed")
         ends_in(served, "job", 3)
         assert begun(served) == ["first"] * 2
         assert served.stop() == 0

@@ -93,7 +93,7 @@ class Fixture:
             serving(self.folder, "job.yaml", env={"LDAP_PASSWORD": BIND}, level="debug") as served,
         ):
             served.next("run ended")
-            answers = "".join(served.get(path)[1] for path in ("/metrics", "/readyz", "/healthz", "/else"))
+            answers = "".join(served.get(path)[1] for path in ("/", "/metrics", "/readyz", "/healthz", "/else"))
             served.next("run ended")
             assert served.stop() == 0
         assert len(list(self.folder.glob("reports/job/*.html"))) > 1
