@@ -87,6 +87,16 @@ def test_nothing_on_the_page_can_be_run_sent_or_kept(job: Job) -> None:
         assert served.stop() == 0
 
 
+def test_the_only_link_leads_to_the_reports(job: Job) -> None:
+    url = "https://reports.example.com/cec/"
+    reports = {"folder": "reports", "url": url}
+    job.write("acme.yaml", changed(JOB, serve={"every": "1h", "reports": reports}))
+    with serving(job.folder, "acme.yaml", "nightly.yaml") as served:
+        links = re.findall("<a [^>]*>", page_of(served))
+        assert links == ['<a href="https://reports.example.com/cec/">']
+        assert served.stop() == 0
+
+
 def test_a_job_fails_since_its_first_failed_run_also_past_a_restart_until_a_run_mends_it(job: Job) -> None:
     job.write("acme.yaml", changed(JOB, serve={"every": "1s", "mode": "apply"}))
     with serving(job.folder, "acme.yaml") as served:
