@@ -284,13 +284,23 @@ class ApprovalRules(Struct, frozen=True):
         if not beyond:
             return ""
         needed = self.approvers.needed
-        return f"{needed} people have to sign this plan: {'; '.join(beyond)}"
+        signatures = "signature" if needed == 1 else "signatures"
+        return f"needs {needed} {signatures}: {'; '.join(beyond)}"
 
 
 def find_approval_rules(context: RunContext) -> ApprovalRules:
     """The rules of this context's job; the directory is asked what it is."""
     identity = context.reader.describe().identity
     return ApprovalRules(context.rules.approvers, context.state, context.job, identity)
+
+
+def tell_free(context: RunContext, plan: Plan) -> Plan:
+    """The plan; its `about` says so where an apply of it needs no signature."""
+    rules = find_approval_rules(context)
+    if rules.approvers is None or rules.explain_missing(plan):
+        return plan
+    about = dict(plan.about) | {APPROVAL: "0 signatures: within what is free"}
+    return replace(plan, about=tuple(about.items()))
 
 
 def require_permission(

@@ -8,7 +8,12 @@ from contextlib import suppress
 from msgspec import Struct
 from msgspec.structs import replace
 
-from connector.apply.approval import require_same_job, tell_hold, tell_undone
+from connector.apply.approval import (
+    require_same_job,
+    tell_free,
+    tell_hold,
+    tell_undone,
+)
 from connector.apply.context import PlanContext, RunContext, UndoContext
 from connector.directories.port import Reader
 from connector.errors import FileError, IncompleteRead, StateError, UsageError
@@ -120,7 +125,7 @@ def make_plan(
     if 0 < summary.unmatched == assigned:
         is_empty = _is_empty(context.reader)
         about.append((NOBODY, nobody_matches(dict(about), empty=is_empty)))
-    plan = replace(plan, about=tuple(about))
+    plan = tell_free(context, replace(plan, about=tuple(about)))
     if not whole:
         plan = replace(plan, notes=replace(plan.notes, only=tuple(only)))
     return replace(planned, plan=plan)
@@ -229,12 +234,13 @@ def draw_undo(context: UndoContext) -> Plan:
     )
     brief = replace(brief, about=tuple(about))
     exclude = context.rules.exclude
-    return make_undo_plan(
+    plan = make_undo_plan(
         context.look_up(),
         brief,
         written,
         exclude,
     )
+    return tell_free(context, plan)
 
 
 def compare_plan(

@@ -29,13 +29,20 @@ class Approvers(Struct, frozen=True):
 
     @property
     def approval_rule(self) -> str:
-        """What has to be approved, for whoever reads a plan."""
-        free = self.free
-        secret = free.secret or free.update
-        unless = f"update {free.update}, clear {free.clear}, secret {secret}"
+        """What has to be approved, for whoever reads a plan; the number of signatures comes first."""
+        signatures = "signature" if self.needed == 1 else "signatures"
         everybody = count_people(self.signers.values())
-        who = f"{self.needed} of {everybody} people have to sign"
-        return f"{who}, unless within {unless}"
+        rule = f"{self.needed} {signatures} of {everybody} people"
+        free = self.free
+        limits = {
+            "update": free.update,
+            "clear": free.clear,
+            "secret": free.secret or free.update,
+        }
+        said = [
+            f"{name} {limit}" for name, limit in limits.items() if str(limit) != "0"
+        ]
+        return f"{rule}, or none within {', '.join(said)}" if said else rule
 
     def explain_shortage(self, now: datetime) -> str:
         """Why somebody cannot sign now, or nobody's signature can be verified.

@@ -40,7 +40,6 @@ from connector.cli.approvals import (
     can_ask,
     explain_signing,
     load_signed_plan,
-    make_sign_command,
 )
 from connector.cli.observers import configure_log, make_auditor, make_observers
 from connector.cli.options import (
@@ -73,6 +72,7 @@ from connector.errors import (
 from connector.model import Approval, Plan
 from connector.observers.run_summary import Kind
 from connector.planfile import write_out
+from connector.reports.wording import count_noun, make_sign_command
 from connector.runtime.account import name_account
 from connector.runtime.stopping import StopRequest
 from connector.settings.job import LoadedJob, load_job
@@ -321,7 +321,8 @@ def release_command(
         approvers = read_approvers(loaded)
         found = judge_approvals(approvers, attach_signatures(text.encode(), signatures))
         if approvers and not found:
-            why = f"{approvers.needed} people have to sign this release"
+            needed = count_noun(approvers.needed, "signature")
+            why = f"this release needs {needed}"
             raise UnapprovedError(why, where=loaded.name)
         return found
 

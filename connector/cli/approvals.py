@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shlex
 import sys
 import termios
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from typing import Final
 from connector.apply.approval import SignedFile
 from connector.cli.output import command_line, print_pieces
 from connector.errors import DeclinedError, FileError, UnapprovedError, UsageError
-from connector.model import APPROVAL_NAMESPACE, ON_HOLD, Plan, RunEnding
+from connector.model import ON_HOLD, Plan, RunEnding
 from connector.planfile import load_octets
-from connector.reports.wording import count_noun
+from connector.reports.wording import count_noun, make_sign_command
 from connector.runtime.stopping import StopRequest
 from connector.settings.textfile import read_octets
 
@@ -66,13 +65,6 @@ def explain_signing(file: Path | str, save: Sequence[str]) -> Iterator[None]:
             fault.add_note(command_line(*save))
         fault.add_note(make_sign_command(file))
         raise
-
-
-def make_sign_command(file: Path | str) -> str:
-    """The command line that signs a file."""
-    return shlex.join(
-        ["ssh-keygen", "-Y", "sign", "-f", "KEY", "-n", APPROVAL_NAMESPACE, str(file)]
-    )
 
 
 def can_ask(*, yes: bool) -> bool:

@@ -21,7 +21,6 @@ from connector.cli.approvals import (
     ask_to_confirm,
     attach_signatures,
     explain_signing,
-    make_sign_command,
 )
 from connector.cli.observers import configure_service
 from connector.cli.options import (
@@ -47,7 +46,7 @@ from connector.cli.running import PlanPrinter
 from connector.cli.serve import ListenAddress, listen_option
 from connector.errors import FileError, StateError, UsageError
 from connector.planfile import write_out
-from connector.reports.wording import count_noun
+from connector.reports.wording import count_noun, make_sign_command
 from connector.runtime.log import log
 from connector.serve.past_reports import keep_past_runs
 from connector.serve.report_folder import ReportFolder

@@ -12,13 +12,13 @@ from msgspec import json
 
 from connector.cli.terminal import count_columns, write_lines
 from connector.errors import OutputError
-from connector.reports.text import NARROW
+from connector.reports.text import COLUMNS
 from connector.reports.visible import make_visible
 
 
-def is_narrow() -> bool:
-    """Whether standard output is a terminal with fewer columns than a report takes."""
-    return (count_columns(sys.stdout) or NARROW) < NARROW
+def report_columns() -> int:
+    """How wide a report on standard output may be."""
+    return count_columns(sys.stdout) or COLUMNS
 
 
 def print_pieces(lines: Iterable[str], *, fitted: bool = True) -> None:

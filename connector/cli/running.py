@@ -15,17 +15,17 @@ from connector.apply.planning import FinishedRun
 from connector.cli.advice import Exit, code_of_ending
 from connector.cli.output import (
     command_line,
-    is_narrow,
     print_pieces,
+    report_columns,
     say_command,
     say_json,
     say_text,
 )
 from connector.errors import UnreadError, UsageError
 from connector.model import ON_HOLD, Outcome, Plan, RunEnding
-from connector.model.limits import APPROVAL
 from connector.planfile import save_plan, write_out
 from connector.reports import Renderer, document, find_renderer, text
+from connector.reports.wording import count_signatures
 from connector.runtime.stopping import StopRequest
 from connector.settings.job import load_job
 
@@ -174,7 +174,7 @@ class PlanPrinter(Struct):
                     whole=self.whole,
                     command=self._next_command(plan),
                     accepted=plan.digest in (self.accept, self.signed),
-                    narrow=is_narrow(),
+                    columns=report_columns(),
                     goes_on=self.goes_on and is_writable and not is_on_hold,
                 )
                 print_pieces(lines)
@@ -204,16 +204,14 @@ class PlanPrinter(Struct):
             write_out(path, render(plan, outcomes))
 
     def _next_command(self, plan: Plan) -> str:
-        """The command that goes on from a refused plan.
+        """The command that applies the plan.
 
-        Where people have to sign, it saves the plan.
+        What a saved plan lacks while it is applied, people have to sign in a new one.
         """
-        if not self.goes_on or APPROVAL not in dict(plan.about):
-            return command_line(*self.arguments)
-        name, *rest = self.arguments
-        words = ["plan" if name == "apply" else name]
-        words += [word for word in rest if not word.startswith(("--apply", "--plan="))]
-        return command_line(*words, "--save")
+        words = self.arguments
+        if self.goes_on and count_signatures(plan):
+            words = [word for word in words if not word.startswith("--plan=")]
+        return command_line(*words)
 
 
 def say_untold(run: FinishedRun, job: Path) -> None:

@@ -64,7 +64,7 @@ def runs_command(
         say_lines(map(_describe_row, runs))
         say_lines(f"  {place:<12}{what}" for place, what in plan.about)
         if plan.changes:
-            say_lines(list_changes(plan, outcomes, whole=True))
+            say_lines(list_changes(plan, outcomes))
             print_pieces(render_ending(plan, outcomes))
         print_pieces([held])
     for path, render in renderers.items():

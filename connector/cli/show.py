@@ -15,8 +15,8 @@ from connector.cli.options import (
     whole_option,
 )
 from connector.cli.output import (
-    is_narrow,
     print_pieces,
+    report_columns,
     say_json,
 )
 from connector.cli.running import refuse_own_files, split_reports
@@ -65,7 +65,9 @@ def show_command(
         say_json(document.render(shown, outcomes))
     else:
         print_pieces(
-            text.render(shown, outcomes, whole=whole, command=again, narrow=is_narrow())
+            text.render(
+                shown, outcomes, whole=whole, command=again, columns=report_columns()
+            )
         )
     for path, render in renderers.items():
         write_out(path, render(shown, outcomes))

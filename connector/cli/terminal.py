@@ -20,7 +20,7 @@ _HANGING: Final = re.compile(r" *((- |~ |! )|(?=\S))")
 _RED, _YELLOW, _GREEN, _BOLD = "31", "33", "32", "1"
 _STYLES: Final = (
     (re.compile(r"REFUSED|Refused|Stopped: |(conflict|failed): \d"), f"{_BOLD};{_RED}"),
-    (re.compile(r" +! |Worth a look|Done in part|Problems: |Warning: "), _YELLOW),
+    (re.compile(r" *! |Worth a look|Done in part|Problems: |Warning: "), _YELLOW),
     (re.compile(r"Done: "), _GREEN),
     (
         re.compile(r"(Kinds of changes|Changes) \(|Agents +\d|\S+: what (apply|undo) "),

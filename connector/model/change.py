@@ -168,9 +168,26 @@ class ChangeKind(Struct, frozen=True):
         return [change.user.name for change in self.changes[:EXAMPLES]]
 
     @property
+    def title(self) -> str:
+        """What tells it from the other kinds: `secret set: SIPIdentityPassword; first value: mail; by rule 1`."""
+        forms = [f"{form}: {', '.join(names)}" for form, names in self.forms]
+        return "; ".join([*(forms or [self.form]), self._found_by])
+
+    @property
     def sentence(self) -> str:
         """What these changes do: `196 users by rule 1. First value: mail. Secret set: SIPIdentityPassword.`."""
         users = f"{self.users:,} {'user' if self.users == 1 else 'users'}"
+        said = [f"{users} {self._found_by}"]
+        said += [
+            f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms
+        ]
+        disabled = sum(change.targets_disabled_account for change in self.changes)
+        said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
+        return ". ".join(said) + "."
+
+    @property
+    def _found_by(self) -> str:
+        """By which rules its users were found."""
         rules = sorted(
             {-1 if change.rule is None else change.rule for change in self.changes}
         )
@@ -179,15 +196,7 @@ class ChangeKind(Struct, frozen=True):
             for rule in rules
         )
         some = ", each with some of these" if self.merged > 1 else ""
-        said = [
-            f"{users} {'without an agent' if by == 'no agent' else f'by {by}'}{some}"
-        ]
-        said += [
-            f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms
-        ]
-        disabled = sum(change.targets_disabled_account for change in self.changes)
-        said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
-        return ". ".join(said) + "."
+        return f"{'without an agent' if by == 'no agent' else f'by {by}'}{some}"
 
 
 class Look(Struct, frozen=True, omit_defaults=True):

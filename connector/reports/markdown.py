@@ -29,7 +29,7 @@ from connector.reports.wording import (
     NONE,
     Lines,
     Outcomes,
-    accept_advice,
+    advise_next,
     by_user,
     describe_since,
     find_person,
@@ -75,8 +75,8 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     is_open = outcomes is None
     yield from _render_section(refused, after="" if is_open else ", then accepted")
     if plan.refusals and is_open:
-        sentence, accept = accept_advice(plan, command)
-        yield f"Blocked. {sentence} {code_span(accept)}\n\n"
+        sentence, commands = advise_next(plan, command)
+        yield f"Blocked. {sentence} {' '.join(map(code_span, commands))}\n\n"
     for caution in plan.cautions:
         yield f"> {escape_prose(caution)}\n\n"
     yield from _summary_table(plan)

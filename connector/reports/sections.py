@@ -87,6 +87,8 @@ class Section(Struct, frozen=True):
     rows: Iterable[Sequence[str]]
     lead: str = ""
     """A sentence between the two."""
+    count: int = 0
+    """Problems of the kind."""
     left: int = 0
     """Problems that are not in the table."""
 
@@ -173,6 +175,7 @@ def list_problems(
             ("About", "Users", "Why"),
             rows,
             explain_kind(kind),
+            len(problems),
             sum(map(len, groups[most:])),
         )
 

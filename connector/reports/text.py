@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, zip_longest
 from typing import Final
 
+from msgspec import Struct
+from rich.cells import cell_len
+
 from connector.model import (
+    EXAMPLES,
     LISTED,
     NOTICED,
+    AttributeChange,
     Change,
     Outcome,
     Plan,
+    Problem,
     Result,
     RunEnding,
 )
+from connector.model.plan import group_problems
 from connector.planning.kinds import NAMED
 from connector.planning.review import LEFT_OUT
 from connector.reports.sections import (
     Marker,
     NewsMarks,
-    list_kinds,
     list_problems,
     list_refusals,
 )
@@ -31,16 +38,17 @@ from connector.reports.wording import (
     USER_COUNTS,
     Lines,
     Outcomes,
-    accept_advice,
+    advise_next,
     by_user,
     count_noun,
     describe_since,
     difference_texts,
     give_reason,
     last_line,
+    list_warnings,
     report_title,
     show_sides,
-    write_headline,
+    write_verdict,
 )
 
 LONGEST: Final = 400
@@ -51,6 +59,18 @@ MOST: Final = 200
 """So many outcomes of a result are listed, but for conflicts and failures."""
 NARROW: Final = 50
 """Columns below which the counts of agents and of users stand below each other."""
+COLUMNS: Final = 120
+"""How wide a text is taken to be that goes to no terminal."""
+ROOM: Final = 60
+"""Lines of a plan at a terminal, unless all of it is asked for."""
+ROOM_OF_FEW: Final = 20
+"""Lines of a plan of a few changes."""
+FEW: Final = 2
+"""So many changes are few. Their values are always shown."""
+_INDENT: Final = 10
+"""Columns that a broken line loses to its indent and to whole words."""
+_RESERVED: Final = 8
+"""Lines that changes leave to problems, where there are some."""
 
 
 class TextMarker(Marker):
@@ -69,47 +89,60 @@ def render(
     outcomes: Outcomes = None,
     *,
     whole: bool | None = False,
-    command: str = "",
+    command: str | None = "",
     accepted: bool = False,
-    narrow: bool = False,
+    columns: int = COLUMNS,
     goes_on: bool = False,
 ) -> Lines:
-    """Line by line.
+    """Line by line: the head, changes, problems, notes, and what to run next.
 
-    Of more than `LISTED` changes, kinds and users that are worth a look are printed, and of
-    so many problems of a kind the first, those that are new before others; `whole`: all of
-    them as well. None: the command has no option for that.
+    It takes no more than `ROOM` lines of so many `columns`, so that of many changes their
+    kinds are listed. `whole`: all of it, and what it was made from. None: the command has no
+    option for that.
 
-    `command` is the command line that `--accept` is appended to; without it, `cec-connector apply` of the
-    plan's job. `accepted`: somebody has lifted the refusals of this very plan, so nobody is
-    told how to.
-    `narrow`: there are fewer than `NARROW` columns. `goes_on`: this is not the end, for the plan is to be written.
+    `command` is the command line that applies the plan (`advise_next`). None: there is none.
+    `accepted`: somebody has lifted the refusals of this very plan.
+    `goes_on`: this is not the end, for the plan is to be written.
     """
-    is_lifted = accepted or outcomes is not None
-    accept_lines = []
-    if plan.refusals and not is_lifted:
-        sentence, accept = accept_advice(plan, command)
-        accept_lines = [sentence, f"    {accept}"]
-    lines = [
-        _head_lines(plan, outcomes),
-        _summary_lines(plan, narrow=narrow),
-        _refusal_lines(plan, accept_lines),
-        _caution_lines(plan),
-        _kind_lines(plan),
-        _worth_a_look_lines(plan, outcomes),
-        list_changes(plan, outcomes, whole=whole),
-        _problem_lines(plan, whole=whole),
+    is_refused = bool(plan.refusals) and not accepted and outcomes is None
+    room = ROOM_OF_FEW if 0 < len(plan.changes) <= FEW else ROOM
+    page = _Page(columns, room)
+    head = [
+        *_head_lines(plan, outcomes),
+        *_refusal_lines(plan, is_refused=is_refused),
     ]
-    for part in lines:
-        yield from finish_lines(part)
+    page.add_best([head])
+    end: list[str] = []
+    if outcomes is None and (is_refused or not goes_on):
+        end = _next_lines(plan, command, is_refused=is_refused)
+        page.room -= page.count_rows(end) + 1
+    if whole:
+        page.add_best([list_changes(plan, outcomes)])
+        page.add_best([_problem_lines(plan, whole=True)])
+        page.add_best([_note_lines(plan)])
+    else:
+        reserved = _RESERVED if plan.problems else 0
+        page.add_best(_change_versions(plan, outcomes, whole), reserved)
+        page.add_best(_problem_versions(plan, whole))
+        page.add_best([list(_note_lines(plan)), _count_notes(plan, whole)])
+    if whole is not False or outcomes is not None:
+        page.add_best([_about_lines(plan)])
+    if whole:
+        page.add_best([_summary_lines(plan, narrow=columns < NARROW)])
+    yield from finish_lines(page.lines)
     if outcomes is not None:
+        yield "\n"
         yield from render_ending(plan, outcomes)
-    elif accept_lines:
-        sentence, accept = accept_lines
-        said = f"Refused. Nothing was written.{_count_problems(plan)} {sentence}"
-        yield from finish_lines([said, accept])
-    elif not goes_on:
-        yield f"Nothing was written.{_count_problems(plan)}\n"
+    elif end:
+        yield from finish_lines(["", *end])
+
+
+def _next_lines(plan: Plan, command: str | None, *, is_refused: bool) -> list[str]:
+    said = f"{'Refused. ' if is_refused else ''}Nothing was written."
+    if command is None or (plan.refusals and not is_refused):
+        return [said]
+    sentence, commands = advise_next(plan, command)
+    return [f"{said} {sentence}", *(f"    {each}" for each in commands)]
 
 
 def render_ending(
@@ -150,21 +183,106 @@ def _count_problems(plan: Plan) -> str:
     return f" {count_noun(len(plan.problems), 'problem')} to check."
 
 
+class _Page(Struct):
+    """The lines of a text, as many as there is room for."""
+
+    columns: int
+    room: int
+    """Lines of a terminal that are left."""
+    lines: list[str] = []
+
+    def add_best(self, versions: Iterable[Iterable[str]], reserved: int = 0) -> None:
+        """Add the first version of a part for which there is room, else the last, below an empty line."""
+        lines: list[str] = []
+        for version in versions:
+            lines = list(version)
+            if self.count_rows(lines) < self.room - reserved:
+                break
+        if lines:
+            lines = ["", *lines] if self.lines else lines
+            self.lines += lines
+            self.room -= self.count_rows(lines)
+
+    def count_rows(self, lines: Iterable[str]) -> int:
+        """How many lines of a terminal these take. What is broken there is indented."""
+        width = max(1, self.columns - _INDENT)
+        rows = 0
+        for line in lines:
+            cells = cell_len(line)
+            rows += 1 if cells <= self.columns else -(-cells // width)
+        return rows
+
+
 # ---------------------------------------------------------------- the head
 
 
 def _head_lines(plan: Plan, outcomes: Outcomes) -> Lines:
-    yield f"{plan.job}: {report_title(plan, outcomes)}"
+    """The job, what would change, and the problems; below them what decides."""
+    agents = plan.summary.agents
+    read = f" for {count_noun(agents, 'agent')}, {plan.summary.matched:,} matched"
+    yield f"{plan.job}: {report_title(plan, outcomes)}{read if agents else ''}"
+    yield write_verdict(plan, outcomes)
+    yield f"{_count_kinds(plan.problems)}.{_count_held_back(plan)}"
+    for warning in list_warnings(plan, outcomes):
+        yield f"! {warning}"
+    if plan.notes.since:
+        yield describe_since(plan.notes.since)
+
+
+def _count_kinds(problems: Sequence[Problem]) -> str:
+    if not problems:
+        return "No problems"
+    counts = (
+        f"{len(each):,} {kind}" for kind, each in group_problems(problems).items()
+    )
+    return f"{count_noun(len(problems), 'problem')}: {', '.join(counts)}"
+
+
+def _count_held_back(plan: Plan) -> str:
+    """Matched users that differ and stay as they are. They show in no count of their own."""
+    changing = sum(change.agent is not None for change in plan.changes)
+    held = plan.summary.matched - plan.summary.unchanged - changing
+    if held <= 0:
+        return ""
+    how = "left out by --only, or held back" if plan.notes.only else "held back"
+    return f" {count_noun(held, 'matched user')} {how}."
+
+
+def _refusal_lines(plan: Plan, *, is_refused: bool) -> Lines:
+    if not plan.refusals:
+        return
+    yield "REFUSED" if is_refused else "REFUSED, then accepted"
+    marker = TextMarker(plan.notes.people)
+    for limit, count, why, users in list_refusals(plan, marker).rows:
+        yield f"  {limit}  {count}".rstrip()
+        yield f"    {why}"
+        yield from _indent_cell(users)
+
+
+def _indent_cell(cell: str, columns: int = 6) -> Lines:
+    for line in cell.splitlines():
+        yield f"{' ' * columns}{line}"
+
+
+# ---------------------------------------------------------------- notes, sources, counts
+
+
+def _note_lines(plan: Plan) -> Lines:
+    for caution in plan.cautions:
+        yield f"Note: {caution}"
+
+
+def _count_notes(plan: Plan, whole: bool | None) -> Lines:
+    if plan.cautions:
+        notes = count_noun(len(plan.cautions), "note")
+        yield f"{notes}: to read them, use {_ways_to_list_all(whole)}."
+
+
+def _about_lines(plan: Plan) -> Lines:
     yield f"  plan    {plan.id}, created {plan.created}"
     yield f"  digest  {plan.digest}"
     for place, what in plan.about:
         yield f"  {place:<9} {what}"
-    yield ""
-    yield write_headline(plan, outcomes)
-    yield ""
-    if plan.notes.since:
-        yield describe_since(plan.notes.since)
-        yield ""
 
 
 def _summary_lines(plan: Plan, *, narrow: bool) -> Lines:
@@ -177,8 +295,6 @@ def _summary_lines(plan: Plan, *, narrow: bool) -> Lines:
     else:
         for left, right in zip_longest(agents, users, fillvalue=""):
             yield f"{left:<27}{right}".rstrip()
-    yield from _held_back_lines(plan)
-    yield ""
 
 
 def _count_lines(plan: Plan, names: Iterable[str], width: int) -> Lines:
@@ -188,100 +304,97 @@ def _count_lines(plan: Plan, names: Iterable[str], width: int) -> Lines:
             yield f"  {name:<{width}}{counts[name]:>9,}"
 
 
-def _held_back_lines(plan: Plan) -> Lines:
-    """Matched users that differ and stay as they are. They show in no count of their own."""
-    changing = sum(change.agent is not None for change in plan.changes)
-    held = plan.summary.matched - plan.summary.unchanged - changing
-    if held > 0:
-        users = count_noun(held, "matched user")
-        how = "left out by --only, or held back" if plan.notes.only else "held back"
-        yield ""
-        yield f"{users} {how}; problems and notes give the reason."
-
-
-def _refusal_lines(plan: Plan, accept_lines: Sequence[str]) -> Lines:
-    if not plan.refusals:
-        return
-    yield "REFUSED" if accept_lines else "REFUSED, then accepted"
-    section = list_refusals(plan, TextMarker(plan.notes.people))
-    for limit, count, why, users in section.rows:
-        yield f"  {limit}  {count}".rstrip()
-        yield f"    {why}"
-        yield from _indent_cell(users)
-    if accept_lines:
-        sentence, accept = accept_lines
-        yield f"  Blocked. {sentence}"
-        yield accept
-    yield ""
-
-
-def _indent_cell(cell: str, columns: int = 6) -> Lines:
-    for line in cell.splitlines():
-        yield f"{' ' * columns}{line}"
-
-
-def _caution_lines(plan: Plan) -> Lines:
-    for caution in plan.cautions:
-        yield f"Note: {caution}"
-    if plan.cautions:
-        yield ""
-
-
 # ---------------------------------------------------------------- changes
 
 
-def _kind_lines(plan: Plan) -> Lines:
-    if not plan.notes.kinds:
+def list_changes(
+    plan: Plan, outcomes: Outcomes, *, packed: bool = False, new_alone: bool = False
+) -> Lines:
+    """Each change once, by kinds. `packed`: a user's attributes share a line; `new_alone`: those that are marked."""
+    if not plan.changes:
         return
+    describer = _ChangeDescriber(plan, outcomes, packed=packed)
+    kinds = [(kind.title, kind.changes) for kind in plan.notes.kinds]
+    users = count_noun(len(plan.changes), "user")
+    yield f"Changes ({users}){', the riskiest first' if kinds else ''}"
+    for title, changes in kinds or [("", plan.changes)]:
+        if title:
+            yield f"{len(changes):>7,}  {title}"
+        for change in changes:
+            if describer.marks.mark_change(change) or not new_alone:
+                yield from describer.describe_change(change)
+
+
+def _change_versions(
+    plan: Plan, outcomes: Outcomes, whole: bool | None
+) -> Iterator[Lines]:
+    """The changes, or kinds of them with examples: first what says most."""
+    count = len(plan.changes)
+    if count <= LISTED:
+        yield list_changes(plan, outcomes)
+        yield list_changes(plan, outcomes, packed=True)
+    since = plan.notes.since
+    if since and count > LISTED and len(since.new) + len(since.changed) <= LISTED:
+        yield _list_new(plan, outcomes, whole)
+    if count > FEW:
+        for examples, looks in ((EXAMPLES, count), (1, count), (1, 5), (0, 5), (0, 2)):
+            yield chain(
+                _kind_lines(plan, examples),
+                _look_lines(plan, outcomes, looks),
+                _all_listed_by(whole),
+            )
+
+
+def _all_listed_by(whole: bool | None) -> Lines:
+    yield f"  To list all, use {_ways_to_list_all(whole)}."
+
+
+def _list_new(plan: Plan, outcomes: Outcomes, whole: bool | None) -> Lines:
+    yield from list_changes(plan, outcomes, packed=True, new_alone=True)
+    yield from _all_listed_by(whole)
+
+
+def _kind_lines(plan: Plan, examples: int) -> Lines:
+    """Kinds, each with so many examples, but for users that are listed below."""
+    if not plan.notes.kinds:
+        yield f"Changes ({count_noun(len(plan.changes), 'user')})"
+        return
+    marker = TextMarker(plan.notes.people)
+    looks = {look.user for look in plan.notes.worth_a_look}
     users = count_noun(len(plan.changes), "user")
     yield f"Kinds of changes ({users}), the riskiest first"
-    section = list_kinds(plan, TextMarker(plan.notes.people))
-    for count, form, sentence, examples in section.rows:
-        yield f"{count:>7}  {form}"
-        yield f"         {sentence}"
-        if len(plan.changes) > LISTED:
-            yield from _indent_cell(examples, 11)
-    yield ""
+    for kind in plan.notes.kinds:
+        yield f"{kind.users:>7,}  {kind.title}"
+        others = [change.user for change in kind.changes if change.user not in looks]
+        for user in others[:examples]:
+            yield f"           {marker.mark_user(user.name)}"
+        if examples and len(others) > examples:
+            yield f"           … and {len(others) - examples:,} more"
 
 
-def _worth_a_look_lines(plan: Plan, outcomes: Outcomes) -> Lines:
+def _look_lines(plan: Plan, outcomes: Outcomes, most: int) -> Lines:
     looks = plan.notes.worth_a_look
     if not looks:
         return
-    describer = _ChangeDescriber(plan, outcomes)
+    describer = _ChangeDescriber(plan, outcomes, packed=True)
     changes = {change.user: change for change in plan.changes}
+    yield ""
     yield f"Worth a look ({count_noun(len(looks), 'user')})"
-    for look in looks:
-        yield from describer.describe_change(changes[look.user])
-        yield f"    ! {cut_text(look.why)}"
-    yield ""
-
-
-def list_changes(plan: Plan, outcomes: Outcomes, *, whole: bool | None) -> Lines:
-    """All changes if they are few, else those that are new, if these are few."""
-    if not plan.changes:
-        return
-    yield f"Changes ({count_noun(len(plan.changes), 'user')})"
-    describer = _ChangeDescriber(plan, outcomes)
-    lists_all = whole or len(plan.changes) <= LISTED
-    listed: Sequence[Change] = plan.changes
-    if not lists_all:
-        new = [each for each in plan.changes if describer.marks.mark_change(each)]
-        listed = new if len(new) <= LISTED else []
-    for change in listed:
-        yield from describer.describe_change(change)
-    if not lists_all:
-        yield f"  To list all, use {_ways_to_list_all(whole)}."
-    yield ""
+    for look in looks[:most]:
+        yield from describer.describe_look(changes[look.user])
+    if len(looks) > most:
+        yield f"  … and {len(looks) - most:,} more"
 
 
 class _ChangeDescriber:
-    """Describes a plan's changes, each with its outcome and what is new in it."""
+    """Describes a plan's changes, each with its outcome, what is new in it, and why it is worth a look."""
 
-    def __init__(self, plan: Plan, outcomes: Outcomes) -> None:
+    def __init__(self, plan: Plan, outcomes: Outcomes, *, packed: bool) -> None:
         self.marks = NewsMarks(plan)
         self._marker = TextMarker(plan.notes.people)
         self._outcomes = by_user(outcomes)
+        self._looks = {look.user: look.why for look in plan.notes.worth_a_look}
+        self._packed = packed
 
     def describe_change(self, change: Change) -> Lines:
         outcome = self._outcomes.get(change.user.id)
@@ -292,8 +405,30 @@ class _ChangeDescriber:
         if news:
             line += f"  [{news}]"
         yield line
-        for each in change.attributes:
-            yield f"    {each.name}: {cut_text(show_sides(each))}"
+        yield from self._describe_attributes(change.attributes)
+        why = self._looks.get(change.user)
+        if why:
+            yield f"    ! {cut_text(why)}"
+
+    def describe_look(self, change: Change) -> Lines:
+        """A user that is worth a look; of its attributes those that are the reason, where some are."""
+        why = self._looks[change.user]
+        named = tuple(each for each in change.attributes if each.name in why)
+        yield change_title(change, self._marker)
+        yield from self._describe_attributes(named or change.attributes)
+        yield f"    ! {cut_text(why)}"
+
+    def _describe_attributes(self, attributes: Iterable[AttributeChange]) -> Lines:
+        texts = [f"{each.name}: {cut_text(show_sides(each))}" for each in attributes]
+        for text in _pack(texts) if self._packed else texts:
+            yield f"    {text}"
+
+
+def _pack(texts: Sequence[str]) -> list[str]:
+    """Texts on one line; one in which their border could not be seen has its own."""
+    shared = [each for each in texts if ";" not in each]
+    alone = [each for each in texts if ";" in each]
+    return [*filter(None, ["; ".join(shared)]), *alone]
 
 
 def change_title(change: Change, marker: TextMarker) -> str:
@@ -309,15 +444,37 @@ def _ways_to_list_all(whole: bool | None) -> str:
 # ---------------------------------------------------------------- problems
 
 
-def _problem_lines(plan: Plan, *, whole: bool | None) -> Lines:
-    most = len(plan.problems) if whole else LISTED
-    for section in list_problems(plan, TextMarker(plan.notes.people), most):
+def _problem_lines(
+    plan: Plan,
+    most: int = LISTED,
+    *,
+    kinds: int = sys.maxsize,
+    brief: bool = False,
+    whole: bool | None = False,
+) -> Lines:
+    """Problems by kind: of so many kinds so many rows. `brief`: without what a kind means."""
+    most = len(plan.problems) if whole else most
+    left = len(plan.problems)
+    marker = TextMarker(plan.notes.people)
+    for section in islice(list_problems(plan, marker, most), kinds):
         yield f"Problems: {section.title}"
-        yield f"  {section.lead}"
+        if not brief:
+            yield f"  {section.lead}"
         for row in section.rows:
             yield from describe_problem(row)
+        left -= section.count
         yield from list_more(section.left, _ways_to_list_all(whole))
-        yield ""
+    if left:
+        yield f"{count_noun(left, 'problem')} of other kinds: use {_ways_to_list_all(whole)}"
+
+
+def _problem_versions(plan: Plan, whole: bool | None) -> Iterator[Lines]:
+    """The problems, or the first of them: first what says most."""
+    yield _problem_lines(plan, whole=whole)
+    for most in (LISTED, 5, 2, 1):
+        yield _problem_lines(plan, most, brief=True, whole=whole)
+    for kinds in (5, 3, 1, 0):
+        yield _problem_lines(plan, 1, kinds=kinds, brief=True, whole=whole)
 
 
 def describe_problem(row: Sequence[str], kind: str = "") -> Lines:

@@ -16,6 +16,8 @@ from msgspec.structs import replace
 
 from connector.model import (
     ANOTHER_KEY,
+    APPROVAL_NAMESPACE,
+    KEPT_CREDENTIALS,
     NEW_STATE,
     NOBODY,
     OBJECT_CLASS,
@@ -80,10 +82,9 @@ USER_COUNTS: Final = {
 """What each count of users in the summary counts."""
 COUNTS: Final = {"agents": "records of the source"} | AGENT_COUNTS | USER_COUNTS
 """What each count of the summary counts."""
-_REMARKS: Final = {
+_WARNINGS: Final = {
     NEW_STATE: "No earlier run of this job is known here: missing agents and matches are not noticed.",
     ANOTHER_KEY: "The key differs from that of earlier runs.",
-    ON_HOLD: "The job is on hold: applies are refused until it is released.",
 }
 """What the headline adds where a plan's `about` has this word."""
 _REFUSED_FOR: Final = {
@@ -266,17 +267,39 @@ def report_title(plan: Plan, outcomes: Outcomes) -> str:
 
 
 def write_headline(plan: Plan, outcomes: Outcomes) -> str:
-    """In a sentence or two: what would happen, or what has happened."""
+    """In a sentence or two: what would happen, or what has happened, and what decides."""
     about = dict(plan.about)
     said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
-    if outcomes is None:
-        said += _say_what_would_happen(plan)
-    elif outcomes:
-        said.append(f"{count_outcomes(RunEnding.of(outcomes))}.")
-    else:
-        said.append("Nothing was written: no changes.")
-    said += [remark for word, remark in _REMARKS.items() if word in about]
+    said.append(write_verdict(plan, outcomes))
+    if outcomes is None and plan.notes.lost:
+        said.append(count_losses(plan.notes.lost))
+    said += [warning for word, warning in _WARNINGS.items() if word in about]
+    if ON_HOLD in about:
+        said.append("The job is on hold: applies are refused until it is released.")
     return " ".join(said)
+
+
+def list_warnings(plan: Plan, outcomes: Outcomes) -> list[str]:
+    """What a reader has to know before anything else of a plan."""
+    about = dict(plan.about)
+    said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
+    if outcomes is None and plan.notes.lost:
+        said.append(count_losses(plan.notes.lost))
+    if KEPT_CREDENTIALS in about:
+        said.append(f"{about[KEPT_CREDENTIALS]}.")
+    said += [warning for word, warning in _WARNINGS.items() if word in about]
+    if ON_HOLD in about:
+        said.append(f"The job is on hold {about[ON_HOLD]}")
+    return said
+
+
+def write_verdict(plan: Plan, outcomes: Outcomes) -> str:
+    """What would happen, or what has happened."""
+    if outcomes is None:
+        return " ".join(_say_what_would_happen(plan))
+    if outcomes:
+        return f"{count_outcomes(RunEnding.of(outcomes))}."
+    return "Nothing was written: no changes."
 
 
 def _say_what_would_happen(plan: Plan) -> list[str]:
@@ -298,8 +321,6 @@ def _say_what_would_happen(plan: Plan) -> list[str]:
     if denied:
         users = count_noun(len(denied), "more user" if plan.changes else "user")
         said.append(f"{users} would be, but the account may not write there.")
-    if plan.notes.lost:
-        said.append(count_losses(plan.notes.lost))
     return said
 
 
@@ -345,27 +366,72 @@ def count_refusal(refusal: Refusal) -> str:
     return f"{planned:,} {what}, {refusal.allowed:,} allowed"
 
 
-def accept_advice(plan: Plan, command: str) -> tuple[str, str]:
-    """What lifts the refusals of this very plan: a sentence that ends with a colon, and the command line.
+def advise_next(plan: Plan, command: str) -> tuple[str, list[str]]:
+    """What to do with a plan that is not applied: a sentence, and the command lines that it announces.
 
-    `command`: what `--accept` is appended to; by default an apply of the plan's job.
+    `command`: the one that applies it, and that names the file of a saved plan; by default an
+    apply of the plan's job.
     """
-    about = dict(plan.about)
+    if not plan.changes and not plan.refusals:
+        return "Nothing to apply.", []
     command = command or f"cec-connector apply {shlex.quote(make_visible(plan.job))}"
-    sentence = "To apply anyway, run:"
-    if plan.digest in command:
-        pass  # it names the plan already
-    elif APPROVAL not in about:
+    is_on_hold = ON_HOLD in dict(plan.about)
+    first = "The job is on hold. Release it first. Then, to" if is_on_hold else "To"
+    needed = count_signatures(plan)
+    if needed and plan.digest not in command:
+        said = f"Needs {count_noun(needed, 'signature')}"
+        file = _find_saved(command)
+        if not file:
+            return f"{said}. {first} save it for approval, run:", [
+                _save_command(command)
+            ]
+        if needed > 1:
+            said += ", each in a file of its own"
+        names = (
+            [f"{file}.sig"]
+            if needed == 1
+            else [f"{number}.sig" for number in range(1, needed + 1)]
+        )
+        approvals = shlex.join(f"--approval={name}" for name in names)
+        return f"{said}. {first} sign it and then apply it, run:", [
+            make_sign_command(file),
+            f"{command} {approvals}",
+        ]
+    if not plan.refusals:
+        return f"{first} apply it, run:", [command]
+    if plan.digest not in command:
         command += f" --accept {plan.digest}"
-    elif command.endswith(" --save"):
-        return "To save it for approval, run:", f"{command} PLAN.json"
-    else:
-        sentence = "To apply it once approved, run:"
-        command += "" if "--plan=" in command else " --plan=PLAN.json"
-        command += " --approval=PLAN.json.sig"
-    if ON_HOLD in about:
-        sentence = "The job is on hold. Release it first. Then, to apply anyway, run:"
-    return sentence, command
+    return f"{first} apply anyway, run:", [command]
+
+
+def count_signatures(plan: Plan) -> int:
+    """How many people have to sign a plan before it may be applied."""
+    number = dict(plan.about).get(APPROVAL, "0").partition(" ")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def _find_saved(command: str) -> str:
+    """The file of the saved plan that a command line applies."""
+    for word in shlex.split(command):
+        name, _, file = word.partition("=")
+        if name == "--plan":
+            return file
+    return ""
+
+
+def _save_command(command: str) -> str:
+    """The command line that saves the plan which another one applies."""
+    program, name, *rest = shlex.split(command)
+    words = [program, "plan" if name == "apply" else name]
+    words += [word for word in rest if word != "--apply"]
+    return shlex.join([*words, "--save", "PLAN.json"])
+
+
+def make_sign_command(file: object) -> str:
+    """The command line that signs a file."""
+    return shlex.join(
+        ["ssh-keygen", "-Y", "sign", "-f", "KEY", "-n", APPROVAL_NAMESPACE, str(file)]
+    )
 
 
 # ---------------------------------------------------------------- what became of it

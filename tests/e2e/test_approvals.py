@@ -69,12 +69,12 @@ def test_a_plan_without_signatures_is_refused_with_the_commands_that_go_on(job: 
             "An approval is missing 3 users without approval" in said
             or "An approval is missing 1 user without approval" in said
         )
-        assert "2 people have to sign this plan: update" in said
+        assert "needs 2 signatures: update" in said
         only = "".join(f" --only={each}" for each in options if ":" in each)
-        assert said.count(f"To save it for approval, run: cec-connector plan job.yaml{only} --save PLAN.json") == 2
+        assert said.count(f"To save it for approval, run: cec-connector plan job.yaml{only} --save PLAN.json") == 1
         assert "anyway" not in said
     said = refused(job, "--plan", "plan.json")
-    assert "2 people have to sign this plan: update 3, free 0; secret 3, free 0" in said
+    assert "needs 2 signatures: update 3, free 0; secret 3, free 0" in said
     assert "ssh-keygen -Y sign -f KEY -n cec-connector/plan plan.json" in said
 
 
@@ -82,8 +82,8 @@ def test_neither_the_digest_nor_a_yes_stands_for_a_signature(job: Job) -> None:
     (job.folder / "report.json").unlink(missing_ok=True)
     job.run("apply", "--report", "report.json", code=3)
     for digest in (json.loads(job.read("report.json"))["digest"], json.loads(job.read("plan.json"))["digest"]):
-        assert "2 people have to sign" in refused(job, "--accept", digest, "--yes")
-        assert "2 people have to sign" in refused(job, "--plan", "plan.json", "--accept", digest)
+        assert "needs 2 signatures" in refused(job, "--accept", digest, "--yes")
+        assert "needs 2 signatures" in refused(job, "--plan", "plan.json", "--accept", digest)
         said = refused(job, "--plan", "plan.json", "--accept", digest, *both(job))
         assert "signatures accept the refusals that the plan lists" in said
 
@@ -121,7 +121,7 @@ def test_limits_that_are_lowered_after_the_signatures_hold(job: Job) -> None:
     job.configure(limits={"update": 2, "secret": "100%"})
     said = refused(job, "--plan", "plan.json", *signatures)
     assert "Too many updates 3 planned, 2 allowed" in said, said
-    assert said.count("To save it for approval, run: cec-connector plan job.yaml --save PLAN.json") == 2
+    assert said.count("To save it for approval, run: cec-connector plan job.yaml --save PLAN.json") == 1
     assert "The signatures do not lift this refusal, which came up after the plan was made." in said
     assert "accepted digest" not in said
     job.configure(limits={"update": "100%"})
@@ -235,7 +235,7 @@ def test_a_few_changes_are_free_as_the_job_says(job: Job) -> None:
 
 
 def test_a_plan_and_a_check_say_what_has_to_be_approved(job: Job) -> None:
-    said = "2 of 3 people have to sign, unless within update 0, clear 0, secret 0"
+    said = "2 signatures of 3 people"
     assert said in " ".join(job.run("check").split())
     assert json.loads(job.read("plan.json"))["about"]["approval"] == said
 
@@ -334,7 +334,7 @@ def test_a_saved_plan_brings_no_approvals(job: Job) -> None:
     forged = json.loads(job.read("plan.json"))
     forged["approvals"] = [{"who": name, "key": "SHA256:x", "time": ""} for name in ("anna", "boris")]
     job.write("plan.json", json.dumps(forged))
-    assert "2 people have to sign" in refused(job, "--plan", "plan.json")
+    assert "needs 2 signatures" in refused(job, "--plan", "plan.json")
 
 
 # ---------------------------------------------------------------- undo and release
@@ -351,7 +351,7 @@ def test_an_undo_is_saved_signed_and_written(job: Job) -> None:
     job.run("undo", "last", "--save", "undo.json")
     said = job.run("undo", "last", "--apply", code=3)
     assert "3 users without approval" in said
-    assert "2 people have to sign this plan" in job.run("undo", "last", "--apply", "--plan", "undo.json", code=3)
+    assert "needs 2 signatures" in job.run("undo", "last", "--apply", "--plan", "undo.json", code=3)
     only_one = job.run("undo", "last", "--apply", "--plan", "undo.json", sign(job, "u", ANNA, "undo.json"), code=3)
     assert "1 of 2 people have approved" in only_one
     assert "does not fit this file" in job.run("undo", "last", "--apply", "--plan", "undo.json", *both(job), code=3)
@@ -392,7 +392,7 @@ def test_a_release_is_signed_too(job: Job) -> None:
     job.run("release", "--save", "early.txt")
     job.run("undo", "last", "--apply", "--plan", "undo.json", *both(job, "undo.json"))
     said = " ".join(job.run("release", code=3).split())
-    assert "2 people have to sign this release" in said
+    assert "this release needs 2 signatures" in said
     assert "cec-connector release job.yaml --save release.txt" in said
     assert "does not fit this file" in job.run("release", *both(job, "early.txt"), code=3)
     job.run("release", "--save", "release.txt")

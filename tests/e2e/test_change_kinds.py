@@ -35,7 +35,7 @@ def forms(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def test_the_form_of_a_change_says_whose_value_it_replaces(job: Job) -> None:
     assert {form for *_, form in forms(job.plan())} == {"first value", "secret set"}
-    assert "did not write" not in job.run("plan").partition("\n\n")[2].partition("\n")[0], "nobody loses any"
+    assert "did not write" not in job.run("plan").partition("\n\n")[0], "nobody loses any"
     job.run("apply", "--report", "report.json")
     people = job.read("people.ldif").replace("employeeNumber: 1002", "employeeNumber: 9")
     with_others = people.replace("uid: user3\n", "uid: user3\nSIPIdentitySIPURI: tel:+493012345\n")
@@ -176,5 +176,4 @@ def test_the_four_that_are_not_routine_are_all_that_is_worth_a_look(tmp_path: Pa
     shown = job.run("plan")
     assert re.findall(r"^~ (\S+)", shown, re.MULTILINE) == four
     assert "Worth a look (4 users)\n" in shown
-    assert len(shown.splitlines()) < 100
-    assert job.run("plan", "--all").count("\n~ ") == 504
+    assert job.run("plan", "--all").count("\n~ ") == 500, "each once"

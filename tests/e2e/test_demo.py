@@ -24,27 +24,8 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "51 users would be changed." in ended.out
     assert "Done: 51 of 51 users written." in ended.out
     assert "Nothing is left to write." in ended.out
-    assert {kind for kind in KINDS if f"Problems: {kind} (" in ended.out} == KINDS
     shown = ended.out.partition("A dry run")[2].partition("After the review")[0]
-    for kind in ("unmatched", "ambiguous", "contested", "invalid", "stale"):
-        counted = re.search(rf" {kind} +(\d+)", shown)
-        listed = re.search(rf"^Problems: {kind} \((\d+)\)\n  .*\n((?:  .*\n)+)", shown, re.MULTILINE)
-        assert counted
-        assert listed
-        assert int(counted[1]) == int(listed[1]) == listed[2].count("  - "), kind
-    total = sum(map(int, re.findall(r"^Problems: \w+ \((\d+)\)$", shown, re.MULTILINE)))
-    assert f"Nothing was written. {total} problems to check." in shown
-    summary = {name: int(number) for name, number in re.findall(r"(\w+) +(\d+)(?= |$)", shown, re.MULTILINE)}
-    held = int(shown.partition(" matched user")[0].rpartition("\n")[2])
-    assert summary["matched"] == summary["unchanged"] + summary["update"] + held
-    assert summary["Agents"] == sum(
-        summary[name] for name in ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
-    )
-    assert "accountCode external-8, workNo 1171, pin: it is pinned to 'uid=nobody" in shown
-    assert (
-        "almost: uid=user195,ou=people,dc=example,dc=org (Sample User 195) (uid user195: differs in leading zeros)"
-        in ended.out
-    )
+    assert "Nothing was written. To apply it, run:\n    cec-connector apply " in shown
     assert "sample-password" not in ended.said
     page = tmp_path / "demo" / "plan.html"
     assert f"The reviewer's page of the plan: {page}\n" in ended.out
@@ -67,6 +48,31 @@ def test_the_demo_plans_applies_and_has_nothing_left_to_do(tmp_path: Path) -> No
     assert "employeeNumber: 1001 → 1801" in again.stdout
     assert "1 user would be changed." in again.stdout
     assert "sample-password" not in again.stdout + again.stderr
+    _check_counts(program("plan", "demo/job.yaml", "--all", folder=tmp_path).out)
+
+
+def _check_counts(shown: str) -> None:
+    """What is counted is listed."""
+    assert {kind for kind in KINDS if f"Problems: {kind} (" in shown} == KINDS
+    for kind in ("unmatched", "ambiguous", "contested", "invalid", "stale"):
+        counted = re.search(rf" {kind} +(\d+)", shown)
+        listed = re.search(rf"^Problems: {kind} \((\d+)\)\n  .*\n((?:  .*\n)+)", shown, re.MULTILINE)
+        assert counted
+        assert listed
+        assert int(counted[1]) == int(listed[1]) == listed[2].count("  - "), kind
+    total = sum(map(int, re.findall(r"^Problems: \w+ \((\d+)\)$", shown, re.MULTILINE)))
+    assert f"\n{total} problems: 2 invalid, 6 contested, " in shown
+    summary = {name: int(number) for name, number in re.findall(r"(\w+) +(\d+)(?= |$)", shown, re.MULTILINE)}
+    held = int(re.findall(r" (\d+) matched users? held back\.\n", shown)[0])
+    assert summary["matched"] == summary["unchanged"] + summary["update"] + held
+    assert summary["Agents"] == sum(
+        summary[name] for name in ("matched", "unmatched", "ambiguous", "contested", "unassigned", "invalid")
+    )
+    assert "accountCode external-8, workNo 1171, pin: it is pinned to 'uid=nobody" in shown
+    assert (
+        "almost: uid=user195,ou=people,dc=example,dc=org (Sample User 195) (uid user195: differs in leading zeros)"
+        in shown
+    )
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
         return [("it.sig", by.sign(octets))]
 
     for signatures, why in (
-        ([], "1 people have to sign this plan"),
+        ([], "needs 1 signature"),
         (signed(STRANGER), "it.sig: the signature is by a key that is not among the allowed signers"),
         (signed(BORIS), "which has expired: it was valid until 2020-01-01"),
         (signed(ANNA, found.octets + b"\n"), "it.sig: the signature does not fit this file"),
@@ -206,7 +206,7 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
             check_approval(job.path, found.plan.digest, signatures)
         assert why in job.steps.apply(drawn.plan, signatures=signatures, code=3).err
         assert (job.numbers(), job.steps.waits()) == (0, [drawn.plan])
-    assert "1 people have to sign" in job.steps.apply(drawn.plan, accept=True, code=3).err
+    assert "needs 1 signature" in job.steps.apply(drawn.plan, accept=True, code=3).err
 
     check_approval(job.path, found.plan.digest, signed(ANNA))
     done = job.steps.apply(drawn.plan, signatures=signed(ANNA), accept=True)

@@ -118,9 +118,11 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
 
 def _of_text(plan: Plan) -> tuple[Numbers, int]:
     shown = "".join(text.render(plan, whole=True))
-    rows = re.findall(r"^ +(\d+)  [^\n]+\n {9}(\S[^\n]+)$", shown, re.MULTILINE)
-    looks = re.search(r"^Worth a look \((\d+) users?\)$", shown, re.MULTILINE)
-    return [(sentence, int(users)) for users, sentence in rows], int(looks[1]) if looks else 0
+    rows = re.findall(r"^ +(\d+)  (\S[^\n]+)$", shown.partition("Changes (")[2].partition("\n\n")[0], re.MULTILINE)
+    titles = [(kind.title, kind.users) for kind in plan.notes.kinds]
+    assert [(title, int(users)) for users, title in rows] == titles
+    assert len({title for title, _ in titles}) == len(titles), "titles tell kinds apart"
+    return [(kind.sentence, kind.users) for kind in plan.notes.kinds], shown.count("\n    ! ")
 
 
 def _of_ldif(plan: Plan) -> tuple[Numbers, int]:

@@ -49,14 +49,14 @@ def test_a_value_that_comes_or_goes_is_shown_against_none() -> None:
             AttributeChange("c", (), ("",)),
         ),
     )
-    shown = "".join(text.render(drawn(replace(sample(), changes=(change,)))))
+    shown = "".join(text.render(drawn(replace(sample(), changes=(change,))), whole=True))
     assert '    a: (none) → 1\n    b: 2 → (none)\n    c: (none) → ""\n' in shown
 
 
-def test_the_sentence_of_a_kind_is_whole_however_many_attributes_it_has() -> None:
+def test_the_title_of_a_kind_is_whole_however_many_attributes_it_has() -> None:
     attributes = tuple(AttributeChange(f"attribute{number:03}", (), ("1",), form=Form.FIRST) for number in range(60))
     plan = drawn(replace(sample(), changes=(replace(sample().changes[0], attributes=attributes),)))
-    assert f"         {plan.notes.kinds[0].sentence}\n" in "".join(text.render(plan))
+    assert f"      1  {plan.notes.kinds[0].title}\n" in "".join(text.render(plan))
 
 
 def test_values_that_stay_are_not_shown_as_changes() -> None:
@@ -85,12 +85,12 @@ def test_a_class_that_goes_or_comes_alone_does_not_look_as_if_there_were_no_othe
 
 def test_a_refused_plan_says_why_whom_and_the_command_that_accepts_it() -> None:
     shown = "".join(text.render(sample()))
-    refused, changes = shown.split("Changes (")[0], shown.split("Changes (")[1]
+    refused, changes = shown.split("Changes (")
     why = "1 user would lose a value, and 0 may. Key in the job: limits.clear"
     assert f"REFUSED\n  Too many users to empty  1 planned, 0 allowed\n    {why}\n" in refused
     assert "      uid=agent3,ou=people,dc=example,dc=org\n" in refused
-    assert "uid=agent1" not in refused.partition("Kinds of changes")[0]
-    assert f"    cec-connector apply jobs/people.yaml --accept {sample().digest}\n" in refused
+    assert "uid=agent1" not in refused
+    assert "--accept" not in refused
     assert changes.count("--accept") == 1
     assert changes.endswith(
         f" To apply anyway, run:\n    cec-connector apply jobs/people.yaml --accept {sample().digest}\n"
@@ -113,7 +113,7 @@ def test_ten_of_many_users_concerned_are_named() -> None:
     change = sample().changes[1]
     many = tuple(replace(change, user=user(100 + number)) for number in range(25))
     plan = drawn(replace(sample(), changes=many, refusals=(Refusal("update", 5, 25, "too many"),)))
-    refused = "".join(text.render(plan)).split("Changes (")[0]
+    refused = "".join(text.render(plan)).partition("Kinds of changes (")[0]
     assert "uid=agent109," in refused
     assert "uid=agent110," not in refused
     assert "      … and 15 more\n" in refused
@@ -137,8 +137,8 @@ def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> 
     one, other, _ = sample().changes
     many = tuple(replace(other, user=user(number)) for number in range(10, 10 + LISTED))
     shown = "".join(text.render(drawn(replace(sample(), changes=(one, *many)))))
-    assert "      1  taken over from another user\n" in shown
-    assert f"{LISTED:>7}  replaces ours\n" in shown
+    assert "      1  taken over from another user: employeeNumber; secret set: SIPIdentityPassword; by rule 1\n" in shown
+    assert f"{LISTED:>7}  replaces ours: employeeNumber; by pin\n" in shown
     assert f"           … and {LISTED - 3} more\n" in shown
     assert [line for line in shown.splitlines() if line.startswith("~ ")] == [
         f"~ {user(1).name}  ← accountCode agent1, workNo 1001, rule 1"
@@ -146,7 +146,7 @@ def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> 
     assert f"    ! employeeNumber 1002 taken over from agent{9 + LISTED}; the only user by rule 1\n" in shown
     assert "  To list all, use --all or --report FILE.\n" in shown
     whole = "".join(text.render(drawn(replace(sample(), changes=(one, *many))), whole=True))
-    assert len([line for line in whole.splitlines() if line.startswith("~ ")]) == 1 + 1 + LISTED
+    assert len([line for line in whole.splitlines() if line.startswith("~ ")]) == 1 + LISTED
 
 
 def test_a_plan_without_changes_says_that_nothing_would_be_written() -> None:
@@ -158,7 +158,8 @@ def test_a_plan_without_changes_says_that_nothing_would_be_written() -> None:
 
 
 def test_the_counts_stand_in_columns() -> None:
-    lines = "".join(text.render(replace(sample(), summary=Summary(agents=123456, matched=7, update=5)))).splitlines()
+    plan = replace(sample(), summary=Summary(agents=123456, matched=7, update=5))
+    lines = "".join(text.render(plan, whole=True)).splitlines()
     agents, matched = (next(line for line in lines if line.startswith(word)) for word in ("Agents ", "  unmatched "))
     assert agents.index("123,456") + len("123,456") == matched.index("0") + 1
     assert agents.endswith("Users")

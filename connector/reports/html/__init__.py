@@ -43,7 +43,7 @@ from connector.reports.wording import (
     USER_COUNTS,
     Lines,
     Outcomes,
-    accept_advice,
+    advise_next,
     count_noun,
     describe_since,
     find_strays,
@@ -198,8 +198,9 @@ def _refusals_section(
         yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
         yield from render_table(found.columns, found.rows)
         if outcomes is None:
-            sentence, accept = accept_advice(plan, command)
-            yield f"<p>Blocked. {sentence} {escape_value(accept)}</p>\n"
+            sentence, commands = advise_next(plan, command)
+            shown = " ".join(map(escape_value, commands))
+            yield f"<p>Blocked. {sentence} {shown}</p>\n"
         yield "</section>\n"
 
 
