@@ -67,6 +67,8 @@ from connector.model.plan import (
     KEPT_CREDENTIALS as KEPT_CREDENTIALS,
     NEW_STATE as NEW_STATE,
     NOBODY as NOBODY,
+    NOT_MAPPED as NOT_MAPPED,
+    NOT_OURS as NOT_OURS,
     NOTICED as NOTICED,
     ON_HOLD as ON_HOLD,
     Approval as Approval,

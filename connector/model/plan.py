@@ -25,6 +25,8 @@ NOBODY: Final = "nobody matches"
 KEPT_CREDENTIALS: Final = "leavers"
 """Under this word a plan's `about` says how many stale users keep credentials of the job;
 the number comes first."""
+NOT_MAPPED: Final = "not mapped"
+NOT_OURS: Final = "not ours"
 NOTICED: Final = "noticed"
 """Under this word a report's `about` has cautions that came up while the directory was read
 or written."""

@@ -215,13 +215,13 @@ UNSURE: Final = (
     "stale users are kept: some agents may be anybody (an invalid record, a pin without a match, pins that contradict "
     "each other or the records, or users that do not show their ids)"
 )
-UNMAPPED: Final = (
+_UNMAPPED: Final = (
     "{names} left the mapping, and no run has cleared the values of this job. To clear them, see docs/mapping-file.md, "
     "`An attribute that leaves the mapping`"
 )
-NOT_OURS: Final = (
-    "matched users that hold their values already, none of them written by this job: {users}. If their agents leave, "
-    "nothing is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
+_ALIKE_ALREADY: Final = (
+    "{users} matched users hold their values already, none of them written by this job. If their agents leave, nothing "
+    "is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
 )
 _LIMITED: Final = (
     "limited to {names} (--only): changes of {count} other users are left out"
@@ -292,7 +292,7 @@ def describe_not_ours(
     users = sum(
         _holds_most(given, match) for match in matches.matched if match.id not in ours
     )
-    return NOT_OURS.format(users=users) if users else ""
+    return _ALIKE_ALREADY.format(users=users) if users else ""
 
 
 def _holds_most(given: PlanInput, match: Match) -> bool:
@@ -309,7 +309,7 @@ def describe_unmapped(leavers: Leavers, brief: PlanBrief) -> str:
         }
     unmapped = [name for name in sorted(leavers.holders) if name.lower() not in mapped]
     names = ", ".join(f"{name} of {leavers.holders[name]} users" for name in unmapped)
-    return UNMAPPED.format(names=names) if names else ""
+    return _UNMAPPED.format(names=names) if names else ""
 
 
 def describe_keeping(

@@ -39,11 +39,11 @@ def find_kinds(changes: Iterable[Change]) -> list[ChangeKind]:
     """The kinds of these changes, which they partition, in the order of risk; none where no change has a form."""
     alike: dict[_Alike, list[Change]] = {}
     for change in changes:
-        forms = [
+        forms = sorted(
             (each.name, each.form)
             for each in change.attributes
             if each.form is not None
-        ]
+        )
         alike.setdefault((change.rule, tuple(forms)), []).append(change)
     if not any(forms for _, forms in alike):
         return []

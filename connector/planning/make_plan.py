@@ -36,6 +36,8 @@ from connector.matching.selection import EVERYBODY, Selection, look_up_users
 from connector.matching.siblings import defer_to_siblings
 from connector.model import (
     KEPT_CREDENTIALS,
+    NOT_MAPPED,
+    NOT_OURS,
     AgentRef,
     Change,
     Description,
@@ -219,8 +221,8 @@ def make_plan(
     changes = list_changes(drafts, comparer, checked.unique)
     hints = {
         "near misses": near,
-        "not mapped": describe_unmapped(leavers, brief),
-        "not ours": describe_not_ours(given, matches, leavers),
+        NOT_MAPPED: describe_unmapped(leavers, brief),
+        NOT_OURS: describe_not_ours(given, matches, leavers),
         **others.told,
         "not verifiable": checked.unseen.describe_unverified(),
         KEPT_CREDENTIALS: describe_keeping(leavers, changes, brief.mapping),

@@ -20,6 +20,8 @@ from connector.model import (
     KEPT_CREDENTIALS,
     NEW_STATE,
     NOBODY,
+    NOT_MAPPED,
+    NOT_OURS,
     OBJECT_CLASS,
     ON_HOLD,
     AgentRef,
@@ -285,8 +287,8 @@ def list_warnings(plan: Plan, outcomes: Outcomes) -> list[str]:
     said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
     if outcomes is None and plan.notes.lost:
         said.append(count_losses(plan.notes.lost))
-    if KEPT_CREDENTIALS in about:
-        said.append(f"{about[KEPT_CREDENTIALS]}.")
+    left_behind = (KEPT_CREDENTIALS, NOT_MAPPED, NOT_OURS)
+    said += [f"{about[word]}." for word in left_behind if word in about]
     said += [warning for word, warning in _WARNINGS.items() if word in about]
     if ON_HOLD in about:
         said.append(f"The job is on hold {about[ON_HOLD]}")

@@ -79,7 +79,11 @@ def refusals(job: Job, *command: str) -> tuple[dict[str, str], list[dict[str, An
     said = job.run(*command, "--report", "r.md", "--report", "r.html", "--report", "r.json", code=3)
     markdown = job.read("r.md").partition("## Refused\n")[2].partition("## ")[0].partition("| Count")[0]
     page = unescape(
-        re.sub(r"<[^>]+>", " ", job.read("r.html").replace("<wbr>", "").partition('class="refused"')[2].partition("</section>")[0])
+        re.sub(
+            r"<[^>]+>",
+            " ",
+            job.read("r.html").replace("<wbr>", "").partition('class="refused"')[2].partition("</section>")[0],
+        )
     )
     found: list[dict[str, Any]] = json.loads(job.read("r.json"))["refusals"]
     return {

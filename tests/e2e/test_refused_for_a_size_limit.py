@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
 @pytest.mark.slapd
 def test_a_job_with_more_agents_than_the_limit_is_written(server: Slapd, tmp_path: Path) -> None:
     job = LdapJob(tmp_path / "job", server.url, *UIDS, *STRANGERS, mapping=MAPPING % "")
-    ended, report = job.run("plan")
+    ended, report = job.run("plan", "--all")
     assert ended.code == 0, ended.said
     assert report["summary"]["update"] == USERS
     assert report["summary"]["unmatched"] == len(STRANGERS)
@@ -84,7 +84,7 @@ def test_each_limit_of_openldap_is_got_along_with(tmp_path: Path, limits: str) -
     with Slapd.start(tmp_path / "s", map(person, UIDS), rules="sizelimit 500", limits=limits) as limited:
         job = LdapJob(tmp_path / "job", limited.url, *UIDS, *STRANGERS, mapping=MAPPING % "")
         assert check(job).code == 0
-        ended, report = job.run("plan")
+        ended, report = job.run("plan", "--all")
         assert ended.code == 0, ended.said
         assert report["summary"]["matched"] == USERS
         assert LOOKED_UP in ended.out
@@ -96,7 +96,7 @@ def test_a_server_that_limits_only_pages_is_read_without_them(tmp_path: Path, li
     limits += " size.soft=unlimited size.hard=unlimited"
     with Slapd.start(tmp_path / "s", map(person, UIDS), limits=limits) as limited:
         job = LdapJob(tmp_path / "job", limited.url, *UIDS, *STRANGERS, mapping=MAPPING % "")
-        ended, report = job.run("plan")
+        ended, report = job.run("plan", "--all")
         assert report["summary"]["matched"] == USERS
         assert LOOKED_UP not in ended.out
 
@@ -139,7 +139,7 @@ def test_the_look_through_limit_of_389_ds_is_got_along_with(tmp_path: Path, read
         job = LdapJob(tmp_path / "job", limited.url, *uids, mapping=MAPPING % "")
         configure(job.folder / "job.yaml", directory={"read": read})
         assert check(job).code == 0
-        ended, report = job.run("plan")
+        ended, report = job.run("plan", "--all")
         assert ended.code == 0, ended.said
         assert report["summary"]["matched"] == len(uids)
         if read == "scan":

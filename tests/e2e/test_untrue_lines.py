@@ -71,7 +71,7 @@ def test_nobody_says_that_no_user_is_stale_where_adopt_finds_some(job: Job) -> N
     people = job.read("people.ldif")
     job.write("people.ldif", people.replace("uid: user5\n", "uid: user5\nemployeeNumber: 77\n"))
     job.agents([agent(number) for number in range(1, 5)])
-    said = job.run("plan")
+    said = job.run("plan", "--all")
     assert "employeeNumber: 77 → (none)" in said
     assert "no user is stale" not in said
     assert "only adopt finds stale users" in said

@@ -137,7 +137,9 @@ def test_of_many_changes_kinds_and_the_few_that_are_worth_a_look_are_shown() -> 
     one, other, _ = sample().changes
     many = tuple(replace(other, user=user(number)) for number in range(10, 10 + LISTED))
     shown = "".join(text.render(drawn(replace(sample(), changes=(one, *many)))))
-    assert "      1  taken over from another user: employeeNumber; secret set: SIPIdentityPassword; by rule 1\n" in shown
+    assert (
+        "      1  taken over from another user: employeeNumber; secret set: SIPIdentityPassword; by rule 1\n" in shown
+    )
     assert f"{LISTED:>7}  replaces ours: employeeNumber; by pin\n" in shown
     assert f"           … and {LISTED - 3} more\n" in shown
     assert [line for line in shown.splitlines() if line.startswith("~ ")] == [

@@ -83,7 +83,9 @@ def examples(page: str) -> list[str]:
 def test_every_whole_job_of_the_documentation_is_read(tmp_path: Path) -> None:
     for name in ("agents.json", "people.ldif", "ldap-ca.pem", "pins.csv", "exclude.csv"):
         (tmp_path / name).touch()
-    whole = [text for text in examples("job-file.md") if re.search(r"^source:.*^mapping:", text, re.MULTILINE | re.DOTALL)]
+    whole = [
+        text for text in examples("job-file.md") if re.search(r"^source:.*^mapping:", text, re.MULTILINE | re.DOTALL)
+    ]
     assert len(whole) >= 2
     for text in whole:
         (tmp_path / "job.yaml").write_text(text)
