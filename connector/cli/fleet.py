@@ -264,7 +264,7 @@ def show_plan(
             f" To sign it, run:\n    {make_sign_command(save)}" if found.needed else ""
         )
         say_text(f"Saved.{how}")
-    say_command("To approve it,", *words)
+        say_command("To approve it,", *words)
 
 
 def list_approve_words(

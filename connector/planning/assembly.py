@@ -220,8 +220,8 @@ _UNMAPPED: Final = (
     "`An attribute that leaves the mapping`"
 )
 _ALIKE_ALREADY: Final = (
-    "{users} matched users hold their values already, none of them written by this job. If their agents leave, nothing "
-    "is cleared there. To change that, set `adopt: true` for an attribute that only this job writes"
+    "{users} already, none of them written by this job. If an agent leaves, nothing is cleared there. To change that, "
+    "set `adopt: true` for an attribute that only this job writes"
 )
 _LIMITED: Final = (
     "limited to {names} (--only): changes of {count} other users are left out"
@@ -292,7 +292,10 @@ def describe_not_ours(
     users = sum(
         _holds_most(given, match) for match in matches.matched if match.id not in ours
     )
-    return _ALIKE_ALREADY.format(users=users) if users else ""
+    if not users:
+        return ""
+    hold = "user holds its values" if users == 1 else "users hold their values"
+    return _ALIKE_ALREADY.format(users=f"{users} matched {hold}")
 
 
 def _holds_most(given: PlanInput, match: Match) -> bool:

@@ -139,6 +139,7 @@ def test_no_command_shows_or_leaves_what_a_server_shows_that_it_should_not(tmp_p
         assert fixture.stored() == OLD, "what is looked for was never there"
         fixture.passwords(NEW)
         fixture.run("explain", "agent001")
+        fixture.run("coverage", "job.yaml", "--all", job="")
         fixture.run("apply", *REPORTS)
         assert fixture.stored() == NEW
         newest = json.loads(fixture.run("runs", "--json"))[0]["id"]

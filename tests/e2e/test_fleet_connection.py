@@ -71,18 +71,27 @@ def test_a_file_that_is_no_certificate_is_named(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tls", "why"),
+    ("name", "tls", "why", "advice"),
     [
-        ("127.0.0.1", {}, "its certificate is not trusted (UnknownIssuer)"),
-        ("other.example.org", {"ca_file": "ca.pem"}, "its certificate is not trusted (NotValidForName)"),
+        ("127.0.0.1", {}, "its certificate is not trusted (UnknownIssuer)", "ca_file"),
+        (
+            "other.example.org",
+            {"ca_file": "ca.pem"},
+            "its certificate is not trusted (NotValidForName)",
+            "Use a host name that the server's certificate carries",
+        ),
     ],
 )
-def test_a_certificate_that_is_not_trusted(fleet: Fleet, name: str, tls: dict[str, str], why: str) -> None:
+def test_a_certificate_that_is_not_trusted(fleet: Fleet, name: str, tls: dict[str, str], why: str, advice: str) -> None:
     authority(fleet.folder, name)
     with tls_proxy(fleet.server.port, fleet.folder / "server.pem") as address:
         fleet.configure(address=address, tls=tls)
         ended = fleet.schedule("--apply")
-        assert (ended.code, f"{address}: {why}\n" in ended.err, "ca_file" in ended.err) == (1, True, True), ended.said
+        assert (ended.code, f"{address}: {why}\n" in ended.err, advice in " ".join(ended.err.split())) == (
+            1,
+            True,
+            True,
+        ), ended.said
         if "ca_file" in tls:
             fleet.configure(address=address, tls={**tls, "server_name": name})
             assert fleet.schedule().code == 2

@@ -174,7 +174,7 @@ def test_a_plan_that_waited_through_an_undo_is_spent_whoever_has_approved_it(job
     job.run("release")
     with pytest.raises(RefusedError, match=r"this plan is spent: undo \S+ took back run \S+ since it was made"):
         check_approval(job.path, digest, ())
-    assert "this plan is spent: undo " in job.steps.apply(plan, accept=True, code=3).err
+    assert "this plan is spent: undo " in job.steps.apply(plan, accept=True, code=3).fault
     assert (job.numbers(), job.steps.waits()) == (0, [plan])
     drawn = job.steps.plan(TICKS[1], code=3)
     assert [drawn.plan] == job.steps.waits() != [plan]
@@ -204,9 +204,9 @@ def test_people_sign_the_document_that_waits(job: FleetJob) -> None:
     ):
         with pytest.raises(UnapprovedError, match=why):
             check_approval(job.path, found.plan.digest, signatures)
-        assert why in job.steps.apply(drawn.plan, signatures=signatures, code=3).err
+        assert why in job.steps.apply(drawn.plan, signatures=signatures, code=3).fault
         assert (job.numbers(), job.steps.waits()) == (0, [drawn.plan])
-    assert "needs 1 signature" in job.steps.apply(drawn.plan, accept=True, code=3).err
+    assert "needs 1 signature" in job.steps.apply(drawn.plan, accept=True, code=3).fault
 
     check_approval(job.path, found.plan.digest, signed(ANNA))
     done = job.steps.apply(drawn.plan, signatures=signed(ANNA), accept=True)
@@ -229,7 +229,7 @@ def test_a_superseded_plan_cannot_be_applied(job: FleetJob) -> None:
     job.agents([agent(1), agent(2)])
     second = job.steps.plan(TICKS[2])
     assert job.steps.waits() == [second.plan] != [first]
-    assert "a newer one superseded it" in job.steps.apply(first, TICKS[1], code=3).err
+    assert "a newer one superseded it" in job.steps.apply(first, TICKS[1], code=3).fault
     assert job.numbers() == 0
     job.steps.apply(second.plan, TICKS[2])
     assert job.numbers() == 2
@@ -269,7 +269,7 @@ def test_a_job_on_hold_is_not_planned_for_people(job: FleetJob) -> None:
         state.hold_job("job", "somebody said so")
     with pytest.raises(OnHoldError, match="somebody said so"):
         check_approval(job.path, digest.plan.digest, ())
-    assert "on hold since" in job.steps.apply(plan, code=3).err
+    assert "on hold since" in job.steps.apply(plan, code=3).fault
     found = job.steps.plan(TICKS[1], code=3)
     assert (found.plan, job.steps.ticks()) == ("", [(TICKS[1], 1, None)])
 
@@ -327,7 +327,7 @@ def test_a_state_in_a_file_is_refused_by_its_line(job: FleetJob) -> None:
     found = job.steps.run(FleetRun("plan"))
     assert found.code == 78
     assert found.result.summary is not None
-    assert "a fleet needs a state" in found.result.summary.fault
+    assert "a fleet needs a state" in found.fault
     assert not (job.folder / "state.db").exists()
 
 

@@ -230,6 +230,5 @@ def test_told_to_stop_before_it_writes_it_says_so(
             ended = fleet.steps.answer(process)
             go.set()
     assert (ended.code, ended.result.stopped, ended.result.plan) == (1, True, "")
-    assert '"reason": "stopped by a signal"' in ended.err
     assert "KeyboardInterrupt" not in ended.err
     assert fleet.steps.ticks() == ([] if manual else [(TICKS[0], 0, None)])

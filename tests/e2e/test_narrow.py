@@ -29,6 +29,7 @@ STORY: Final = (
     ("undo job.yaml last", 0),
     ("undo job.yaml last --apply --yes", 0),
     ("check job.yaml", 0),
+    ("coverage job.yaml", 0),
     ("runs job.yaml", 0),
     ("runs job.yaml last", 0),
     ("apply job.yaml --yes", 3),

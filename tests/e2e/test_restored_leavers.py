@@ -125,7 +125,7 @@ def test_under_another_name_the_job_still_knows_what_it_cleared(job: Job) -> Non
 
 
 def test_users_that_were_imported_anew_are_counted_with_the_way_out(job: Job) -> None:
-    already = "matched users hold their values already, none of them written by this job. If"
+    already = "matched users hold their values already, none of them written by this job. If an"
     assert already not in job.run("plan")
     restore(job)
     job.write("people.ldif", re.sub(r"(entryUUID: )00000000-", r"\g<1>11111111-", job.read("people.ldif")))

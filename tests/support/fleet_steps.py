@@ -38,6 +38,11 @@ class Answer(msgspec.Struct):
         assert self.result.summary is not None
         return self.result.summary.outcomes
 
+    @property
+    def fault(self) -> str:
+        assert self.result.summary is not None
+        return self.result.summary.fault
+
 
 class Steps:
     """Steps of the job in `folder`, whose state is a database of its own; no password may be in what they say.
