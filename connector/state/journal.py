@@ -22,7 +22,7 @@ from connector.model import (
     equality,
 )
 from connector.model.limits import takes_value
-from connector.model.patterns import are_apart
+from connector.model.patterns import are_apart, owned_values
 from connector.runtime.clock import format_now
 from connector.state.audit_lines import AuditLines
 from connector.state.database import (
@@ -296,14 +296,20 @@ class WrittenValues:
         notes.note_cleared(transaction, cleared, others)
 
     def _was_as_written(self, each: AttributeChange, owned: Owned) -> bool:
-        """Whether the old values of a change are what a job had written there."""
+        """Whether the old values of a change are what a job had written there.
+
+        Of the values that its pattern owns, no other: what somebody has put beside would pass for the job's.
+        """
         if not each.old or owned.restored:
             return False
         if each.secret:
             return bool(owned.fingerprint)
         rule = self._description.equality(each.name)
-        there = {equality.digest_value(rule, value) for value in each.old}
-        return bool(owned.values) and there.issuperset(owned.values)
+        old = owned_values(owned.pattern, each.old)
+        there = {equality.digest_value(rule, value) for value in old}
+        if each.name == OBJECT_CLASS:
+            return bool(owned.values) and there.issuperset(owned.values)
+        return bool(owned.values) and there == set(owned.values)
 
     def _make_taken(
         self, change: Change, each: AttributeChange, now: Mapping[str, User]

@@ -250,6 +250,21 @@ def test_what_an_undo_puts_back_is_ours_only_if_it_was_before(job: Job) -> None:
     assert "employeeNumber: 1002" not in job.read("people.ldif"), "a value that was ours has been forgotten"
 
 
+def test_what_somebody_put_beside_ours_is_not_ours_for_an_undo_that_brings_it_back(job: Job) -> None:
+    room = 'attributes:\n  roomNumber: {value: "{workNo}", owns: "*"}'
+    job.write("mapping.yaml", job.read("mapping.yaml").replace("attributes:", room) + "stale: clear\n")
+    job.run("apply")
+    people = job.read("people.ldif")
+    job.write("people.ldif", people.replace("roomNumber: 1002\n", "roomNumber: 1002\nroomNumber: east\n"))
+    job.run("apply")
+    assert "roomNumber: east" not in job.read("people.ldif")
+    job.run("undo", "last", "--apply")
+    job.run("release")
+    job.agents([agent(1), agent(3), agent(4)])
+    job.run("apply")
+    assert "roomNumber: east" in job.read("people.ldif")
+
+
 def test_an_undo_needs_no_tenant(job: Job) -> None:
     job.run("apply")
     run = last_run(job)
