@@ -272,10 +272,12 @@ class ScheduledJob:
         try:
             found = asking.take_answer()
         except StateError as fault:
-            if not progress.away:
+            is_new = not progress.away
+            # before it is told: who reads the line asks /readyz
+            progress.away = str(fault)
+            if is_new:
                 event = "schedule waits for the state"
                 log.warning(event, job=self.name, reason=str(fault))
-            progress.away = str(fault)
             return
         self._asking, progress.away = None, ""
         progress.found = found
