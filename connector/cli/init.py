@@ -27,8 +27,8 @@ from connector.errors import (
     UsageError,
 )
 from connector.init.drafts import job_text
+from connector.init.field_table import list_fields
 from connector.init.fit import fit_job, meet_directory, read_tenant
-from connector.model.templates import AGENT_FIELDS, TENANT_FIELDS
 from connector.planfile import write_out
 from connector.planning.brief import describe_accounts
 from connector.reports.visible import make_visible
@@ -142,11 +142,11 @@ def init_command(job: Path, mapping: Path | None, *, force: bool, **given: Any) 
             raise
         # there is no such file yet, so that its lines and its keys say nothing
         raise UsageError(_KEYS.sub(_name_option, fault.what), where="init") from None
+    say_lines(_describe_fit(fitted, server))
+    say_text("")
     write_out(mapping, [fitted.text], _MODE)
     path_to_mapping = os.path.relpath(mapping, job.parent)
     write_out(job, [job_text(fitted.answers, path_to_mapping)], _MODE)
-    say_lines(_describe_fit(fitted, server))
-    say_text("")
     say_line(f"Written: {mapping} and {job}. Check them, then run:")
     for name in ("check", "plan"):
         say_line(f"  {command_line(name, job)}")
@@ -215,7 +215,6 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
     yield f"mapping    {chosen.name}"
     for misfit in chosen.misfits:
         yield f"           not {misfit}"
-    yield from _describe_fields(chosen)
     yield f"agents     {fitted.tenant.size:,}; tried: {chosen.found.agents:,} of those with an account"
     if fitted.tenant.accounts is not None:
         yield f"accounts   {describe_accounts(fitted.tenant.accounts)}"
@@ -226,6 +225,8 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
     if len(fitted.tenant.invalid) > _MOST:
         yield f"           … and {len(fitted.tenant.invalid) - _MOST:,} more invalid records"
     yield ""
+    yield from list_fields(chosen)
+    yield ""
     yield "Match rules, and how many of these agents each matches alone"
     yield from _describe_rules(chosen)
     yield from _describe_unmatched(chosen.found)
@@ -235,27 +236,6 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
         yield f"With the rules of the mapping, {chosen.found.together:,} of {chosen.found.agents:,} agents match."
     else:
         yield "No rule matches an agent. The mapping has its ready rules: change them by hand."
-
-
-def _describe_fields(chosen: ChosenMapping) -> Iterator[str]:
-    """Each field of an agent with the attributes that take it, and what others keep there, each attribute once."""
-    notes = {name: f"without {name}: {why}" for name, why in chosen.taken.items()}
-    notes |= {name: f"with {name}: {why}" for name, why in chosen.stays.items()}
-    head = "fields"
-    for field in (*AGENT_FIELDS, *TENANT_FIELDS):
-        names = [rule.name for rule in chosen.ready.attributes if field in rule.fields]
-        places = [name for name in names if name not in chosen.taken]
-        said = ", ".join(places) or "not written"
-        if not names:
-            default = f"{chosen.name} has no attribute for it"
-            said += f": {chosen.unplaced.get(field, default)}"
-        yield f"{head:<10} {field}: {said}"
-        head = ""
-        for name in names:
-            if name in notes:
-                yield f"           {notes.pop(name)}"
-    for note in notes.values():
-        yield f"           {note}"
 
 
 def _describe_rules(chosen: ChosenMapping) -> Iterator[str]:

@@ -168,6 +168,20 @@ OWN: Final = "own schema"
 """What a mapping is called that is no ready one, but made from the directory's own schema."""
 
 
+class BarredPlace(Struct, frozen=True):
+    """An attribute that is a comment in a mapping onto the directory's own schema."""
+
+    name: str
+    fields: frozenset[str]
+    """Of an agent, that it is for."""
+    use: str
+    """What users hold there."""
+    why: str
+    """Why it is not written."""
+    holders: bool
+    """Whether that is because users hold other values."""
+
+
 class ChosenMapping(Struct, frozen=True):
     """A mapping by its name, and what is to be changed in it."""
 
@@ -183,6 +197,9 @@ class ChosenMapping(Struct, frozen=True):
     """Attributes of which some users keep another value, each with how many do."""
     owns: AbstractMapping[str, str] = {}
     """Attributes whose `owns` is narrower than the mapping's own."""
+    use: AbstractMapping[str, str] = {}
+    """By attribute, what users hold there, or how many get a value."""
+    barred: Sequence[BarredPlace] = ()
     unplaced: AbstractMapping[str, str] = {}
     """Fields of an agent for which the schema has no place, each with the reason."""
     besides: Sequence[str] = ()

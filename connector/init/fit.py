@@ -24,13 +24,21 @@ from connector.errors import (
     UsageError,
 )
 from connector.init.classes import list_siblings
-from connector.init.drafts import FULLEST, OWN, ChosenMapping, JobAnswers, mapping_text
+from connector.init.drafts import (
+    FULLEST,
+    OWN,
+    BarredPlace,
+    ChosenMapping,
+    JobAnswers,
+    mapping_text,
+)
 from connector.init.foreign_values import keep_foreign_values
 from connector.init.match_search import search_rules
 from connector.init.place import (
     FieldPlace,
     FieldPlaces,
     describe_stay,
+    describe_use,
     list_unplaced,
     why_not,
     write_skeleton,
@@ -184,7 +192,9 @@ def fit_job(
 
 
 def _join_reasons(chosen: ChosenMapping) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in chosen.taken.items())
+    reasons = [f"{name}: {why}" for name, why in chosen.taken.items()]
+    reasons += [f"{place.name}: {place.why}" for place in chosen.barred]
+    return "; ".join(reasons)
 
 
 def _fit_own_schema(
@@ -248,11 +258,23 @@ def _map_onto(
 ) -> ChosenMapping:
     """Map onto the best of these places, and let others keep their values."""
     text = write_skeleton(own, stock.misfits, stock.mapping.match[0].directory)
-    kept, barred = {}, {}
+    kept, use = {}, {}
+    barred = []
     for place in own.best_places:
         if not place.is_free:
-            barred[place.name] = why_not(place, own)
-        elif place.holders:
+            fields = frozenset(Template.parse(place.field.template).fields)
+            barred.append(
+                BarredPlace(
+                    place.name,
+                    fields,
+                    describe_use(place, own),
+                    why_not(place, own),
+                    holders=not place.barred,
+                )
+            )
+            continue
+        use[place.name] = describe_use(place, own)
+        if place.holders:
             kept[place.name] = describe_stay(place, own)
     chosen = replace(
         stock,
@@ -260,10 +282,11 @@ def _map_onto(
         text=text,
         ready=mappings.make_mapping(parse_yaml(text, job.path)),
         stays=kept,
+        barred=barred,
         unplaced=list_unplaced(own),
     )
     chosen = keep_foreign_values(job, tenant, chosen)
-    return replace(chosen, taken={**chosen.taken, **barred})
+    return replace(chosen, use={**chosen.use, **use})
 
 
 def _join_names(several: Sequence[FieldPlace]) -> str:

@@ -149,6 +149,8 @@ def keep_foreign_values(
         found = _count_foreign_values(job, tenant, mapping)
     for name in _find_without_number(chosen.mapping, mapping):
         taken[name] = "no attribute takes the sipAccount"
+    use = {name: at_first.describe_gain(name) for name in at_first.gaining}
+    use |= {name: at_first.describe_attribute(name) for name in at_first.users}
     before = {rule.name: rule.owns for rule in chosen.ready.attributes}
     owns = {}
     stays = {**chosen.stays}
@@ -161,6 +163,7 @@ def keep_foreign_values(
         taken={**chosen.taken, **taken},
         stays=stays,
         owns=owns,
+        use=use,
     )
 
 

@@ -218,19 +218,14 @@ def _write_unplaced(places: FieldPlaces, template: str) -> Iterator[str]:
 
 
 def list_unplaced(places: FieldPlaces) -> dict[str, str]:
-    """Tell of each field without a place that can be mapped why it has none."""
+    """Tell of each field without a place why it has none."""
     reasons = {}
     for field in FIELDS:
-        name = field.template.strip("{}")
-        several = places.found.get(field.template, [])
-        if not several:
+        if field.template not in places.found:
             closed = _tell_closed(places, field.template)
-            reasons[name] = (
-                f"no attribute of this directory's schema was found for it{closed}"
+            reasons[field.template.strip("{}")] = (
+                f"no attribute of this schema was found for it{closed}"
             )
-        elif not several[0].is_free:
-            best = several[0]
-            reasons[name] = f"{best.name}: {why_not(best, places)}"
     return reasons
 
 
@@ -262,6 +257,19 @@ def why_not(place: FieldPlace, places: FieldPlaces) -> str:
         return place.barred
     uncompared = ", which nobody compared" if place.field.is_secret else ""
     return f"{places.describe_holders(place.holders)} here{uncompared}"
+
+
+def describe_use(place: FieldPlace, places: FieldPlaces) -> str:
+    """Tell what users hold there."""
+    if not place.used and not place.holders:
+        is_shown = place.info.readable is not False
+        return "no user holds a value" if is_shown else "not shown to this account"
+    said = []
+    if place.used:
+        said.append(f"{places.tell_share(place.used)} hold their agent's value")
+    if place.holders:
+        said.append(places.describe_holders(place.holders))
+    return ", ".join(said)
 
 
 def describe_stay(place: FieldPlace, places: FieldPlaces) -> str:

@@ -216,17 +216,23 @@ def _is_same_agent(last: AgentRef, now: AgentRef) -> bool:
 
 
 class ForeignValues(Struct, frozen=True):
-    """How many users lose a value that this job did not write."""
+    """How many users lose a value that this job did not write, and how many get one."""
 
     users: Mapping[str, int]
     """By attribute, in the order of the mapping."""
     matched: int
     """How many users were looked at: those that an agent matches."""
+    gaining: Mapping[str, int]
+    """By attribute, how many of them get a value."""
 
     def describe_attribute(self, name: str) -> str:
         """How many users hold another value of this attribute."""
         count = self.users[name]
         return f"{count:,} of {self.matched:,} matched users {'holds' if count == 1 else 'hold'} another value"
+
+    def describe_gain(self, name: str) -> str:
+        """How many users get a value."""
+        return f"{self.gaining[name]:,} of {self.matched:,} matched users get a value"
 
 
 def find_foreign_values(
@@ -269,7 +275,12 @@ def find_foreign_values(
         for rule in brief.mapping.attributes
         if rule.name in losing
     }
-    return ForeignValues(counted, plan.summary.matched)
+    gaining = dict.fromkeys((rule.name for rule in brief.mapping.attributes), 0)
+    for change in matching:
+        for each in change.attributes:
+            if each.name in gaining:
+                gaining[each.name] += each.sets
+    return ForeignValues(counted, plan.summary.matched, gaining)
 
 
 def _holds_foreign_identity(

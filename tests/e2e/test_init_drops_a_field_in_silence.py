@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import own_schema
-from tests.support.init_folder import InitFolder
+from tests.support.init_folder import COMMENT, InitFolder, list_rows
 from tests.support.ldif_job import Job
 from tests.support.slapd import PEOPLE, SYNC, SYNC_PASSWORD, Slapd
 
@@ -39,11 +39,9 @@ def user(number: int, seat: int | None, desk: int | None = None) -> str:
     return head + "".join(f"{line}\n" for line in held)
 
 
-def fields(out: str) -> dict[str, str]:
-    """What is said of each field."""
-    table = out.partition("\nfields")[2].partition("\nagents ")[0]
-    lines = [line.strip().partition(": ") for line in table.splitlines()]
-    return {name: said for name, _, said in lines if name in FIELDS}
+def places(out: str) -> dict[str, str]:
+    """The first attribute of each field."""
+    return {field: attribute for field, attribute, *_ in list_rows(out) if field}
 
 
 @pytest.mark.slapd
@@ -54,13 +52,19 @@ def test_a_used_attribute_stays_as_a_comment_with_its_conflicts_and_no_other_is_
         folder = Folder(tmp_path / "job")
         out = folder.init(server)
         assert "mapping    own schema\n" in out
-        told = fields(out)
-        assert tuple(told) == FIELDS
-        assert told["sipAccount"] == "acmeSipUser, acmeSipUri"
-        assert told["sipServiceIp"] == "acmeSipUri"
-        assert told["workNo"] == "not written: acmeSeat: 2 of 24 users hold another value here"
-        for field in ("accountCode", "sipServicePort"):
-            assert told[field] == "not written: no attribute of this directory's schema was found for it"
+        assert tuple(places(out)) == FIELDS
+        unused = ["no user holds a value", "yes"]
+        nowhere = ["-", "-", "no: no attribute of this schema was found for it"]
+        held = "22 of 24 users hold their agent's value, 2 of 24 users hold another value"
+        assert list_rows(out) == [
+            ["workNo", "acmeSeat", held, COMMENT],
+            ["accountCode", *nowhere],
+            ["sipAccount", "acmeSipUser", *unused],
+            ["", "acmeSipUri", *unused],
+            ["sipPwd", "acmeSipSecret", *unused],
+            ["sipServiceIp", "acmeSipUri", *unused],
+            ["sipServicePort", *nowhere],
+        ]
         seat = '# acmeSeat: {value: "{workNo}", unique: true}'
         assert f"  # 2 of 24 users hold another value here:\n  {seat}" in folder.mapping
         assert "acmeDesk" not in folder.mapping.partition("\nattributes:")[2]
@@ -73,7 +77,7 @@ def test_an_attribute_that_holds_the_numbers_of_other_agents_is_not_offered(tmp_
     records = [user(n, None, 1000 + n % COUNT + 1) for n in range(1, COUNT + 1)]
     with Slapd.start(tmp_path / "server", records, stock=True, rules=SCHEMA) as server:
         folder = Folder(tmp_path / "job")
-        assert fields(folder.init(server))["workNo"] == "acmeSeat"
+        assert places(folder.init(server))["workNo"] == "acmeSeat"
         assert "acmeDesk" not in folder.mapping.partition("\nattributes:")[2]
 
 
@@ -83,7 +87,7 @@ def test_an_attribute_that_holds_each_agent_s_own_number_is_its_place_whatever_i
     records = [user(n, None, 1000 + n).replace("acmeDesk", "acmePlate") for n in range(1, COUNT + 1)]
     with Slapd.start(tmp_path / "server", records, stock=True, rules=schema) as server:
         folder = Folder(tmp_path / "job")
-        assert fields(folder.init(server))["workNo"] == "acmePlate"
+        assert places(folder.init(server))["workNo"] == "acmePlate"
 
 
 NUMBER_ALONE = """\

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.support.program import program
+
+STAYS = "yes; other values stay"
+COMMENT = "no, a comment: they keep theirs"
+
+
+def list_rows(out: str) -> list[list[str]]:
+    """The table of fields that `init` printed: field (empty in further rows of it), attribute, users, verdict."""
+    _, _, table = out.partition("\nfield ")
+    rows = table.partition("\n\n")[0].splitlines()[1:]
+    return [[row[:15].strip(), *re.split(r" {2,}", row[15:].strip())] for row in rows]
+
+
+def judge_attributes(out: str) -> dict[str, tuple[str, str]]:
+    """By attribute of that table what users hold there, and the verdict."""
+    return {attribute: (users, verdict) for _, attribute, users, verdict in list_rows(out)}
 
 
 class InitFolder:
