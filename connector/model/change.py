@@ -163,6 +163,11 @@ class ChangeKind(Struct, frozen=True):
         return tuple(dict.fromkeys(name for _, names in self.forms for name in names))
 
     @property
+    def disabled(self) -> int:
+        """How many of its users have an agent, and a disabled account."""
+        return sum(change.targets_disabled_account for change in self.changes)
+
+    @property
     def examples(self) -> list[str]:
         """Names of its first users."""
         return [change.user.name for change in self.changes[:EXAMPLES]]
@@ -181,8 +186,8 @@ class ChangeKind(Struct, frozen=True):
         said += [
             f"{form.capitalize()}: {', '.join(names)}" for form, names in self.forms
         ]
-        disabled = sum(change.targets_disabled_account for change in self.changes)
-        said += [f"Disabled accounts among them: {disabled:,}"] if disabled else []
+        if self.disabled:
+            said.append(f"Disabled accounts among them: {self.disabled:,}")
         return ". ".join(said) + "."
 
     @property

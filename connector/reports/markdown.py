@@ -35,11 +35,12 @@ from connector.reports.wording import (
     find_person,
     find_sides,
     find_strays,
+    list_warnings,
     name_agent,
     name_rule,
     outcome_text,
     report_title,
-    write_headline,
+    write_verdict,
 )
 
 # words that no Markdown reader makes anything of; `1.` begins a list, and GitHub makes a
@@ -75,8 +76,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     is_open = outcomes is None
     yield from _render_section(refused, after="" if is_open else ", then accepted")
     if plan.refusals and is_open:
-        sentence, commands = advise_next(plan, command)
-        yield f"Blocked. {sentence} {' '.join(map(code_span, commands))}\n\n"
+        yield "Blocked. To apply it anyway, see Next.\n\n"
     for caution in plan.cautions:
         yield f"> {escape_prose(caution)}\n\n"
     yield from _summary_table(plan)
@@ -90,6 +90,16 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
         yield from _render_section(section)
     for section in list_problems(plan, marker):
         yield from _render_section(section, before="Problems: ")
+    if is_open:
+        yield from _next_section(plan, command)
+
+
+def _next_section(plan: Plan, command: str) -> Lines:
+    """The commands that sign and apply the plan."""
+    sentence, commands = advise_next(plan, command)
+    yield f"## Next\n\n{escape_prose(sentence)}\n\n"
+    for each in commands:
+        yield f"{code_span(each)}\n\n"
 
 
 def _report_head(plan: Plan, outcomes: Outcomes) -> Lines:
@@ -100,7 +110,9 @@ def _report_head(plan: Plan, outcomes: Outcomes) -> Lines:
         yield f"- {place}: {code_span(what)}\n"
     if plan.about:
         yield "\n"
-    yield f"**{make_visible(write_headline(plan, outcomes))}**\n\n"
+    yield f"**{make_visible(write_verdict(plan, outcomes))}**\n\n"
+    for warning in list_warnings(plan, outcomes):
+        yield f"> {escape_prose(warning)}\n\n"
     if plan.notes.since:
         yield f"{escape_prose(describe_since(plan.notes.since))}\n\n"
 

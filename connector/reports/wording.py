@@ -88,7 +88,7 @@ _WARNINGS: Final = {
     NEW_STATE: "No earlier run of this job is known here: missing agents and matches are not noticed.",
     ANOTHER_KEY: "The key differs from that of earlier runs.",
 }
-"""What the headline adds where a plan's `about` has this word."""
+"""What a reader is warned of where a plan's `about` has this word."""
 _REFUSED_FOR: Final = {
     "agents": "no agents",
     "agents_drop": "agents are missing",
@@ -266,19 +266,6 @@ def report_title(plan: Plan, outcomes: Outcomes) -> str:
     """What the report is about: `what undo would do`."""
     command = "undo" if "takes back" in dict(plan.about) else "apply"
     return f"what {command} {'would do' if outcomes is None else 'has done'}"
-
-
-def write_headline(plan: Plan, outcomes: Outcomes) -> str:
-    """In a sentence or two: what would happen, or what has happened, and what decides."""
-    about = dict(plan.about)
-    said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
-    said.append(write_verdict(plan, outcomes))
-    if outcomes is None and plan.notes.lost:
-        said.append(count_losses(plan.notes.lost))
-    said += [warning for word, warning in _WARNINGS.items() if word in about]
-    if ON_HOLD in about:
-        said.append("The job is on hold: applies are refused until it is released.")
-    return " ".join(said)
 
 
 def list_warnings(plan: Plan, outcomes: Outcomes) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from connector.reports import wording as say
 from tests.support.ldif_job import Job, agent
 from tests.support.serving import serving
 from tests.support.ssh_keys import SK_ED25519, Pen, keygen, pen
@@ -76,6 +79,36 @@ def test_a_plan_without_signatures_is_refused_with_the_commands_that_go_on(job: 
     said = refused(job, "--plan", "plan.json")
     assert "needs 2 signatures: update 3, free 0; secret 3, free 0" in said
     assert "ssh-keygen -Y sign -f KEY -n cec-connector/plan plan.json" in said
+
+
+def commands_below(said: str, ends: str) -> list[str]:
+    """The command lines below the sentence that ends so, at the end of a plan."""
+    return [line.strip() for line in said.partition(ends)[2].splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("needed", [1, 2])
+def test_the_commands_at_the_end_of_a_plan_and_of_its_page_sign_and_apply_it(tmp_path: Path, needed: int) -> None:
+    job = Job(tmp_path, users=3)
+    assert keygen("-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key").returncode == 0
+    job.write("allowed_signers", f"{SIGNERS}dora@example.org {job.read('key.pub')}")
+    job.configure(approvers={"allowed": "allowed_signers", "needed": needed})
+    said = job.run("plan", "--save", "plan.json", "--report", "plan.html", "--report", "plan.md")
+    each = "" if needed == 1 else ", each in a file of its own"
+    sentence = f"Needs {say.count_noun(needed, 'signature')}{each}. To sign it and then apply it, run:"
+    sign_it, apply_it = commands_below(said, sentence)
+    page = job.read("plan.html").partition('<section id="next">')[2].partition("</section>")[0]
+    assert f"<p>{sentence}</p>" in page
+    assert re.findall("<p><code>(.*)</code></p>", page) == [sign_it, apply_it]
+    ticket = job.read("plan.md").partition("\n## Next\n")[2]
+    assert re.findall("^`(cec-connector .*|ssh-keygen .*)`$", ticket, re.MULTILINE) == [sign_it, apply_it]
+    if needed == 1:
+        signing, applying = shlex.split(sign_it), shlex.split(apply_it)
+        signing[signing.index("KEY")] = str(tmp_path / "key")
+        signing[-1] = str(tmp_path / signing[-1])
+        assert keygen(*signing[1:]).returncode == 0
+        ended = job.program(*applying[1:])
+        assert ended.code == 0, ended.said
+        assert written(job) == 3
 
 
 def test_neither_the_digest_nor_a_yes_stands_for_a_signature(job: Job) -> None:

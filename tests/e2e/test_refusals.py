@@ -77,14 +77,12 @@ def job(tmp_path: Path) -> Job:
 def refusals(job: Job, *command: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """What is said of a refusal, by where; and as the JSON report has it."""
     said = job.run(*command, "--report", "r.md", "--report", "r.html", "--report", "r.json", code=3)
-    markdown = job.read("r.md").partition("## Refused\n")[2].partition("## ")[0].partition("| Count")[0]
-    page = unescape(
-        re.sub(
-            r"<[^>]+>",
-            " ",
-            job.read("r.html").replace("<wbr>", "").partition('class="refused"')[2].partition("</section>")[0],
-        )
-    )
+    ticket = job.read("r.md")
+    markdown = ticket.partition("## Refused\n")[2].partition("## ")[0].partition("| Count")[0]
+    markdown += ticket.partition("## Next\n")[2]
+    source = job.read("r.html").replace("<wbr>", "")
+    sections = [source.partition(begin)[2].partition("</section>")[0] for begin in ('class="refused"', 'id="next"')]
+    page = unescape(re.sub(r"<[^>]+>", " ", " ".join(sections)))
     found: list[dict[str, Any]] = json.loads(job.read("r.json"))["refusals"]
     return {
         "terminal": said.partition("REFUSED\n")[2].partition("\n\n")[0] + said.partition("\nRefused. ")[2],

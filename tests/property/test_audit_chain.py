@@ -149,7 +149,10 @@ def test_two_records_that_changed_places_are_found(data: st.DataObject) -> None:
 @law
 @given(st.data())
 def test_a_line_that_was_added_is_found(data: st.DataObject) -> None:
-    """A record that is linked rightly at the very end is one more by whoever can compute a digest: see the page."""
+    """A record that is linked rightly at the very end is one more by whoever can compute a digest: see the page.
+
+    The first record of another job is linked to nothing.
+    """
     with audit(data) as (lines, head, old):
         record = json.loads(data.draw(st.sampled_from([*lines[:old], lines[-1]])))
         job = data.draw(st.sampled_from([JOB, "it"]))
@@ -160,7 +163,8 @@ def test_a_line_that_was_added_is_found(data: st.DataObject) -> None:
         place = data.draw(st.integers(old + 1, len(lines)))
         added = [*lines[:place], line, *lines[place:]]
         assert found(added, head) or job != JOB, line
-        assert found(added), line
+        begins_another = line == forged[0] + b"\n" and job != JOB and record.get("number") == 1
+        assert found(added) or begins_another, line
 
 
 # ---------------------------------------------------------------- several jobs in one file

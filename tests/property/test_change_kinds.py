@@ -98,7 +98,9 @@ def _of_markdown(plan: Plan) -> tuple[Numbers, int]:
 
 def _of_html(plan: Plan) -> tuple[Numbers, int]:
     page = "".join(html.render(plan))
-    rows = re.findall(r"<h3>\d+\. [^<]+: (\d+)</h3>\n<p>([^<]+)</p>", page)
+    titles = re.findall(r'<div class="kind" id="k\d+">\n<h3>\d+\. ([^<]+) \((\d+) users?\)</h3>', page)
+    known = [(f"{kind.title[0].upper()}{kind.title[1:]}", kind.users) for kind in plan.notes.kinds]
+    assert [(markup.unescape(title), int(users)) for title, users in titles] == known
     looks = re.search(r"Worth a look \((\d+)\)", page)
     changed = Counter(each.name for change in plan.changes for each in change.attributes if each.form)
     counts = Counter[str]()
@@ -113,7 +115,7 @@ def _of_html(plan: Plan) -> tuple[Numbers, int]:
         assert len(re.findall(r'<tr id="u', group)) == kind.users
         assert set(re.findall(r'<tbody data-kind="(\d+)"', group)) == {f"{number - 1}"}
         assert ">Show " + say.count_noun(kind.users, "user") + f" of kind {number}<" in page
-    return [(markup.unescape(sentence), int(users)) for users, sentence in rows], int(looks[1]) if looks else 0
+    return [(kind.sentence, kind.users) for kind in plan.notes.kinds], int(looks[1]) if looks else 0
 
 
 def _of_text(plan: Plan) -> tuple[Numbers, int]:

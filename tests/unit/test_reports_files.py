@@ -237,7 +237,9 @@ def is_inert(source: str) -> Page:
     assert {tag for tag, _ in page.elements} <= OURS
     names = {name for _, attributes in page.elements for name in attributes}
     assert names <= NAMES
-    assert all(re.fullmatch(r"#[ukr]\d+", attributes["href"] or "") for tag, attributes in page.elements if tag == "a")
+    assert all(
+        re.fullmatch(r"#(next|[ukr]\d+)", attributes["href"] or "") for tag, attributes in page.elements if tag == "a"
+    )
     assert [attributes for tag, attributes in page.elements if tag == "script"] == [{}]
     return page
 

@@ -47,8 +47,9 @@ from connector.reports.wording import (
     count_noun,
     describe_since,
     find_strays,
+    list_warnings,
     report_title,
-    write_headline,
+    write_verdict,
 )
 
 _HEAD: Final = """<!DOCTYPE html>
@@ -100,7 +101,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     yield from render_section(
         list_outcomes("Conflicts and failures", not_written, marker)
     )
-    yield from _refusals_section(plan, outcomes, command, marker)
+    yield from _refusals_section(plan, outcomes, marker)
     yield from rows.render_looks(plan.notes.worth_a_look)
     for caution in plan.cautions:
         yield f'<p class="note">{escape_prose(caution)}</p>\n'
@@ -115,6 +116,8 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
         yield from rows.render_rows()
     yield from render_section(list_outcomes("Not in this plan", strays, marker))
     yield from _facts_section(plan)
+    if outcomes is None:
+        yield from _next_section(plan, command)
     yield _SIGNATURES
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
@@ -134,12 +137,14 @@ def _page_head(plan: Plan, outcomes: Outcomes) -> Lines:
     title = f"{what}: {escape_text(plan.job)}"
     yield _HEAD.format(policy=policy, title=title, style=STYLE, foot=foot)
     is_bad = _find_not_written(outcomes) if outcomes is not None else plan.refusals
-    headline = escape_text(write_headline(plan, outcomes))
+    headline = escape_text(write_verdict(plan, outcomes))
     yield f"<header>\n<h1>{what}</h1>\n"
     yield f'<p class="headline{" bad" if is_bad else ""}">{headline}</p>\n'
     if plan.notes.since:
         yield f"<p>{escape_text(describe_since(plan.notes.since))}</p>\n"
     yield from _render_effects(plan, outcomes)
+    for warning in list_warnings(plan, outcomes):
+        yield f'<p class="note">{escape_prose(warning)}</p>\n'
     yield "</header>\n"
 
 
@@ -189,30 +194,37 @@ def _hash_source(source: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _refusals_section(
-    plan: Plan, outcomes: Outcomes, command: str, marker: PageMarker
-) -> Lines:
+def _next_section(plan: Plan, command: str) -> Lines:
+    """The commands that sign and apply the plan."""
+    sentence, commands = advise_next(plan, command)
+    yield f'<section id="next">\n<h2>Next</h2>\n<p>{escape_prose(sentence)}</p>\n'
+    for each in commands:
+        yield f"<p>{escape_value(each)}</p>\n"
+    yield "</section>\n"
+
+
+def _refusals_section(plan: Plan, outcomes: Outcomes, marker: PageMarker) -> Lines:
     if plan.refusals:
         found = list_refusals(plan, marker)
         then = "" if outcomes is None else ", then accepted"
         yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
         yield from render_table(found.columns, found.rows)
         if outcomes is None:
-            sentence, commands = advise_next(plan, command)
-            shown = " ".join(map(escape_value, commands))
-            yield f"<p>Blocked. {sentence} {shown}</p>\n"
+            yield '<p>Blocked. To apply it anyway, see <a href="#next">Next</a>.</p>\n'
         yield "</section>\n"
 
 
 def _kinds_section(groups: Sequence[Group], marker: PageMarker) -> Lines:
-    """Each kind with its count, its sentence, what is the same for all of it, examples, and a link to its rows."""
+    """Each kind with its title, its count, what is the same for all of it, examples, and a link to its rows."""
     kinds = [(group.kind, group.common) for group in groups if group.kind]
     if kinds:
         yield f"<section>\n<h2>Kinds of changes ({len(kinds):,})</h2>\n"
     for number, (kind, sides) in enumerate(kinds, 1):
-        title = f"{number}. {escape_text(kind.form.capitalize())}: {kind.users:,}"
+        said = f"{kind.title[0].upper()}{kind.title[1:]}"
+        title = f"{number}. {escape_text(said)} ({count_noun(kind.users, 'user')})"
         yield f'<div class="kind" id="k{number}">\n<h3>{title}</h3>\n'
-        yield f"<p>{escape_text(kind.sentence)}</p>\n"
+        if kind.disabled:
+            yield f"<p>Disabled accounts among them: {kind.disabled:,}.</p>\n"
         common = render_attributes(sides)
         if common:
             yield f"<p>The same for all of them: {common}</p>\n"

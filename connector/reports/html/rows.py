@@ -6,6 +6,7 @@ each: routine is plain text, and what rows of a chunk share is said once, above 
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -48,6 +49,8 @@ from connector.reports.wording import (
 
 BETWEEN: Final = ";\n"
 """What stands between two attributes of a row."""
+_LONGEST: Final = 80
+"""Characters of a choice of a filter."""
 NOT_WRITTEN: Final = {Result.CONFLICT: 0, Result.FAILED: 1}
 """Results that come first, and their places."""
 COLUMNS: Final = ("Row", "User", "Agent", "Rule", "Old → new")
@@ -126,7 +129,7 @@ class ChangeRows:
     def render_tools(self) -> Lines:
         """What the script shows: search, filters, sorting."""
         kinds = [
-            f"{number}. {group.kind.form}"
+            f"{number}. {textwrap.shorten(group.kind.title, _LONGEST, placeholder='…')}"
             for number, group in enumerate(self._groups, 1)
             if group.kind is not None
         ]
