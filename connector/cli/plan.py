@@ -72,7 +72,7 @@ def plan_command(
             "shows a plan that is not kept. Leave out `--save` and `--since`",
             where="--mapping",
         )
-    show = options.make_shower("apply")
+    show = options.make_shower("apply" if mapping is None else None)
     if mapping is not None:
         run = _show_with_mapping(options, show, mapping)
         return exit_code(run, fail_on_changes=fail_on_changes)

@@ -79,15 +79,15 @@ class RunOptions(Struct, frozen=True):
         files = [*self.signatures, self.saved]
         return {each.resolve() for each in files if each}
 
-    def make_shower(self, name: str, *words: str) -> PlanPrinter:
-        """What shows the plan; `words` follow the job in the command that applies it."""
+    def make_shower(self, name: str | None, *words: str) -> PlanPrinter:
+        """What shows the plan. `words` follow the job in the command `name` that applies it; None: nothing does."""
         named = [f"--only={name}" for name in self.only]
         named += [f"--plan={each}" for each in (self.save, self.saved) if each]
         reports, prints_json = self.reports, False
         if self.as_json is not None:
             reports, prints_json = split_reports(reports, as_json=self.as_json)
         return PlanPrinter(
-            [name, str(self.job), *words, *named],
+            [name, str(self.job), *words, *named] if name else [],
             reports,
             save=self.save,
             accept=self.accept,
@@ -103,7 +103,7 @@ class PlanPrinter(Struct):
     """
 
     arguments: Sequence[str]
-    """Of the command that applies this plan, for `--accept` to be added."""
+    """Of the command that applies this plan, for `--accept` to be added. Empty: nothing applies it."""
     reports: Sequence[Path]
     save: Path | None = None
     """The file that takes the plan for a reviewer."""
@@ -128,7 +128,7 @@ class PlanPrinter(Struct):
 
     def __post_init__(self) -> None:
         """Raises UsageError for a report whose suffix names no format."""
-        command = command_line(*self.arguments)
+        command = command_line(*self.arguments) if self.arguments else None
         self.renderers = {
             path: find_renderer(path.suffix, command) for path in self.reports
         }
@@ -203,15 +203,15 @@ class PlanPrinter(Struct):
         for path, render in self.renderers.items():
             write_out(path, render(plan, outcomes))
 
-    def _next_command(self, plan: Plan) -> str:
-        """The command that applies the plan.
+    def _next_command(self, plan: Plan) -> str | None:
+        """The command that applies the plan, if any does.
 
         What a saved plan lacks while it is applied, people have to sign in a new one.
         """
         words = self.arguments
         if self.goes_on and count_signatures(plan):
             words = [word for word in words if not word.startswith("--plan=")]
-        return command_line(*words)
+        return command_line(*words) if words else None
 
 
 def say_untold(run: FinishedRun, job: Path) -> None:

@@ -24,16 +24,16 @@ SUFFIXES: Final = {
 }
 """The formats of report files: suffix, and the module here that renders it."""
 _WITH_COMMAND: Final = frozenset({"markdown", "html"})
-"""Formats that tell their reader how to accept a refused plan."""
+"""Formats that tell their reader how to apply a plan."""
 Renderer: TypeAlias = "Callable[[Plan, Sequence[Outcome] | None], Iterator[str]]"
 """A report's format: the plan in, its text out, piece by piece. Without outcomes the plan
 has not been applied."""
 
 
-def find_renderer(suffix: str, command: str = "") -> Renderer:
+def find_renderer(suffix: str, command: str | None = "") -> Renderer:
     """The renderer for a file's suffix (with its dot, in either case). Raises UsageError for an unknown one.
 
-    `command` is the command line that `--accept` is appended to.
+    `command` is the command line that applies the plan. None: there is none.
     """
     name = SUFFIXES.get(suffix.lower())
     if name is None:

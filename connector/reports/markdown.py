@@ -65,10 +65,10 @@ class MarkdownMarker(Marker):
         return f"{said} ({escape_prose(person)})" if person else said
 
 
-def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
+def render(plan: Plan, outcomes: Outcomes = None, *, command: str | None = "") -> Lines:
     """Line by line; every table is whole, so that it can be cut where a ticket is too short for it.
 
-    `command`: what `--accept` is appended to.
+    `command`: what applies the plan. None: nothing does.
     """
     marker = MarkdownMarker(plan.notes.people)
     yield from _report_head(plan, outcomes)
@@ -76,7 +76,8 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     is_open = outcomes is None
     yield from _render_section(refused, after="" if is_open else ", then accepted")
     if plan.refusals and is_open:
-        yield "Blocked. To apply it anyway, see Next.\n\n"
+        ways = "" if command is None else " To apply it anyway, see Next."
+        yield f"Blocked.{ways}\n\n"
     for caution in plan.cautions:
         yield f"> {escape_prose(caution)}\n\n"
     yield from _summary_table(plan)
@@ -90,7 +91,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
         yield from _render_section(section)
     for section in list_problems(plan, marker):
         yield from _render_section(section, before="Problems: ")
-    if is_open:
+    if is_open and command is not None:
         yield from _next_section(plan, command)
 
 

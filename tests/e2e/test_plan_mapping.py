@@ -47,7 +47,10 @@ def test_it_is_the_plan_of_a_job_with_that_mapping_and_leaves_nothing(job: Job, 
 def test_no_apply_takes_it(job: Job) -> None:
     job.run("apply")
     before = job.read("people.ldif")
-    job.run("plan", "--mapping", "other.yaml", "--report", "other.json")
+    reports = ["--report", "other.json", "--report", "other.html", "--report", "other.md"]
+    said = job.run("plan", "--mapping", "other.yaml", *reports)
+    for shown in (said, job.read("other.html"), job.read("other.md")):
+        assert "cec-connector apply" not in shown
     job.run("apply", "--plan", "other.json", code=3)
     digest = json.loads(job.read("other.json"))["digest"]
     job.run("apply", "--accept", digest, code=3)
@@ -83,4 +86,6 @@ def test_the_other_mapping_is_checked_as_every_mapping_is(job: Job) -> None:
 def test_a_limit_refuses_it_as_any_plan(job: Job) -> None:
     job.run("apply")
     job.configure(limits={"update": 2, "clear": 10})
-    assert "Too many updates  3 planned, 2 allowed" in job.run("plan", "--mapping", "other.yaml", code=3)
+    said = job.run("plan", "--mapping", "other.yaml", code=3)
+    assert "Too many updates  3 planned, 2 allowed" in said
+    assert "cec-connector apply" not in said

@@ -88,8 +88,11 @@ _SIGNATURES: Final = """<section class="paper sign">
 """On paper alone: who has read it."""
 
 
-def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines:
-    """The page, piece by piece. `command`: what `--accept` is appended to."""
+_WAYS: Final = ' To apply it anyway, see <a href="#next">Next</a>.'
+
+
+def render(plan: Plan, outcomes: Outcomes = None, *, command: str | None = "") -> Lines:
+    """The page, piece by piece. `command`: what applies the plan. None: nothing does."""
     groups = group_changes(plan, outcomes)
     in_rows = (change.user.name for group in groups for change in group.changes)
     marker = PageMarker(plan.notes.people, in_rows)
@@ -101,7 +104,8 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
     yield from render_section(
         list_outcomes("Conflicts and failures", not_written, marker)
     )
-    yield from _refusals_section(plan, outcomes, marker)
+    ways = "" if command is None else _WAYS
+    yield from _refusals_section(plan, outcomes, ways, marker)
     yield from rows.render_looks(plan.notes.worth_a_look)
     for caution in plan.cautions:
         yield f'<p class="note">{escape_prose(caution)}</p>\n'
@@ -116,7 +120,7 @@ def render(plan: Plan, outcomes: Outcomes = None, *, command: str = "") -> Lines
         yield from rows.render_rows()
     yield from render_section(list_outcomes("Not in this plan", strays, marker))
     yield from _facts_section(plan)
-    if outcomes is None:
+    if outcomes is None and command is not None:
         yield from _next_section(plan, command)
     yield _SIGNATURES
     yield f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
@@ -203,14 +207,16 @@ def _next_section(plan: Plan, command: str) -> Lines:
     yield "</section>\n"
 
 
-def _refusals_section(plan: Plan, outcomes: Outcomes, marker: PageMarker) -> Lines:
+def _refusals_section(
+    plan: Plan, outcomes: Outcomes, ways: str, marker: PageMarker
+) -> Lines:
     if plan.refusals:
         found = list_refusals(plan, marker)
         then = "" if outcomes is None else ", then accepted"
         yield f'<section class="refused">\n<h2>{found.title}{then}</h2>\n'
         yield from render_table(found.columns, found.rows)
         if outcomes is None:
-            yield '<p>Blocked. To apply it anyway, see <a href="#next">Next</a>.</p>\n'
+            yield f"<p>Blocked.{ways}</p>\n"
         yield "</section>\n"
 
 
