@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +190,45 @@ def test_colour_is_for_terminals_that_want_it_and_never_from_outside(tmp_path: P
         _, seen = at_a_terminal(tmp_path, "plan", "job.yaml", env=variable)
         assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9;]*m", seen), variable
     assert "\x1b" not in job.run("plan")
+
+
+def various_agents(count: int) -> list[dict[str, Any]]:
+    """Agents of whom everybody changes, in several ways, and others that nobody can match."""
+    changed = []
+    for number in range(1, count + 1):
+        fields: dict[str, Any] = {"workNo": 1001 + number} if number % 2 else {"sipPwd": f"canary-new-{number}"}
+        if number % 5 == 0:
+            fields |= {"sipAccount": str(9000 + number), "workNo": 5000 + number}
+        changed.append(agent(number, **fields))
+    broken = [{"workNo": None, "accountCode": f"broken.{number}"} for number in range(30)]
+    strangers = [agent(3000 + number, accountCode=f"stranger.{number}") for number in range(40)]
+    twice = [agent(1, workNo=8000), agent(2, accountCode="USER2", workNo=8001)]
+    return [*changed, *broken, *strangers, *twice]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(("users", "most"), [(2, 20), (5, 60), (500, 60)])
+def test_a_plan_fits_on_a_screen_or_two_however_many_changes_and_problems(
+    tmp_path: Path, width: int, users: int, most: int
+) -> None:
+    job = Job(tmp_path, users=users)
+    job.run("apply")
+    job.agents([agent(number, workNo=2000 + number) for number in range(1, users + 1)])
+    code, seen = at_a_terminal(tmp_path, "plan", "job.yaml", width=width)
+    assert code == 0, seen
+    assert rows_of(seen, width) <= most
+    if users > 5:
+        job.agents(various_agents(users))
+        job.configure(limits={"update": 3})
+        code, seen = at_a_terminal(tmp_path, "plan", "job.yaml", width=width)
+        assert code == 3, seen
+        assert rows_of(seen, width) <= most
+        assert "Kinds of changes" in seen
+        assert "Problems" in seen
+        assert "--accept sha256:" in plain(seen)
+
+
+def rows_of(seen: str, width: int) -> int:
+    """The lines of a terminal that the report takes, from its head on."""
+    report = plain(seen).partition("job: what apply would do")
+    return sum(max(1, -(-len(line) // width)) for line in "".join(report[1:]).splitlines())
