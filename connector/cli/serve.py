@@ -17,7 +17,7 @@ from connector.serve.web import WebServer
 
 
 class ListenAddress(NamedTuple):
-    """Where /healthz, /readyz and /metrics are answered."""
+    """Where the status page, /healthz, /readyz and /metrics are answered."""
 
     host: str
     """A name or an address, IPv6 without brackets."""
@@ -42,7 +42,7 @@ def parse_address(
 listen_option = text_option(
     "--listen",
     "HOST:PORT",
-    "Address of /healthz, /readyz and /metrics.",
+    "Address of the status page at /, and of /healthz, /readyz and /metrics.",
     default="127.0.0.1:9467",
     show_default=True,
     callback=parse_address,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -115,6 +115,20 @@ def _encode_inputs(action: ScheduleActionStartWorkflow) -> list[Payload]:
     """What the workflow is told, as the server has it."""
     encode = PayloadConverter.default.to_payload
     return [each if isinstance(each, Payload) else encode(each) for each in action.args]
+
+
+# ------------------------------------------------------------ what there is
+
+
+async def list_next_runs(client: Client) -> dict[str, datetime]:
+    """When each job with a schedule runs next; the engine's list may lag behind. A paused job is not in it."""
+    found = {}
+    async for each in await client.list_schedules(rpc_timeout=CALL):
+        is_paused = each.schedule is not None and each.schedule.state.paused
+        times = each.info.next_action_times if each.info and not is_paused else ()
+        if each.id.startswith(PREFIX) and times:
+            found[each.id.removeprefix(PREFIX)] = times[0]
+    return found
 
 
 # ------------------------------------------------------------ what is to be done

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -25,6 +25,7 @@ from connector.fleet.activities import Activities
 from connector.fleet.client import require_answer
 from connector.fleet.jobs import open_limits, path_of, read_names
 from connector.fleet.limits import BrakeAlarm, FleetStatus
+from connector.fleet.schedules import list_next_runs
 from connector.fleet.values import BAD_STATES, STATES, JobStatus, aside_queue
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, RunMetrics
@@ -86,6 +87,8 @@ class FleetWorker:
         self._names: list[str] = []
         """Jobs of the folder when it began to look."""
         self._status: FleetStatus | None = None
+        self._next_runs: dict[str, datetime] = {}
+        """By job, as the engine has scheduled it."""
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT. A second one ends runs under way, each in good order."""
@@ -157,6 +160,7 @@ class FleetWorker:
             try:
                 await require_answer(self._client)
                 self._answered = time.monotonic()
+                self._next_runs = await list_next_runs(self._client)
             except (RPCError, TimeoutError) as fault:
                 log.warning("engine does not answer", reason=type(fault).__name__)
             await asyncio.sleep(_LOOK)
@@ -232,9 +236,18 @@ class FleetWorker:
             notes.append(f"applies have stopped since {since}: see `fleet status`")
         known = [job for job in status.jobs.values() if self._has_file(job.job)]
         known.sort(key=lambda each: (STATES.index(each.state), each.job))
-        jobs = [_describe_job(each, status.under_way) for each in known]
+        jobs = []
+        for each in known:
+            next_run = describe_time(self._next_runs.get(each.job))
+            if each.job in status.under_way:
+                next_run = "under way"
+            jobs.append(_describe_job(each, next_run))
         jobs += [
-            JobPanel(name, "Not run yet")
+            JobPanel(
+                name,
+                "Not run yet",
+                facts={"Next run": describe_time(self._next_runs.get(name))},
+            )
             for name in self._names
             if name not in status.jobs and self._has_file(name)
         ]
@@ -246,7 +259,7 @@ class FleetWorker:
             return self._metrics.render_text()
 
 
-def _describe_job(standing: JobStatus, under_way: Sequence[str]) -> JobPanel:
+def _describe_job(standing: JobStatus, next_run: str) -> JobPanel:
     waits = standing.state == "waiting for approval"
     facts = {
         "Since": describe_time(standing.since),
@@ -254,7 +267,7 @@ def _describe_job(standing: JobStatus, under_way: Sequence[str]) -> JobPanel:
         "Last good run": describe_time(standing.last_good),
         "Changes": f"{standing.changes:,}" if standing.changes else "",
         "Plan that waits": standing.digest if waits else "",
-        "Next run": "under way" if standing.job in under_way else "",
+        "Next run": next_run,
     }
     is_bad = standing.state in BAD_STATES
     return JobPanel(standing.job, standing.state.capitalize(), is_bad, facts)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +401,29 @@ def test_a_job_whose_file_is_gone_counts_no_more(world: MakeWorld, server: Slapd
     gauge = 'cec_connector_fleet_jobs{state="waiting for approval"}'
     fleet.until(lambda: f"{gauge} 1.0" not in worker.metrics())
     assert f"{gauge} 0.0" in worker.metrics()
+
+
+def test_a_worker_s_page_tells_how_each_job_stands_and_when_it_runs_next_and_names_nobody(
+    world: MakeWorld, server: Slapd
+) -> None:
+    fleet = world()
+    for name in ("waits", "fails", "sleeps"):
+        fleet.add(name, server, mode="dry-run")
+    fleet.fleet("schedule", ".", "--apply", code=0)
+    worker = fleet.work()
+    fleet.fleet("run", "waits.yaml", code=2)
+    fail(fleet, "fails")
+    fleet.until(lambda: "<dt>Changes</dt><dd>3</dd>" in worker.get("/") and worker.get("/").count("Next run") == 3)
+    page = worker.get("/")
+    assert re.findall("<h2>(.*)</h2>", page) == ["fails", "waits", "sleeps"]
+    assert "1 of 3 jobs must be looked at" in page
+    digest = fleet.status(1)["waits"]["digest"]
+    assert page.count(f"<dt>Plan that waits</dt><dd>{digest}</dd>") == 1
+    for moment in re.findall("<dt>Next run</dt><dd>(.*?)</dd>", page):
+        begins = datetime.strptime(moment.rpartition(" ")[0], "%Y-%m-%d %H:%M:%S").astimezone()
+        assert timedelta() < begins - datetime.now(UTC) < timedelta(hours=1, minutes=1)
+    for personal in ("canary", "waits-u", "uid=", "dc=", "1000", "example"):
+        assert personal not in page
 
 
 def test_limits_have_a_database_of_their_own_or_that_of_all_jobs(world: MakeWorld, server: Slapd) -> None:

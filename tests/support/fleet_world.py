@@ -54,7 +54,10 @@ class Worker:
         return self._process.pid
 
     def metrics(self) -> str:
-        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=LONGEST) as answer:
+        return self.get("/metrics")
+
+    def get(self, path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=LONGEST) as answer:
             return str(answer.read().decode())
 
     @property
