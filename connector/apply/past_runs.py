@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from connector.apply.context import SecretAttributes
 from connector.apply.job_state import list_runs, open_job_state
+from connector.errors import UsageError
 from connector.model import (
     APPROVED,
     AttributeChange,
@@ -33,11 +34,16 @@ _NOT_KNOWN = "not known: the run is under way, or was interrupted"
 def read_past_run(path: Path, run: str) -> Report:
     """A report of a run of the job in `path`, by what `find_run` takes; problems are not kept.
 
-    Values of attributes that are secret by now are left out. Raises FileError, StateError, UsageError.
+    Values of attributes that are secret by now are left out. Raises FileError, StateError; UsageError also of a
+    run that did not begin to write.
     """
     (record,), _ = list_runs(path, run)
     if not record.was_begun:
-        return _make_report(record, (), SecretAttributes(()))
+        why = "; ".join(record.why.splitlines())
+        raise UsageError(
+            f"this run wrote nothing, so it has no report. It was {record.result}: {why}",
+            where=record.id,
+        )
     with open_job_state(path) as (_, state):
         directory, steps = state.read_steps_of_run(record.id, record.job, Sealer(None))
         secrets = SecretAttributes(tuple(state.secret_attributes(directory)))
@@ -100,8 +106,11 @@ def _make_report(
         shown = replace(change, attributes=tuple(attributes))
         changes.append(replace(shown, digest=digest_of_change(shown)))
     about = {
+        "begun": record.started,
+        "ended": record.ended or "",
+        "by": record.by,
         "server": record.server,
-        "plan": record.plan or record.digest,
+        "applied": record.plan or record.digest,
         APPROVED: "; ".join(map(str, record.approvals)),
         "takes back": record.undoes and f"run {record.undoes}",
     }

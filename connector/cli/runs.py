@@ -13,13 +13,19 @@ import click
 from connector.apply.job_state import list_runs
 from connector.apply.past_runs import read_past_run
 from connector.cli.options import job_argument, json_option, report_option
-from connector.cli.output import print_pieces, say_document, say_lines
+from connector.cli.output import (
+    print_pieces,
+    say_document,
+    say_line,
+    say_lines,
+    say_text,
+)
 from connector.cli.running import describe_hold, refuse_own_files
 from connector.cli.terminal import count_columns, wrap_text
 from connector.errors import UsageError
 from connector.planfile import write_out
 from connector.reports import find_renderer
-from connector.reports.text import list_changes, render_ending
+from connector.reports.text import FEW, list_changes, render_ending
 from connector.reports.visible import make_visible, visible_lines
 from connector.state.history import RunRecord
 
@@ -30,6 +36,8 @@ _HEAD: Final = (
 )
 _ROW: Final = "{:<36}  {:%Y-%m-%d %H:%M:%S %Z}  {:>7}  {:>7,}  {:>11,}  {:<9}  {}"
 _ATTEMPT: Final = "{:<36}  {:%Y-%m-%d %H:%M:%S %Z}  {} {} by {}: {}"
+_NEWER: Final = 3
+"""So many newer attempts are named below a run."""
 _NOT_WRITTEN: Final = frozenset({"conflict", "failed", "skipped"})
 
 
@@ -51,8 +59,6 @@ def runs_command(
     refuse_own_files(job, reports)
     renderers = {path: find_renderer(path.suffix) for path in reports}
     runs, hold = list_runs(job, run)
-    if run is not None:
-        plan, outcomes = read_past_run(job, run)
     held = visible_lines(describe_hold(job, hold))
     if as_json:
         say_document(runs)
@@ -61,14 +67,28 @@ def runs_command(
         say_lines(_list_rows(runs))
         print_pieces([held])
     else:
-        say_lines(map(_describe_row, runs))
-        say_lines(f"  {place:<12}{what}" for place, what in plan.about)
-        if plan.changes:
-            say_lines(list_changes(plan, outcomes))
-            print_pieces(render_ending(plan, outcomes))
+        show_run(job, run)
         print_pieces([held])
     for path, render in renderers.items():
-        write_out(path, render(plan, outcomes))
+        write_out(path, render(*read_past_run(job, run or "")))
+
+
+def show_run(job: Path, run: str) -> None:
+    """Print what a run of JOB wrote; of an attempt, why it did not. Below it, newer attempts."""
+    (record,), _ = list_runs(job, run)
+    say_line(_describe_row(record))
+    if record.was_begun:
+        plan, outcomes = read_past_run(job, run)
+        say_lines(f"  {place:<12}{what}" for place, what in plan.about)
+        if plan.changes:
+            is_packed = len(plan.changes) > FEW
+            say_lines(list_changes(plan, outcomes, packed=is_packed))
+            print_pieces(render_ending(plan, outcomes))
+    runs, _ = list_runs(job)
+    newer = [each for each in runs[: runs.index(record)] if not each.was_begun]
+    if newer:
+        say_text("Newer attempts, which wrote nothing:")
+        say_lines(map(_describe_row, newer[:_NEWER]))
 
 
 def _list_rows(runs: Sequence[RunRecord]) -> Iterator[str]:

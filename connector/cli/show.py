@@ -20,6 +20,7 @@ from connector.cli.output import (
     say_json,
 )
 from connector.cli.running import refuse_own_files, split_reports
+from connector.cli.runs import show_run
 from connector.errors import UsageError
 from connector.model import Outcome, Plan
 from connector.planfile import load_plan, load_report, write_out
@@ -63,6 +64,8 @@ def show_command(
             )
     if prints_json:
         say_json(document.render(shown, outcomes))
+    elif run is not None:
+        show_run(plan, run)
     else:
         print_pieces(
             text.render(

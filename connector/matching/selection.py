@@ -216,7 +216,10 @@ def _read_name(
     sought = {ACCOUNT: "accountCode", SEAT: "workNo"}.get(kind, "accountCode or workNo")
     unknown = f"the source has no agent with {sought} {text!r}"
     suggested = _suggest_names(agents, text)
-    if kind or not text or text == f"{USER}:":
+    if kind:
+        other = f". To name a user, say {f'{USER}:{text}'!r}"
+        raise UsageError(unknown + (suggested or other), where=where)
+    if not text or text == f"{USER}:":
         raise UsageError(unknown + suggested, where=where)
     neither = ", and base and filter have no user of that name"
     return USER, text, unknown + neither + suggested

@@ -274,7 +274,9 @@ def list_warnings(plan: Plan, outcomes: Outcomes) -> list[str]:
     said = [f"Nobody matches: {about[NOBODY]}."] if NOBODY in about else []
     if outcomes is None and plan.notes.lost:
         said.append(count_losses(plan.notes.lost))
-    left_behind = (KEPT_CREDENTIALS, NOT_MAPPED, NOT_OURS)
+    left_behind = [NOT_MAPPED, NOT_OURS]
+    if not any(each.limit in OF_THE_SOURCE for each in plan.refusals):
+        left_behind.insert(0, KEPT_CREDENTIALS)  # else their agents may only be missing
     said += [f"{about[word]}." for word in left_behind if word in about]
     said += [warning for word, warning in _WARNINGS.items() if word in about]
     if ON_HOLD in about:
@@ -340,6 +342,12 @@ def name_key(refusal: Refusal) -> str:
     if refusal.limit in ("agents", EXCLUDE, APPROVAL):
         return ""
     return f". Key in the job: limits.{refusal.limit}"
+
+
+def sum_up_refusal(refusal: Refusal) -> str:
+    """What is beyond a limit, and by how much: `agents are missing (29 fewer, 4 allowed)`."""
+    count = count_refusal(refusal)
+    return f"{name_refusal(refusal)} ({count})" if count else name_refusal(refusal)
 
 
 def count_refusal(refusal: Refusal) -> str:

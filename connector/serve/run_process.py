@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from connector.observers.run_summary import FAILED, Kind, RunSummary
 from connector.reports.visible import make_visible
-from connector.reports.wording import name_refusal
+from connector.reports.wording import sum_up_refusal
 from connector.runtime.log import log
 from connector.serve.report_folder import ReportFolder
 from connector.settings.job import LoadedJob
@@ -236,7 +236,7 @@ def log_run_end(job: LoadedJob, result: RunResult, **details: object) -> None:
     facts = {
         "reason": summary.cause if job.hashes_people else summary.fault,
         "code": result.code,
-        "why_refused": list(map(name_refusal, summary.plan.refusals)),
+        "why_refused": list(map(sum_up_refusal, summary.plan.refusals)),
         "changes": summary.plan.changes,
         "outcomes": summary.outcomes,
         "waiting": result.waiting and str(result.waiting),
@@ -263,7 +263,7 @@ def describe_ending(summary: RunSummary, waiting: Path | None) -> str:
     if summary.cause:
         parts.append(summary.cause)
     if summary.plan.refusals:
-        parts.append(", ".join(map(name_refusal, summary.plan.refusals)))
+        parts.append(", ".join(map(sum_up_refusal, summary.plan.refusals)))
     if summary.outcomes:
         parts.append(f"users: {summary.outcome_text}")
     if waiting:

@@ -22,7 +22,7 @@ from connector.reports.wording import (
     AGENT_COUNTS,
     USER_COUNTS,
     count_noun,
-    name_refusal,
+    sum_up_refusal,
 )
 
 _OWN_STYLE: Final = (
@@ -145,10 +145,13 @@ def list_run_facts(summary: RunSummary) -> dict[str, str]:
     facts = {
         "Last run": f"{began}, {summary.ending} (exit code {summary.exit_code}) in {took}",
         "Reason": summary.cause,
-        "Refused": ", ".join(map(name_refusal, plan.refusals)),
+        "Refused": ", ".join(map(sum_up_refusal, plan.refusals)),
+        "Run": summary.run,
     }
     if plan.digest:
         facts["Written"] = describe_counts(summary.outcomes, plan.changes)
+        if plan.refusals and not summary.outcomes:
+            facts["Written"] = "nothing"
         facts["Agents"] = _list_counts(plan.counts, AGENT_COUNTS)
         facts["Users"] = _list_counts(plan.counts, USER_COUNTS)
         facts["Problems"] = _list_counts(plan.problems, plan.problems)

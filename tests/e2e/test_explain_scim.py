@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.init_folder import COMMENT, judge_attributes
 from tests.support.program import program
 from tests.support.scim_job import ScimJob, agent
 from tests.support.scim_servers import EACH_KIND, ENTERPRISE, ScimServer, people, user
@@ -117,6 +118,7 @@ def test_init_takes_the_stock_schema_where_there_is_no_extension(tmp_path: Path)
         out = fit(job)
         assert "not scim-extension: " in out
         assert "mapping    scim-enterprise" in out
-        assert "employeeNumber: 8 of 8 matched users hold another value" in out
+        number = f"{ENTERPRISE}:employeeNumber"
+        assert judge_attributes(out)[number] == ("8 of 8 matched users hold another value", COMMENT)
         assert summary(job)["matched"] == 8
         assert "employeeNumber" not in json.dumps(job.run("plan")["changes"])

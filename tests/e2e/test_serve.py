@@ -419,15 +419,14 @@ def test_a_job_without_good_runs_is_not_ready(job: Job) -> None:
 def test_a_job_that_is_not_ready_says_what_refused_its_last_run(job: Job) -> None:
     schedule(job, every="1s", mode="apply", max_age="1s")
     job.configure(limits={"update": 0, "secret": 0})
+    refused = [f"too many {what} (3 planned, 0 allowed)" for what in ("updates", "secrets to set")]
     with serving(job.folder, "job.yaml") as served:
         for _ in range(3):
             ended = served.next("run ended")
             assert (ended["ending"], ended["level"]) == ("refused", "warning")
-            assert ended["why_refused"] == ["too many updates", "too many secrets to set"]
+            assert ended["why_refused"] == refused
         code, said = served.get("/readyz")
-        why = (
-            f"ended as: refused (exit code 3); too many updates, too many secrets to set; a plan waits in {job.folder}/"
-        )
+        why = f"ended as: refused (exit code 3); {', '.join(refused)}; a plan waits in {job.folder}/"
         assert code == 503
         assert why in said
         assert "uid=" not in said

@@ -172,10 +172,25 @@ def test_what_a_run_wrote_is_listed_and_shown_again_from_the_state(job: Job) -> 
     assert said.endswith("Done: 1 of 1 user written.\n")
     assert "SIPIdentityPassword: (secret) set\n" in job.run("runs", first["id"][:8])
     shown = show(job, "job.yaml", run["id"][:8], *reports("other")).out
-    assert change in shown
-    assert shown.endswith("Done: 1 of 1 user written.\n")
+    assert shown == said
     same(job, "run", "other")
-    assert show(job, "run.json").out == shown
+    assert change in show(job, "run.json").out
     assert "own files" in job.run("runs", "last", "--report", "agents.json", code=64)
     assert "no run and no file of that name" in show(job, run["id"], code=64).err
     assert "this job has no run 'zzz'" in show(job, "job.yaml", "zzz", code=64).err
+
+
+def test_of_an_attempt_the_reason_is_shown_and_below_an_older_run_the_newer_attempts(job: Job) -> None:
+    job.run("apply")
+    job.agents([agent(1)])
+    job.run("apply", code=3)
+    refused = json.loads(job.run("runs", "--json"))[0]
+    why = "agents_drop: the source has 1 agent; the last good run read 4"
+    for said in (job.run("runs", refused["id"]), job.run("runs", "last").partition("which wrote nothing:\n")[2]):
+        assert said.startswith(refused["id"])
+        assert why in said
+    for command in (("runs", "job.yaml"), ("show", "job.yaml")):
+        ended = job.program(*command, refused["id"], "--report", "run.html")
+        assert ended.code == 64
+        assert "wrote nothing, so it has no report. It was refused" in ended.err
+        assert not (job.folder / "run.html").exists()

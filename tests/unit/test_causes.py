@@ -49,6 +49,7 @@ def test_the_end_of_a_run_is_told_with_all_that_counts() -> None:
         exit_code=3, plan=PlanFigures(refusals=[Refusal("clear", 1, 2, f"of {DN}"), Refusal("update", 1, 2, "x")])
     )
     assert describe_ending(refused, Path("/plans/hr.plan.json")) == (
-        f"{began} refused (exit code 3); too many users to empty, too many updates; a plan waits in /plans/hr.plan.json"
+        f"{began} refused (exit code 3); too many users to empty (2 planned, 1 allowed), "
+        "too many updates (2 planned, 1 allowed); a plan waits in /plans/hr.plan.json"
     )
     assert describe_ending(summary(exit_code=1, cause="no\x1b"), None) == f"{began} failed (exit code 1); no<U+001B>"
