@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,13 @@ import click
 from connector.cli.init_dialogue import KEPT, InitDialogue, Remedies, is_reference
 from connector.cli.observers import configure_log
 from connector.cli.options import Decorator, flag_option, path_option, text_option
-from connector.cli.output import command_line, say_line, say_lines, say_text
+from connector.cli.output import (
+    command_line,
+    say_line,
+    say_lines,
+    say_text,
+)
+from connector.cli.terminal import count_columns
 from connector.errors import (
     CertificateDateError,
     ConnectorError,
@@ -225,7 +232,7 @@ def _describe_fit(fitted: FittingJob, server: MetServer) -> Iterator[str]:
     if len(fitted.tenant.invalid) > _MOST:
         yield f"           … and {len(fitted.tenant.invalid) - _MOST:,} more invalid records"
     yield ""
-    yield from list_fields(chosen)
+    yield from list_fields(chosen, count_columns(sys.stdout))
     yield ""
     yield "Match rules, and how many of these agents each matches alone"
     yield from _describe_rules(chosen)

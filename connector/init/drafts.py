@@ -96,7 +96,7 @@ def job_text(answers: JobAnswers, mapping: str) -> str:
         "directory:",
         *_write_keys(_choose_directory(answers)),
         f"mapping: {_write_value(mapping)}",
-        "# The first run changes all users. Then lower `update` (default: 20%).",
+        "# The first run may change all users. Then lower `update` (default: 20%).",
         "limits: {update: 100%}",
         "",
     ]

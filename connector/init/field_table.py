@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -24,8 +24,8 @@ class FieldRow(Struct, frozen=True):
     """Whether it is written, and why not."""
 
 
-def list_fields(chosen: ChosenMapping) -> Iterator[str]:
-    """Yield the lines of the table. Every field has one, also where no attribute takes it."""
+def list_fields(chosen: ChosenMapping, columns: int | None) -> Iterator[str]:
+    """Yield the lines of the table. Every field has one. `columns`: how wide it may be; None: as it is."""
     cells = [_HEADER]
     for field in (*AGENT_FIELDS, *TENANT_FIELDS):
         shown = field
@@ -33,9 +33,19 @@ def list_fields(chosen: ChosenMapping) -> Iterator[str]:
             cells.append((shown, row.attribute, row.use, row.verdict))
             shown = ""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if columns and sum(widths) + 2 * len(widths) - 2 > columns:
+        yield from _list_narrow(cells)
+        return
     for each in cells:
         padded = [cell.ljust(width) for cell, width in zip(each, widths, strict=True)]
         yield "  ".join(padded).rstrip()
+
+
+def _list_narrow(cells: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Yield the rows, each with its last cells below its first ones."""
+    for field, attribute, use, verdict in cells:
+        yield f"{field:<14}  {attribute}"
+        yield from (f"  {cell}" for cell in (use, verdict) if cell != "-")
 
 
 def _find_rows(field: str, chosen: ChosenMapping) -> Iterator[FieldRow]:
@@ -62,4 +72,4 @@ def _judge_attribute(name: str, use: str, chosen: ChosenMapping) -> str:
         return _KEPT
     if why:
         return f"no: {why}"
-    return "yes; other values stay" if name in chosen.stays else "yes"
+    return "yes; they keep theirs" if name in chosen.stays else "yes"

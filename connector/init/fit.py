@@ -273,7 +273,8 @@ def _map_onto(
                 )
             )
             continue
-        use[place.name] = describe_use(place, own)
+        if place.holders or place.used:
+            use[place.name] = describe_use(place, own)
         if place.holders:
             kept[place.name] = describe_stay(place, own)
     chosen = replace(
@@ -283,10 +284,12 @@ def _map_onto(
         ready=mappings.make_mapping(parse_yaml(text, job.path)),
         stays=kept,
         barred=barred,
-        unplaced=list_unplaced(own),
+        unplaced=list_unplaced(own, stock.found.rules),
     )
     chosen = keep_foreign_values(job, tenant, chosen)
-    return replace(chosen, use={**chosen.use, **use})
+    for name, gained in chosen.use.items():
+        use[name] = f"{use[name]}; {gained}" if name in use else gained
+    return replace(chosen, use=use)
 
 
 def _join_names(several: Sequence[FieldPlace]) -> str:

@@ -9,7 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from connector.init.fields import FIELDS, NEEDED, AgentField
-from connector.model import AttributeInfo
+from connector.model import AttributeInfo, patterns
+from connector.model.mapping import MatchRule
 from connector.model.templates import Template
 
 FEW: Final = 10
@@ -169,7 +170,7 @@ def write_skeleton(places: FieldPlaces, misfits: Sequence[str], attribute: str) 
     lines = [
         "# The attributes are those of this directory's schema, not of a ready mapping:",
         *(f"#   {misfit}" for misfit in misfits),
-        "# They were chosen by name and syntax, and because no user that was looked at would lose another value.",
+        "# They were chosen by name and syntax, so that no user that was looked at loses another value.",
         "# Read each line before you apply.",
     ]
     if any(not place.is_free for place in places.best_places):
@@ -208,6 +209,8 @@ def _write_attributes(places: FieldPlaces) -> Iterator[str]:
 
 
 def _write_unplaced(places: FieldPlaces, template: str) -> Iterator[str]:
+    if template.strip("{}") in _list_covered(places):
+        return
     unused_places = places.unused.get(template, [])
     why = _tell_closed(places, template)
     if unused_places:
@@ -217,15 +220,27 @@ def _write_unplaced(places: FieldPlaces, template: str) -> Iterator[str]:
         yield f"  # {place.mapping_line}"
 
 
-def list_unplaced(places: FieldPlaces) -> dict[str, str]:
-    """Tell of each field without a place why it has none."""
+def _list_covered(places: FieldPlaces) -> set[str]:
+    """List the agent's fields that a mapped attribute is made of."""
+    fields: set[str] = set()
+    for place in places.best_places:
+        if place.is_free:
+            fields |= set(Template.parse(place.field.template).fields)
+    return fields
+
+
+def list_unplaced(places: FieldPlaces, rules: Sequence[MatchRule]) -> dict[str, str]:
+    """Tell of each field without a place why it has none. `rules`: how users are matched."""
     reasons = {}
+    matching = {name: rule for rule in rules for name in rule.agent.fields}
     for field in FIELDS:
         if field.template not in places.found:
             closed = _tell_closed(places, field.template)
-            reasons[field.template.strip("{}")] = (
-                f"no attribute of this schema was found for it{closed}"
-            )
+            name = field.template.strip("{}")
+            why = f"no attribute of this schema was found for it{closed}"
+            if name in matching:
+                why = f"users are matched by it, in {matching[name].directory}"
+            reasons[name] = why
     return reasons
 
 
@@ -274,4 +289,7 @@ def describe_use(place: FieldPlace, places: FieldPlaces) -> str:
 
 def describe_stay(place: FieldPlace, places: FieldPlaces) -> str:
     """Tell what becomes of values that are not ours."""
-    return f"{places.describe_holders(place.holders)} here, which stays"
+    said = f"{places.describe_holders(place.holders)} here, which stays"
+    if place.owns not in (None, patterns.ALL):
+        said += ". Widen `owns` before this tenant's numbers or address change"
+    return said

@@ -237,7 +237,7 @@ def plan_change(
         )
     if info.single and new and len(owned) < len(held):
         raise UnfitError(
-            "its only value is not this job's (owns). Remove it by hand, or widen `owns`"
+            "its only value is not this job's (owns), and stays. To replace it, remove it by hand, or widen `owns`"
         )
     others = [each for each in held if each not in owned]
     taken = len(equality.subtract_equal(info.equality, new, others)) < len(new)

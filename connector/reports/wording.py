@@ -85,7 +85,7 @@ USER_COUNTS: Final = {
 COUNTS: Final = {"agents": "records of the source"} | AGENT_COUNTS | USER_COUNTS
 """What each count of the summary counts."""
 _WARNINGS: Final = {
-    NEW_STATE: "No earlier run of this job is known here: missing agents and matches are not noticed.",
+    NEW_STATE: "No earlier run of this job is known here, so missing agents go unnoticed.",
     ANOTHER_KEY: "The key differs from that of earlier runs.",
 }
 """What a reader is warned of where a plan's `about` has this word."""

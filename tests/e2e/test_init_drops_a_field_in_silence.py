@@ -53,17 +53,16 @@ def test_a_used_attribute_stays_as_a_comment_with_its_conflicts_and_no_other_is_
         out = folder.init(server)
         assert "mapping    own schema\n" in out
         assert tuple(places(out)) == FIELDS
-        unused = ["no user holds a value", "yes"]
-        nowhere = ["-", "-", "no: no attribute of this schema was found for it"]
+        unused = ["24 of 24 matched users get a value", "yes"]
         held = "22 of 24 users hold their agent's value, 2 of 24 users hold another value"
         assert list_rows(out) == [
             ["workNo", "acmeSeat", held, COMMENT],
-            ["accountCode", *nowhere],
+            ["accountCode", "-", "-", "no: users are matched by it, in acmeStaffCode"],
             ["sipAccount", "acmeSipUser", *unused],
             ["", "acmeSipUri", *unused],
             ["sipPwd", "acmeSipSecret", *unused],
             ["sipServiceIp", "acmeSipUri", *unused],
-            ["sipServicePort", *nowhere],
+            ["sipServicePort", "-", "-", "no: no attribute of this schema was found for it"],
         ]
         seat = '# acmeSeat: {value: "{workNo}", unique: true}'
         assert f"  # 2 of 24 users hold another value here:\n  {seat}" in folder.mapping

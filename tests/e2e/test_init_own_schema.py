@@ -19,6 +19,7 @@ from tests.support.slapd import Slapd
 
 SEAT = '  acmeSeat: {value: "{workNo}", unique: true}\n'
 ONE = "1 of 12 users holds another value"
+WIDEN = "Widen `owns` before this tenant's numbers or address change"
 SIP_LINES = (
     '  acmeSipUser: {value: "{sipAccount}", unique: true}\n',
     '  acmeSipUri: {value: "sip:{sipAccount}@{sipServiceIp|host}", owns: "sip:*@*"}\n',
@@ -135,11 +136,13 @@ def test_what_others_use_is_left_to_them(tmp_path: Path) -> None:
             folder = Folder(tmp_path / used, [world.account.format(number) for number in range(1, COUNT + 1)])
             out = folder.init(server, "attributes")
             assert "mapping    own schema" in out
-            assert judge_attributes(out)["acmeSipUri"] == (ONE, STAYS)
-            assert '  # 1 of 12 users holds another value here, which stays:\n  acmeSipUri: {value: "' in folder.mapping
+            getting = COUNT if used == "acmeSipUri" else COUNT - 1
+            beside = f"{ONE}; {getting} of 12 matched users get a value"
+            assert judge_attributes(out)["acmeSipUri"] == (beside, STAYS)
+            assert f"  # {ONE} here, which stays. {WIDEN}:\n  acmeSipUri: {{value: " in folder.mapping
             assert 'owns: "sip:*@192.0.2.10"}' in folder.mapping
             if used == "acmeSipUser":
-                assert judge_attributes(out)["acmeSipUser"] == (ONE, STAYS)
+                assert judge_attributes(out)["acmeSipUser"] == (beside, STAYS)
                 assert re.search(r'\n  acmeSipUser: {value: .*, owns: "[0-9]+\*"', folder.mapping)
             else:
                 assert SIP_LINES[0] in folder.mapping
@@ -163,7 +166,7 @@ def test_a_user_with_an_old_identity_keeps_it_whole_and_all_others_get_theirs(tm
         out = folder.init(server, "attributes")
         assert "mapping    own schema" in out
         for name in ("acmeSipUri", "acmeSipUser"):
-            assert judge_attributes(out)[name] == (ONE, STAYS)
+            assert judge_attributes(out)[name] == (f"{ONE}; 11 of 12 matched users get a value", STAYS)
         document = folder.plan()
         changes = {each["user"]["name"]: [set_["name"] for set_ in each["attributes"]] for each in document["changes"]}
         assert changes.pop(user) == ["acmeSeat"]

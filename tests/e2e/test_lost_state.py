@@ -10,7 +10,7 @@ from tests.support.ldif_job import Job, agent, person
 
 pytestmark = pytest.mark.slow
 
-NEW = "No earlier run of this job is known here: missing agents and matches are not noticed."
+NEW = "No earlier run of this job is known here, so missing agents go unnoticed."
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.program import program
 
-STAYS = "yes; other values stay"
+STAYS = "yes; they keep theirs"
 COMMENT = "no, a comment: they keep theirs"
 
 
