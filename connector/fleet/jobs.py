@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -76,6 +77,18 @@ def read_jobs(folder: Path, fleet: Path) -> list[LoadedJob]:
     if not jobs:
         raise UsageError("holds no job files, so nothing is done", where=str(folder))
     return list(jobs.values())
+
+
+def list_files(folder: Path, fleet: Path) -> list[Path]:
+    """The files of the folder that may be of jobs, by name; none where it cannot be read."""
+    found = []
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            is_fleet = path.name == NAME or path.resolve() == fleet.resolve()
+            is_hidden = path.name.startswith(".")
+            if not (is_fleet or is_hidden) and path.suffix in _SUFFIXES:
+                found.append(path)
+    return found
 
 
 def read_names(folder: Path, fleet: Path) -> list[str]:
@@ -233,11 +246,7 @@ def _read_documents(
     """The file of each job, or why it cannot be read. Raises UsageError where there is no folder."""
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder))
-    for path in sorted(folder.iterdir()):
-        is_fleet = path.name == NAME or path.resolve() == fleet.resolve()
-        is_hidden = path.name.startswith(".")
-        if is_fleet or is_hidden or path.suffix not in _SUFFIXES:
-            continue
+    for path in list_files(folder, fleet):
         try:
             document = read_yaml(path)
         except FileError as fault:

@@ -32,6 +32,19 @@ directories lock accounts after a few attempts."""
 ALARM_SECONDS: Final = 300.0
 """Seconds that a worker has to tell people of the brake, before another one does."""
 
+_WATCH_TABLE: Final = """
+    create table if not exists fleet_watches (
+        fleet text primary key, token text not null, leased_until double precision not null
+    )
+"""
+_KEEP_WATCH: Final = """
+    insert into fleet_watches as old values (%(fleet)s, %(token)s, %(now)s + %(lease)s)
+    on conflict (fleet) do update
+    set token = excluded.token, leased_until = excluded.leased_until
+    where old.token = excluded.token or old.leased_until < %(now)s
+    returning token
+"""
+
 Row = tuple[Any, ...]
 
 _BEGIN: Final = """
@@ -300,6 +313,34 @@ class SharedLimits:
             if step.account and denied is not None:
                 rows.run_statement(_NOTE_ACCOUNT, account=step.account, denied=denied)
 
+    # ------------------------------------------------------------ who watches
+
+    def keep_watch(self, token: str) -> frozenset[str] | None:
+        """Watch the jobs of the fleet, or go on to; None: another worker does, which has another token.
+
+        The hashes of the accounts with which the last log-in to a directory went well.
+        """
+        with self._transaction() as rows:
+            if not rows.run_statement(_KEEP_WATCH, token=token, lease=LEASE):
+                return None
+            taken = rows.run_statement(
+                "select account from fleet_accounts where fleet = %(fleet)s and not denied"
+            )
+        return frozenset(account for (account,) in taken)
+
+    def end_watch(self, token: str) -> None:
+        """Let another worker watch."""
+        with self._transaction() as rows:
+            rows.run_statement(
+                "delete from fleet_watches where fleet = %(fleet)s and token = %(token)s",
+                token=token,
+            )
+
+    def note_refusal(self, account: str) -> None:
+        """Note that the directory refused this account, by its hash."""
+        with self._transaction() as rows:
+            rows.run_statement(_NOTE_ACCOUNT, account=account, denied=True)
+
     # ------------------------------------------------------------ jobs, and the brake
 
     def note_job(self, status: JobStatus) -> None:
@@ -426,6 +467,7 @@ class _FleetRows:
         """Make what is not there yet."""
         if self.run_statement("select to_regclass('fleet_steps')") == [(None,)]:
             self._db.execute(_TABLES.encode())
+        self._db.execute(_WATCH_TABLE.encode())
         if not self.run_statement("select 1 from fleet_limits where fleet = %(fleet)s"):
             self.run_statement("insert into fleet_limits (fleet) values (%(fleet)s)")
             self.set_limits(limits)

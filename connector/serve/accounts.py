@@ -81,10 +81,11 @@ class DirectoryAccount(Struct, frozen=True):
 
     def read_mark(self) -> Mark:
         """The mark of its files as they are now."""
-        return tuple(_mark_file(path) for path in self.files)
+        return tuple(mark_file(path) for path in self.files)
 
 
-def _mark_file(path: Path) -> tuple[int, ...] | None:
+def mark_file(path: Path) -> tuple[int, ...] | None:
+    """Time, size and inode of a file; None: it cannot be seen."""
     try:
         found = path.stat()
     except OSError:

@@ -35,7 +35,7 @@ class Limits:
         """As if so much time had passed: all that the rows remember was earlier."""
         for table, column in (
             ("fleet_steps", "leased_until"), ("fleet_sources", "step_begun"), ("fleet_accounts", "tried"),
-            ("fleet_jobs", "ended"), ("fleet_jobs", "since"), ("fleet_limits", "alarm_at"),
+            ("fleet_watches", "leased_until"), ("fleet_jobs", "ended"), ("fleet_jobs", "since"), ("fleet_limits", "alarm_at"),
         ):  # fmt: skip
             self.server.run(
                 self.database, f"update {table} set {column} = {column} - {seconds} where fleet = '{self.fleet}'"
@@ -307,3 +307,23 @@ def test_whatever_happens_the_limits_hold(
         assert len(writing) <= min(applies, len(under_way))
         assert all([each.server for each in writing].count(step.server) <= per_server for step in writing)
     fleet.shared.close()
+
+
+def test_one_worker_looks_at_a_time_and_with_accounts_that_were_taken_last(limits: Make) -> None:
+    made = limits()
+    steps = [PlaceRequest(name, name, "plan", account=name) for name in ("good", "bad")]
+    for step in steps:
+        made.shared.end_step(step, denied=step.job == "bad")
+    assert made.shared.keep_watch("one") == frozenset({"good"})
+    assert made.shared.keep_watch("two") is None
+    made.pass_time(LEASE - 5)
+    assert made.shared.keep_watch("one") == frozenset({"good"})
+    made.pass_time(LEASE - 5)
+    assert made.shared.keep_watch("two") is None, "the lease was renewed"
+    made.pass_time(10)
+    assert made.shared.keep_watch("two") == frozenset({"good"})
+    made.shared.end_watch("one")
+    assert made.shared.keep_watch("one") is None, "the watch is another's"
+    made.shared.end_watch("two")
+    made.shared.note_refusal("good")
+    assert made.shared.keep_watch("one") == frozenset()

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.fleet_world import ENV, FleetWorld, base as base_of
 from tests.support.plain_job import Stalled
 from tests.support.postgres import Postgres
 from tests.support.program import program
-from tests.support.slapd import Slapd
+from tests.support.slapd import SYNC_PASSWORD, Slapd
 from tests.support.ssh_keys import pen
 from tests.support.temporal import Temporal
 
@@ -440,3 +441,64 @@ def test_limits_have_a_database_of_their_own_or_that_of_all_jobs(world: MakeWorl
     fleet.fleet("run", "one.yaml")
     fleet.fleet("run", "two.yaml")
     assert fleet.postgres.run(f"{fleet.database}_limits", "select count(*) from fleet_jobs") == [(2,)]
+
+
+YEARLY = {"cron": "0 0 1 1 *", "mode": "apply", "watch": "5s"}
+
+
+def test_a_change_between_two_ticks_is_written_by_a_fleet_also_once_another_worker_looks(
+    world: MakeWorld, server: Slapd
+) -> None:
+    fleet = world()
+    fleet.add("live", server, serve=YEARLY)
+    workers = [fleet.work(), fleet.work()]
+    fleet.fleet("run", "live.yaml")  # a run has to find out first whether the directory takes the account
+    fleet.until(lambda: any("run woken" in each.log.read_text() for each in workers))
+    (looking,) = [each for each in workers if "run woken" in each.log.read_text()]
+    fleet.settle("live", "in step")
+    fleet.agents("live", [{"workNo": 2000 + n, "accountCode": f"live-u{n}"} for n in range(3)])
+    fleet.until(lambda: numbers(server, "live") == ["2000", "2001", "2002"])
+    fleet.until(lambda: 'cec_connector_last_change_seconds{cec_job="live"}' in looking.metrics())
+    wake_ups = 'cec_connector_wake_ups_total{cause="tenant",cec_job="live"} 1.0'
+    assert wake_ups in looking.metrics()
+    assert looking.stop() == 0
+    user = f"uid=live-u0,{base_of('live')}"
+    server.modify(f"dn: {user}\nchangetype: modify\nreplace: employeeNumber\nemployeeNumber: 9\n")
+    fleet.until(lambda: numbers(server, "live") == ["2000", "2001", "2002"])
+    (other,) = [each for each in workers if each is not looking]
+    assert '"woken_by": "start"' in other.log.read_text(), "nobody knows what changed while nobody looked"
+
+
+def test_a_plan_that_waits_is_made_anew_where_something_moves(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("waits", server, serve={**YEARLY, "mode": "dry-run"})
+    fleet.work()
+    fleet.fleet("run", "waits.yaml", code=2)
+    before = fleet.status()["waits"]["digest"]
+    fleet.agents("waits", [{"workNo": 3000 + n, "accountCode": f"waits-u{n}"} for n in range(3)])
+    fleet.until(lambda: fleet.status()["waits"]["digest"] not in (before, ""))
+    fleet.fleet("approve", "waits.yaml", fleet.settle("waits", "waiting for approval")["digest"])
+    fleet.settle("waits", "in step")
+    assert numbers(server, "waits") == ["3000", "3001", "3002"]
+
+
+def test_looks_of_a_fleet_end_where_the_directory_refuses_the_account(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    password = fleet.folder / "password"
+    password.write_text(SYNC_PASSWORD)
+    for name in ("one", "other"):
+        fleet.add(name, server, serve=YEARLY)
+        path = fleet.folder / f"{name}.yaml"
+        path.write_text(path.read_text().replace("env: LDAP_PASSWORD", f"file: {password}"))
+    worker = fleet.work()
+    for name in ("one", "other"):
+        fleet.fleet("run", f"{name}.yaml")
+    fleet.until(lambda: worker.log.read_text().count("run woken") >= 2)
+    password.write_text("wrong")
+    fleet.agents("one", [{"workNo": 4000 + n, "accountCode": f"one-u{n}"} for n in range(3)])
+    fleet.until(lambda: "invalidCredentials" in worker.log.read_text())
+    time.sleep(16)  # until the limits were asked again, and for a look of each job, if there were any
+    refused = worker.log.read_text().count("invalidCredentials")
+    assert refused <= 4, "at most a look and a run of each job that were under way"
+    time.sleep(12)  # two more looks of each job, if there were any
+    assert worker.log.read_text().count("invalidCredentials") == refused
