@@ -156,9 +156,9 @@ class Samba(LdapServer):
         self._addresses()
 
     @classmethod
-    def start(cls, folder: Path, entries: Iterable[str] = (), **options: Any) -> Self:
-        """A domain with these LDIF records below it."""
-        shutil.copytree(_provisioned(), folder)
+    def start(cls, folder: Path, entries: Iterable[str] = (), *, domain: str = "", **options: Any) -> Self:
+        """A domain with these LDIF records below it. `domain`: another one of the same names, with ids of its own."""
+        shutil.copytree(_provisioned(domain), folder)
         server = cls(folder, **options).begin()
         try:
             if entries := list(entries):
@@ -313,17 +313,18 @@ def _syntaxes() -> str:
     return "\n".join([*records, now, person, now, tie, now])
 
 
-def _provisioned() -> Path:
+def _provisioned(domain: str) -> Path:
     """The folder of a domain that was provisioned for this very file and schema."""
     sources = [Path(__file__), *sorted(SCHEMA.glob("*.ldif")), SAMBA]
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     CACHE.mkdir(mode=0o700, exist_ok=True)
-    ready = CACHE / content
+    ready = CACHE / f"{content}{domain}"
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes want it at the same time
         if not ready.exists():
             for other in CACHE.glob("[0-9a-f]*"):
-                shutil.rmtree(other)
+                if not other.name.startswith(content):
+                    shutil.rmtree(other)
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="new-") as folder:
                 _provision(Path(folder) / "dc")
                 (Path(folder) / "dc").rename(ready)
