@@ -12,6 +12,7 @@
 #   make crash-steps  kills it at each step of the journal, under each access rule of OpenLDAP and on each SCIM server
 #   make soak       `serve` for SOAK_SECONDS (600), while all around it goes wrong; SOAK_SEED=… repeats the order
 #   make fleet-campaign  hundreds of jobs in a fleet whose machines die; FLEET_FLAGS="--jobs 200 --kills 20 --seed 1"
+#   make live       changes at random moments while `serve.watch` looks, on four kinds of servers; LIVE_FLAGS="--minutes 10 --changes 100"
 #   make mutants    faults put into the program, and which no test notices; MUTANTS=200 MUTANTS_SEED=… MUTANTS_GROUPS=…
 #   make worlds     records what the program does with the worlds in tests/worlds; WORLDS="unique_values undo" for some of them
 #   make bench      figures as ratios to the C tools; BENCH_FLAGS="--sizes 10000,100000 --rounds 5" and others
@@ -28,7 +29,7 @@
 #
 # PYTHON=… chooses the interpreter. PYTEST_FLAGS=… is handed to pytest: PYTEST_FLAGS="-k undo -x".
 
-.PHONY: demo demo-serve test test-rest nightly test-all test-pythons lint docs lock fleet-campaign fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
+.PHONY: demo demo-serve test test-rest nightly test-all test-pythons lint docs lock fleet-campaign live fuzz crash soak mutants worlds bench bench-check bench-rivals crash-steps image image-test sbom release pictures
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -44,6 +45,7 @@ MUTANTS ?= 200
 MUTANTS_SEED ?=
 MUTANTS_GROUPS ?=
 FLEET_FLAGS ?=
+LIVE_FLAGS ?=
 WORLDS ?=
 BENCH_FLAGS ?=
 BIN := .venv/bin
@@ -163,6 +165,11 @@ fleet-campaign:
 	@scripts/setup dev
 	@scripts/ensure-servers slapd monitoring postgresql
 	$(BIN)/python -m tests.support.fleet_campaign $(FLEET_FLAGS)
+
+live:
+	@scripts/setup dev
+	@scripts/ensure-servers slapd 389ds samba
+	$(BIN)/python -m tests.support.live $(LIVE_FLAGS)
 
 fuzz:
 	@scripts/setup dev

@@ -96,7 +96,7 @@ class ScimServer:
         `client_certs`: only a client with a certificate of the authority is let in (and has to have the token too).
         """
         server = cls(folder, **options)
-        server._listen()
+        server.listen()
         server.put(users)
         return server
 
@@ -107,7 +107,7 @@ class ScimServer:
             leaf.private_key_pem.write_to_path(self.folder / f"{name}.key")
             leaf.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
         """Start the process; it listens by the time that it tells its port."""
         telling, told = _forks.Pipe(duplex=False)
         with telling:
