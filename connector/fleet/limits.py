@@ -336,11 +336,6 @@ class SharedLimits:
                 token=token,
             )
 
-    def note_refusal(self, account: str) -> None:
-        """Note that the directory refused this account, by its hash."""
-        with self._transaction() as rows:
-            rows.run_statement(_NOTE_ACCOUNT, account=account, denied=True)
-
     # ------------------------------------------------------------ jobs, and the brake
 
     def note_job(self, status: JobStatus) -> None:

@@ -22,12 +22,13 @@ from temporalio.service import RPCError
 from connector.errors import FileError, NoWorkerError, OpenRunError, StateError
 from connector.fleet.client import begin_run, renew_plan
 from connector.fleet.jobs import list_files, place_request
-from connector.fleet.limits import SharedLimits
+from connector.fleet.limits import PlaceRequest, SharedLimits
+from connector.observers.metrics import RunMetrics
 from connector.runtime.clock import read_clock
 from connector.runtime.log import log
 from connector.serve.accounts import AccountBook, Mark, mark_file
 from connector.serve.scheduled_job import JobFiles
-from connector.serve.watch import Cause, JobWatch, Look, Watched
+from connector.serve.watch import Cause, JobWatch, Watched
 from connector.settings.fleet import LoadedFleet
 
 _RENEW: Final = 15.0
@@ -38,52 +39,23 @@ _SOON: Final = 1.0
 """Seconds until a look is tried again that waits for another one of its account."""
 
 
-class WatchListener(Struct, frozen=True):
-    """Who is told of looks."""
-
-    note_wake_up: Callable[[str, Cause, datetime], None]
-    """Job, cause, and the earliest time of the change: its run has begun."""
-    note_look: Callable[[str, bool], None]
-    """Job, and whether the look failed."""
-
-
-class WatchedJob:
+class WatchedJob(Struct):
     """A job with `serve.watch`, and the run that a look of it wants."""
 
-    def __init__(self, files: JobFiles, wake: Callable[[], None]) -> None:
-        self.files = files
-        self.mark = _mark_files(files)
-        self.account = place_request(files.loaded, "", "plan").account
-        """Hash by which the limits know whom it logs in as."""
-        self.looks_with: Mark = ()
-        """Mark of the account's files when the last look began."""
-        self.wanted: Cause | None = None
-        """Why a run is wanted that has not begun; None: none is."""
-        self.changed_after = read_clock()
-        self.next_try = 0.0
-        """When that run may be tried, on the steady clock."""
-        self._wake = wake
-        self.watch = self._make_watch()
+    files: JobFiles
+    mark: Mark
+    """Of its files when they were read."""
+    place: PlaceRequest
+    """By what the limits know whom it logs in as."""
+    watch: JobWatch
+    wanted: Cause | None = None
+    """Why a run is wanted that has not begun; None: none is."""
+    next_try: float = 0.0
+    """When that run may be tried, on the steady clock."""
 
     @property
     def name(self) -> str:
         return self.files.loaded.name
-
-    def _make_watch(self) -> JobWatch:
-        watched = Watched(self.files.loaded, self.files.mapping)
-        return JobWatch(watched, self.files.settings.watch or 0, self._wake)
-
-    def take_look(self) -> Look | None:
-        """What the last look has come to, once; what it wants stays wanted."""
-        look = self.watch.take_look()
-        if look is not None and look.cause is not None and self.wanted is None:
-            self.wanted, self.changed_after = look.cause, self.watch.changed_after
-        return look
-
-    def forget_looks(self) -> None:
-        """Forget what was seen: another worker looks from now on."""
-        self.watch.close()
-        self.watch, self.wanted = self._make_watch(), None
 
 
 class FleetWatch:
@@ -95,22 +67,22 @@ class FleetWatch:
         fleet: LoadedFleet,
         folder: Path,
         limits: SharedLimits,
-        listener: WatchListener,
+        metrics: RunMetrics,
     ) -> None:
         self._client = client
         self._fleet = fleet
         self._folder = folder
         self._limits = limits
-        self._listener = listener
+        self._metrics = metrics
         self._token = str(uuid4())
-        self._looks = False
-        """Whether this worker is the one that looks."""
-        self._taken: frozenset[str] = frozenset()
-        """Hashes of accounts that their directories took last."""
+        self._taken: frozenset[str] | None = None
+        """Hashes of accounts that their directories took last; None: another worker looks."""
         self._accounts = AccountBook()
         self._jobs: dict[str, WatchedJob] = {}
         self._unwatched: dict[str, Mark] = {}
         """Files of other jobs, and files that are wrong, each with its mark."""
+        self._woken: dict[str, tuple[datetime, datetime]] = {}
+        """By job, when a look began a run, and since when what it saw may have changed."""
         self._changed = asyncio.Event()
 
     async def watch_jobs(self) -> None:
@@ -126,54 +98,59 @@ class FleetWatch:
             while True:
                 if time.monotonic() - renewed >= _RENEW:
                     renewed = time.monotonic()
-                    await asyncio.to_thread(self._read_changed_files, wake)
-                    await self._keep_watch()
-                pause = await self._look_at_jobs() if self._looks else _RENEW
+                    await self._keep_watch(wake)
+                pause = await self._look_at_jobs()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), pause)
                 self._changed.clear()
         finally:
-            for job in self._jobs.values():
-                job.watch.close()
-            if self._looks:
+            self._end_looks()
+            if self._taken is not None:
                 with suppress(StateError):
                     await asyncio.to_thread(self._limits.end_watch, self._token)
 
+    def note_end(self, job: str, ended: float) -> None:
+        """Note when a run of a job ended, in seconds since 1970: perhaps it is one that a look began."""
+        woken, changed_after = self._woken.get(job, (None, None))
+        if woken and changed_after and ended > woken.timestamp():
+            del self._woken[job]
+            took = ended - changed_after.timestamp()
+            self._metrics.set_gauge("last_change_seconds", job, took)
+
     # ------------------------------------------------------------ whose looks, and of what
+
+    async def _keep_watch(self, wake: Callable[[], None]) -> None:
+        """Be or stay the worker that looks, unless another one does, and see which jobs there are."""
+        self._taken = None
+        with suppress(StateError):  # the worker says so itself
+            self._taken = await asyncio.to_thread(self._limits.keep_watch, self._token)
+        if self._taken is None:
+            self._end_looks()
+        else:
+            await asyncio.to_thread(self._read_changed_files, wake)
 
     def _read_changed_files(self, wake: Callable[[], None]) -> None:
         """Read the job files that have changed since they were read; what is wrong, their runs tell."""
-        paths = {path.stem: path for path in list_files(self._folder, self._fleet.path)}
-        for name in self._jobs.keys() - paths:
-            self._jobs.pop(name).watch.close()
-        for name, path in paths.items():
+        for job in [*self._jobs.values()]:
+            if job.mark != _mark_files(job.files):
+                self._jobs.pop(job.name).watch.close()
+        for path in list_files(self._folder, self._fleet.path):
             mark = (mark_file(path),)
-            known = self._jobs.get(name)
-            is_same = self._unwatched.get(name) == mark
-            if known is not None:
-                is_same = known.mark == _mark_files(known.files)
-            if is_same:
+            if path.stem in self._jobs or self._unwatched.get(path.stem) == mark:
                 continue
-            if known is not None:
-                self._jobs.pop(name).watch.close()
-            self._unwatched[name] = mark
+            self._unwatched[path.stem] = mark
             with suppress(FileError):
                 files = JobFiles.read_files(path)
-                if files.settings.watch is not None:
-                    del self._unwatched[name]
-                    self._jobs[name] = WatchedJob(files, wake)
+                seconds = files.settings.watch
+                if seconds is not None:
+                    self._jobs[path.stem] = _watch_job(files, seconds, wake)
 
-    async def _keep_watch(self) -> None:
-        """Be or stay the worker that looks, where there is anything to look at and no other one does."""
-        taken = None
-        if self._jobs:
-            with suppress(StateError):  # the worker says so itself
-                taken = await asyncio.to_thread(self._limits.keep_watch, self._token)
-        if taken is None and self._looks:
-            for job in self._jobs.values():
-                job.forget_looks()
-        self._looks = taken is not None
-        self._taken = taken or frozenset()
+    def _end_looks(self) -> None:
+        """Forget all that was seen."""
+        for job in self._jobs.values():
+            job.watch.close()
+        self._jobs.clear()
+        self._unwatched.clear()
 
     # ------------------------------------------------------------ looks
 
@@ -199,7 +176,7 @@ class FleetWatch:
         if watch.seconds_left:
             return watch.seconds_left
         # a run has to find out first whether the directory takes the account
-        if account.who and job.account not in self._taken:
+        if account.who and job.place.account not in (self._taken or ()):
             return _RENEW
         for other in self._jobs.values():
             is_tried = other.watch.is_looking
@@ -207,27 +184,20 @@ class FleetWatch:
                 account, other.files.account
             ):
                 return _SOON
-        job.looks_with = account.read_mark()
         watch.begin_look()
         return _RENEW
 
     async def _take_look(self, job: WatchedJob) -> None:
-        look = job.take_look()
+        look = job.watch.take_look(self._accounts)
         if look is None:
             return
-        account = job.files.account
         if look.is_refused:
-            self._accounts.note_refusal(account, job.looks_with)
-            self._taken -= {job.account}
+            self._taken = (self._taken or frozenset()) - {job.place.account}
             with suppress(StateError):
-                await asyncio.to_thread(self._limits.note_refusal, job.account)
-        elif not look.faults:
-            self._accounts.note_login(account, job.looks_with)
-        if job.watch.note_faults(look):
-            say = log.warning if look.faults else log.info
-            event = "watch failed" if look.faults else "watch works again"
-            say(event, job=job.name, reason="; ".join(look.faults) or None)
-        self._listener.note_look(job.name, bool(look.faults))
+                await asyncio.to_thread(self._limits.end_step, job.place, denied=True)
+        self._metrics.set_gauge("watch_failing", job.name, bool(look.faults))
+        if look.cause is not None:
+            job.wanted = look.cause
 
     async def _begin_run(self, job: WatchedJob) -> None:
         """Begin the run that a look wants, unless one is under way that may have read already.
@@ -244,7 +214,15 @@ class FleetWatch:
         cause, job.wanted = job.wanted, None
         if cause is not None:
             log.info("run woken", job=job.name, woken_by=cause)
-            self._listener.note_wake_up(job.name, cause, job.changed_after)
+            self._metrics.count_wake_up(job.name, cause)
+            self._woken[job.name] = read_clock(), job.watch.changed_after
+
+
+def _watch_job(files: JobFiles, seconds: int, wake: Callable[[], None]) -> WatchedJob:
+    watched = Watched(files.loaded, files.mapping)
+    watch = JobWatch(watched, files.account, seconds, wake)
+    place = place_request(files.loaded, "", "plan")
+    return WatchedJob(files, _mark_files(files), place, watch)
 
 
 def _mark_files(files: JobFiles) -> Mark:

@@ -27,7 +27,7 @@ from connector.fleet.jobs import open_limits, path_of, read_names
 from connector.fleet.limits import BrakeAlarm, FleetStatus
 from connector.fleet.schedules import list_next_runs
 from connector.fleet.values import BAD_STATES, STATES, JobStatus, aside_queue
-from connector.fleet.watching import FleetWatch, WatchListener
+from connector.fleet.watching import FleetWatch
 from connector.fleet.workflows import Job, Tick
 from connector.observers.metrics import FleetMetrics, RunMetrics
 from connector.observers.notices import SCHEMA, Notice
@@ -83,13 +83,12 @@ class FleetWorker:
         self._lock = threading.Lock()
         self._notices = NotificationQueue()
         self._limits = open_limits(fleet, folder)
+        self._watch = FleetWatch(client, fleet, folder, self._limits, self._metrics)
         self._activities = Activities(folder, options, self._limits, self._note_run)
         self._answered = time.monotonic()
         self._names: list[str] = []
         """Jobs of the folder when it began to look."""
         self._status: FleetStatus | None = None
-        self._woken: dict[str, tuple[datetime, datetime]] = {}
-        """By job, when a look of this worker began a run, and since when what it saw may have changed."""
         self._next_runs: dict[str, datetime] = {}
         """By job, as the engine has scheduled it."""
 
@@ -110,7 +109,7 @@ class FleetWorker:
                 looks = [
                     asyncio.create_task(self._watch_engine()),
                     asyncio.create_task(self._watch_limits()),
-                    asyncio.create_task(self._make_watch().watch_jobs()),
+                    asyncio.create_task(self._watch.watch_jobs()),
                 ]
                 await stop.wait()
                 for look in looks:
@@ -119,21 +118,6 @@ class FleetWorker:
             places.cancel()
             with suppress(asyncio.CancelledError):
                 await places
-
-    def _make_watch(self) -> FleetWatch:
-        listener = WatchListener(self._note_wake_up, self._note_look)
-        return FleetWatch(
-            self._client, self._fleet, self._folder, self._limits, listener
-        )
-
-    def _note_wake_up(self, job: str, cause: str, changed_after: datetime) -> None:
-        with self._lock:
-            self._metrics.count_wake_up(job, cause)
-        self._woken[job] = read_clock(), changed_after
-
-    def _note_look(self, job: str, has_failed: bool) -> None:
-        with self._lock:
-            self._metrics.set_gauge("watch_failing", job, has_failed)
 
     def _step_worker(self) -> Worker:
         return Worker(
@@ -211,11 +195,7 @@ class FleetWorker:
             for each in known:
                 since = each.since if each.state in BAD_STATES else 0
                 self._metrics.set_failing_since(each.job, since)
-                woken, changed_after = self._woken.get(each.job, (None, None))
-                if woken and changed_after and each.ended > woken.timestamp():
-                    del self._woken[each.job]
-                    took = each.ended - changed_after.timestamp()
-                    self._metrics.set_gauge("last_change_seconds", each.job, took)
+                self._watch.note_end(each.job, each.ended)
             self._fleet_metrics.set_all(
                 {state: counts[state] for state in STATES},
                 stopped=bool(status.braked),

@@ -163,8 +163,6 @@ class ScheduledJob:
         self._wake = wake
         self._asking: BackgroundCall[Tick | None] | None = None
         self.calls = CallBook()
-        self.looks_with: Mark = ()
-        """Mark of the account's files when the last look began."""
         self.watch = self._make_watch()
         """None: nothing wakes the job between its ticks, but for the hook."""
 
@@ -214,7 +212,7 @@ class ScheduledJob:
         if seconds is None:
             return None
         watched = Watched(self.files.loaded, self.files.mapping)
-        return JobWatch(watched, seconds, self._wake)
+        return JobWatch(watched, self.files.account, seconds, self._wake)
 
     @property
     def is_looking(self) -> bool:

@@ -223,26 +223,18 @@ class Service:
         tried += [each.files.account for each in self._jobs if each.is_looking]
         if any(self._accounts.exclude_each_other(account, other) for other in tried):
             return LOOK
-        job.looks_with = account.read_mark()
         watch.begin_look()
         return LONGEST_WAIT
 
     def _take_look(self, job: ScheduledJob) -> None:
         """Take in what a look came to: a run that it wakes, or its account."""
-        look = job.watch.take_look() if job.watch else None
+        look = job.watch.take_look(self._accounts) if job.watch else None
         if job.watch is None or look is None:
             return
-        account = job.files.account
         if look.is_refused:
-            refused = self._accounts.note_refusal(account, job.looks_with)
+            refused = self._accounts.explain_waiting(job.files.account)
             event = "runs wait for the account"
             log.error(event, job=job.name, reason=refused)
-        elif not look.faults:
-            self._accounts.note_login(account, job.looks_with)
-        if job.watch.note_faults(look):
-            say = log.warning if look.faults else log.info
-            event = "watch failed" if look.faults else "watch works again"
-            say(event, job=job.name, reason="; ".join(look.faults) or None)
         self._metrics.set_gauge("watch_failing", job.name, bool(look.faults))
         if look.cause is not None:
             self._wake_job(job, look.cause, job.watch.changed_after)

@@ -21,6 +21,8 @@ from connector.errors import ConnectorError, RefusedBindError, StateError
 from connector.model.mapping import Mapping
 from connector.observers.run_summary import describe_impersonally
 from connector.runtime.clock import read_clock
+from connector.runtime.log import log
+from connector.serve.accounts import AccountBook, DirectoryAccount, Mark
 from connector.serve.background import BackgroundCall, Wake
 from connector.settings.job import LoadedJob
 from connector.sources.port import Source, digest_tenant
@@ -61,6 +63,7 @@ class Watched:
     """A job's tenant and directory, with the marks of the last look. In one thread at a time."""
 
     def __init__(self, job: LoadedJob, mapping: Mapping) -> None:
+        self.name = job.name
         self._job = job
         self._mapping = mapping
         self._key = os.urandom(32)
@@ -125,9 +128,14 @@ class Watched:
 class JobWatch:
     """Looks once in a while, in a thread of its own, one look at a time."""
 
-    def __init__(self, watched: Watched, seconds: int, wake: Wake) -> None:
-        """`seconds`: between the begins of two looks."""
+    def __init__(
+        self, watched: Watched, account: DirectoryAccount, seconds: int, wake: Wake
+    ) -> None:
+        """`account`: whom looks log in as. `seconds`: between the begins of two looks."""
         self._watched = watched
+        self._account = account
+        self._mark: Mark = ()
+        """Mark of the account's files when the last look began."""
         self._seconds = seconds
         self._wake = wake
         self._call: BackgroundCall[Look] | None = None
@@ -162,24 +170,33 @@ class JobWatch:
         if not self._faults:
             self._begun_before = self._begun
         self._begun = read_clock()
+        self._mark = self._account.read_mark()
         self._call = BackgroundCall(self._watched.look, float("inf"), self._wake)
 
-    def take_look(self) -> Look | None:
-        """What the look has come to, once; None where none has ended."""
+    def take_look(self, accounts: AccountBook) -> Look | None:
+        """What the look has come to, once; None where none has ended.
+
+        `accounts` note what it tells of its account. The log says where it failed otherwise than the one before.
+        """
         call = self._call
         if call is None or call.is_open:
             return None
         self._call = None
         try:
-            return call.take_answer()
+            look = call.take_answer()
         except StateError as fault:
-            return Look(faults=(str(fault),))
-
-    def note_faults(self, look: Look) -> bool:
-        """Note whether the look failed; whether otherwise than the one before it, so that somebody is to be told."""
+            look = Look(faults=(str(fault),))
+        if look.is_refused:
+            accounts.note_refusal(self._account, self._mark)
+        elif not look.faults:
+            accounts.note_login(self._account, self._mark)
         former, self._faults = self._faults, look.faults
         self._failures = self._failures + 1 if look.faults else 0
-        return look.faults != former
+        if look.faults != former:
+            say = log.warning if look.faults else log.info
+            event = "watch failed" if look.faults else "watch works again"
+            say(event, job=self._watched.name, reason="; ".join(look.faults) or None)
+        return look
 
     def close(self) -> None:
         """Let go of the connection, unless a look is under way, whose thread ends with the process."""

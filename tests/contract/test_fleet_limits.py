@@ -325,5 +325,5 @@ def test_one_worker_looks_at_a_time_and_with_accounts_that_were_taken_last(limit
     made.shared.end_watch("one")
     assert made.shared.keep_watch("one") is None, "the watch is another's"
     made.shared.end_watch("two")
-    made.shared.note_refusal("good")
+    made.shared.end_step(steps[0], denied=True)
     assert made.shared.keep_watch("one") == frozenset()
