@@ -66,7 +66,7 @@ def page(folder: Path) -> bytes:
         opened = browser.new_page()
         opened.set_viewport_size({"width": 1000, "height": 1000})
         opened.goto(shown.as_uri())
-        return reduced(opened.screenshot())
+        return reduced(opened.screenshot(), 128)
 
 
 def text_of(svg: str) -> Iterator[str]:
