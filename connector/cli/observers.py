@@ -288,12 +288,14 @@ def make_observers(
     run: str | None = None,
     stop: StopRequest | None = None,
     take: Callable[[RunSummary], None] | None = None,
+    woken_by: str = "",
 ) -> Observers:
     """All observers of a run: the log; progress where standard error is a terminal; whatever its job names.
 
     `kind`: what kind of run it is, where it counts as one. `run`: the id that it is known by, where that is not the one
     of the plan that will be made. `take` is handed the summary of the run, in place of what
-    its job names for them; whoever takes it tells of a fault, and nobody looks on.
+    its job names for them; whoever takes it tells of a fault, and nobody looks on. `woken_by`: what
+    has begun the run between two ticks.
     """
     name, settings = begun.job.name, begun.job.job
     run = run or begun.plan_id
@@ -310,7 +312,7 @@ def make_observers(
 
         found.append(ProgressObserver())
     if settings.audit is not None and stop is not None:
-        found.append(make_auditor(begun.job, settings.audit, run, stop))
+        found.append(make_auditor(begun.job, settings.audit, run, stop, woken_by))
     if kind is not None:
         takers = _find_takers(begun.job, take)
         found += [SummaryObserver(name, run, kind, each, code_of) for each in takers]
@@ -318,7 +320,7 @@ def make_observers(
 
 
 def make_auditor(
-    job: LoadedJob, settings: Audit, run: str, stop: StopRequest
+    job: LoadedJob, settings: Audit, run: str, stop: StopRequest, woken_by: str = ""
 ) -> AuditObserver:
     """Whoever keeps the audit of a job."""
     from connector.observers.audit import AuditObserver
@@ -331,6 +333,7 @@ def make_auditor(
         bound=bound,
         stop=stop.end_run,
         code=lambda ending: Exit.REFUSED if ending is None else code_of_ending(ending),
+        woken_by=woken_by,
     )
 
 

@@ -117,6 +117,7 @@ class WorkerRun(ABC):
             run=self.run_id,
             stop=self.stop,
             take=partial(setattr, self.result, "summary"),
+            woken_by=self.request.woken_by,
         )
 
     def note_end(self, context: PlanContext, plan: Plan | None, code: Exit) -> int:

@@ -60,11 +60,14 @@ class AuditObserver(Observer):
         bound: str | None,
         stop: Callable[[str], None],
         code: Callable[[RunEnding | None], int],
+        woken_by: str = "",
     ) -> None:
         """`bound`: the name that the directory knows us by. `stop`: ends the run, for this reason.
 
-        `code`: the exit code of an ending; None: the plan was refused.
+        `code`: the exit code of an ending; None: the plan was refused. `woken_by`: what has
+        begun the run between two ticks of its schedule.
         """
+        self._cause = {"woken_by": woken_by} if woken_by else {}
         self._settings = settings
         self._code = code
         self._stop = stop
@@ -97,7 +100,8 @@ class AuditObserver(Observer):
 
     def begin_stage(self, name: str, **details: object) -> None:
         if name == "apply" and self._plan is not None:
-            record = self._begin_record("begin") | {
+            record = self._begin_record("begin") | self._cause
+            record |= {
                 "plan": self._plan.digest,
                 "changes": details["changes"],
                 "acknowledged": bool(details["accepted"]),
@@ -128,7 +132,7 @@ class AuditObserver(Observer):
         ending: RunEnding | None,
         fault: BaseException | None = None,
     ) -> None:
-        record = self._begin_record("end")
+        record = self._begin_record("end") | self._cause
         if plan is None:
             record["fault"] = type(fault).__name__
         else:

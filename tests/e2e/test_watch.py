@@ -98,6 +98,7 @@ def test_the_hook_starts_a_run_for_whoever_has_its_token(job: Job) -> None:
     job.write("token", "t0ken\n")
     (job.folder / "token").chmod(0o600)
     schedule(job, hook={"token": {"file": "token"}, "at_most": "2/h"})
+    job.configure(audit={"file": "audit.jsonl"})
     with serving(job.folder, "job.yaml") as served:
         assert called(served, "else")[0] == 404
         assert called(served, "job", None)[0] == 401
@@ -110,6 +111,9 @@ def test_the_hook_starts_a_run_for_whoever_has_its_token(job: Job) -> None:
         assert served.events[-1]["run"] == run
         (applied,) = json.loads(job.run("runs", "--json"))
         assert (applied["id"], applied["by"]) == (run, "hook")
+        records = [json.loads(line) for line in job.read("audit.jsonl").splitlines()]
+        named = [each["event"] for each in records if each.get("woken_by") == "hook" and each["run"] == run]
+        assert named == ["begin", "end"]
         assert called(served, "job")[0] == 202
         assert called(served, "job")[0] in {409, 429}
         woken(served, "hook")
