@@ -111,13 +111,18 @@ class FleetWorker:
                     asyncio.create_task(self._watch_limits()),
                     asyncio.create_task(self._watch.watch_jobs()),
                 ]
+                for look in looks:
+                    look.add_done_callback(lambda _: stop.set())
                 await stop.wait()
                 for look in looks:
                     look.cancel()
-                await asyncio.wait(looks)
+                ends = await asyncio.gather(*looks, return_exceptions=True)
             places.cancel()
             with suppress(asyncio.CancelledError):
                 await places
+        for end in ends:  # one that failed has ended the worker
+            if isinstance(end, Exception):
+                raise end
 
     def _step_worker(self) -> Worker:
         return Worker(
