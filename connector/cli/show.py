@@ -47,6 +47,9 @@ def show_command(
     FILE is a file of plan --save or of --report FILE.json. RUN is an id that `runs` lists,
     the beginning of one, or `last`.
     """
+    if run is not None and not (reports or as_json):
+        show_run(plan, run)
+        return
     shown, outcomes = _read_shown(plan, run)
     # what applies this plan: the file of its job is not known here
     undone = dict(shown.about).get("takes back", "").removeprefix("run ")

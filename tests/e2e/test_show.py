@@ -186,7 +186,8 @@ def test_of_an_attempt_the_reason_is_shown_and_below_an_older_run_the_newer_atte
     job.run("apply", code=3)
     refused = json.loads(job.run("runs", "--json"))[0]
     why = "agents_drop: the source has 1 agent; the last good run read 4"
-    for said in (job.run("runs", refused["id"]), job.run("runs", "last").partition("which wrote nothing:\n")[2]):
+    newer = job.run("runs", "last").partition("which wrote nothing:\n")[2]
+    for said in (job.run("runs", refused["id"]), job.run("show", refused["id"]), newer):
         assert said.startswith(refused["id"])
         assert why in said
     for command in (("runs", "job.yaml"), ("show", "job.yaml")):
