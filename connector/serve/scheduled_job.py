@@ -112,6 +112,8 @@ class RunMemory(Struct):
     """What the runs of a job came to since this process began."""
 
     last: RunSummary | None = None
+    before: Tick | None = None
+    """The last run before that, as the state tells it."""
     waiting: Path | None = None
     """File of the plan that waits for somebody."""
     digest: str = ""

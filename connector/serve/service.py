@@ -39,6 +39,7 @@ from connector.serve.status_page import (
 from connector.serve.watch import CAUSES, Cause, WakeUp
 from connector.settings.job import LoadedJob
 from connector.settings.textfile import raise_together
+from connector.state.notes import Tick
 
 LOOK: Final = 1.0
 """Seconds between two looks while a run is under way, or a job waits for its account, files or state."""
@@ -203,6 +204,7 @@ class Service:
         found, job.progress.found = job.progress.found, None
         if found is None:
             return
+        job.memory.before = found
         if found.good is not None:
             good = found.good.timestamp()
             self._metrics.set_gauge("last_success_timestamp_seconds", job.name, good)
@@ -399,6 +401,8 @@ class Service:
             facts["Files"] = "invalid, the old ones stay in use. See the log"
         if memory.last is not None:
             facts |= list_run_facts(memory.last)
+        elif memory.before is not None:
+            facts["Last run"] = _describe_earlier_run(memory.before, job.name)
         if memory.waiting is not None:
             facts["Plan that waits"] = f"{memory.digest} in {memory.waiting}"
         if job.run is not None:
@@ -437,3 +441,12 @@ def _load_jobs(paths: Sequence[Path], wake: Callable[[], None]) -> list[Schedule
         jobs[job.name] = job
     raise_together(faults)
     return list(jobs.values())
+
+
+def _describe_earlier_run(run: Tick, job: str) -> str:
+    """A run before this process began, of which only its tick is known."""
+    how = "ended well" if run.good == run.tick else "did not end well"
+    if not run.ended:
+        how = "was interrupted"
+    began = describe_time(run.tick)
+    return f"{began}, {how}; before a restart. See `cec-connector runs` of {job}"
