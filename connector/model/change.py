@@ -174,8 +174,13 @@ class ChangeKind(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """What tells it from the other kinds: `secret set: SIPIdentityPassword; first value: mail; by rule 1`."""
+        """What tells it from the other kinds: `emptied: mail; replaces ours: sn; by rule 1`."""
         forms = [f"{form}: {', '.join(names)}" for form, names in self.forms]
+        said = {form: ", ".join(names) for form, names in self.forms}
+        if said.keys() == {Form.FIRST, Form.SECRET}:
+            # what tells it from kinds that change a secret alone comes first
+            secret = f"with a secret: {said[Form.SECRET]}"
+            forms = [f"first values: {said[Form.FIRST]}, {secret}"]
         return "; ".join([*(forms or [self.form]), self._found_by])
 
     @property

@@ -63,8 +63,10 @@ def test_kinds_partition_the_changes_and_come_in_the_order_of_risk(plan: Plan) -
             each.name for change in kind.changes for each in change.attributes if each.form is not None
         }
         if kind.merged == 1:
-            alike = {(change.rule, *((each.name, each.form) for each in change.attributes if each.form))
-                     for change in kind.changes}  # fmt: skip
+            alike = {
+                (change.rule, frozenset((each.name, each.form) for each in change.attributes if each.form))
+                for change in kind.changes
+            }
             assert len(alike) == 1
 
 
