@@ -424,7 +424,7 @@ def test_a_worker_s_page_tells_how_each_job_stands_and_when_it_runs_next_and_nam
         begins = datetime.strptime(moment.rpartition(" ")[0], "%Y-%m-%d %H:%M:%S").astimezone()
         assert timedelta() < begins - datetime.now(UTC) < timedelta(hours=1, minutes=1)
     for personal in ("canary", "waits-u", "uid=", "dc=", "1000", "example"):
-        assert personal not in page
+        assert personal not in page.replace(digest, "")
 
 
 def test_limits_have_a_database_of_their_own_or_that_of_all_jobs(world: MakeWorld, server: Slapd) -> None:
