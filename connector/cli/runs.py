@@ -85,7 +85,8 @@ def show_run(job: Path, run: str) -> None:
             say_lines(list_changes(plan, outcomes, packed=is_packed))
             print_pieces(render_ending(plan, outcomes))
     runs, _ = list_runs(job)
-    newer = [each for each in runs[: runs.index(record)] if not each.was_begun]
+    place = next(i for i, each in enumerate(runs) if each.id == record.id)
+    newer = [each for each in runs[:place] if not each.was_begun]
     if newer:
         say_text("Newer attempts, which wrote nothing:")
         say_lines(map(_describe_row, newer[:_NEWER]))

@@ -266,12 +266,12 @@ async def judge_plan(client: Client, job: str, verdict: Verdict) -> None:
         raise UsageError(why, where=job) from None
 
 
-async def begin_run(client: Client, task_queue: str, job: str, tick: str = "") -> None:
-    """Begin a run: by hand, or at a time. Raises OpenRunError while a run of that job is open."""
+async def begin_run(client: Client, task_queue: str, job: str) -> None:
+    """Begin a run that belongs to no tick. Raises OpenRunError while a run of that job is open."""
     try:
         await client.start_workflow(
             Job.run,
-            Begin(job, tick),
+            Begin(job),
             id=PREFIX + job,
             task_queue=task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -285,16 +285,19 @@ async def begin_run(client: Client, task_queue: str, job: str, tick: str = "") -
         raise OpenRunError(why, where=job) from None
 
 
-async def renew_plan(client: Client, job: str, tick: str) -> bool:
-    """Let the open run of a job make its plan anew, if that waits for somebody; else False.
+async def read_waiting_digest(client: Client, job: str) -> str:
+    """The digest of the plan with which the open run of a job waits for somebody; empty where it does not.
 
     Raises NoWorkerError where no worker takes the run.
     """
     handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
-    if not await _read_waiting_digest(handle):
-        return False
+    return await _read_waiting_digest(handle)
+
+
+async def renew_plan(client: Client, job: str, tick: str) -> None:
+    """Let the open run of a job make the plan anew that waits. Somebody may approve it first: then nothing is."""
+    handle = client.get_workflow_handle_for(Job.run, PREFIX + job)
     await handle.signal(Job.note_tick, tick, rpc_timeout=CALL)
-    return True
 
 
 async def wait_for_run(client: Client, job: str) -> tuple[StepResult | None, str]:

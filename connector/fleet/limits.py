@@ -33,7 +33,7 @@ ALARM_SECONDS: Final = 300.0
 """Seconds that a worker has to tell people of the brake, before another one does."""
 
 _WATCH_TABLE: Final = """
-    create table if not exists fleet_watches (
+    create table fleet_watches (
         fleet text primary key, token text not null, leased_until double precision not null
     )
 """
@@ -462,7 +462,8 @@ class _FleetRows:
         """Make what is not there yet."""
         if self.run_statement("select to_regclass('fleet_steps')") == [(None,)]:
             self._db.execute(_TABLES.encode())
-        self._db.execute(_WATCH_TABLE.encode())
+        if self.run_statement("select to_regclass('fleet_watches')") == [(None,)]:
+            self._db.execute(_WATCH_TABLE.encode())
         if not self.run_statement("select 1 from fleet_limits where fleet = %(fleet)s"):
             self.run_statement("insert into fleet_limits (fleet) values (%(fleet)s)")
             self.set_limits(limits)

@@ -131,6 +131,14 @@ async def list_next_runs(client: Client) -> dict[str, datetime]:
     return found
 
 
+async def follows_schedule(client: Client, job: str, queue: str) -> bool:
+    """Whether a job has a schedule of ours that nobody has paused. Raises RPCError."""
+    found = await _find_schedule(client, job)
+    return (
+        found is not None and _is_of(found, queue) and not found.schedule.state.paused
+    )
+
+
 # ------------------------------------------------------------ what is to be done
 
 

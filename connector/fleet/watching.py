@@ -20,9 +20,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from connector.errors import FileError, NoWorkerError, OpenRunError, StateError
-from connector.fleet.client import begin_run, renew_plan
+from connector.fleet.client import (
+    begin_run,
+    do_each,
+    read_waiting_digest,
+    renew_plan,
+)
 from connector.fleet.jobs import list_files, place_request
 from connector.fleet.limits import PlaceRequest, SharedLimits
+from connector.fleet.schedules import follows_schedule
 from connector.observers.metrics import RunMetrics
 from connector.runtime.clock import read_clock
 from connector.runtime.log import log
@@ -52,6 +58,8 @@ class WatchedJob(Struct):
     """Why a run is wanted that has not begun; None: none is."""
     next_try: float = 0.0
     """When that run may be tried, on the steady clock."""
+    is_renewed: bool = False
+    """Whether a plan that waits was asked to be made anew for it."""
 
     @property
     def name(self) -> str:
@@ -75,12 +83,14 @@ class FleetWatch:
         self._limits = limits
         self._metrics = metrics
         self._token = str(uuid4())
-        self._taken: frozenset[str] | None = None
-        """Hashes of accounts that their directories took last; None: another worker looks."""
+        self._is_ours = False
+        """Whether this worker is the one that looks."""
+        self._taken: frozenset[str] = frozenset()
+        """Hashes of accounts that their directories took last."""
         self._accounts = AccountBook()
         self._jobs: dict[str, WatchedJob] = {}
         self._unwatched: dict[str, Mark] = {}
-        """Files of other jobs, and files that are wrong, each with its mark."""
+        """Files of jobs without `serve.watch`, each with its mark."""
         self._woken: dict[str, tuple[datetime, datetime]] = {}
         """By job, when a look began a run, and since when what it saw may have changed."""
         self._changed = asyncio.Event()
@@ -104,8 +114,9 @@ class FleetWatch:
                     await asyncio.wait_for(self._changed.wait(), pause)
                 self._changed.clear()
         finally:
-            self._end_looks()
-            if self._taken is not None:
+            for job in self._jobs.values():
+                job.watch.close()
+            if self._is_ours:
                 with suppress(StateError):
                     await asyncio.to_thread(self._limits.end_watch, self._token)
 
@@ -121,36 +132,41 @@ class FleetWatch:
 
     async def _keep_watch(self, wake: Callable[[], None]) -> None:
         """Be or stay the worker that looks, unless another one does, and see which jobs there are."""
-        self._taken = None
-        with suppress(StateError):  # the worker says so itself
-            self._taken = await asyncio.to_thread(self._limits.keep_watch, self._token)
-        if self._taken is None:
-            self._end_looks()
-        else:
-            await asyncio.to_thread(self._read_changed_files, wake)
+        self._is_ours = False
+        try:
+            taken = await asyncio.to_thread(self._limits.keep_watch, self._token)
+        except StateError:  # the worker says so itself; nobody looks meanwhile
+            return
+        if taken is None:
+            self._drop_jobs(lambda _: True)
+            return
+        if taken - self._taken:
+            self._accounts.forget_all()  # a run has logged in
+        self._taken, self._is_ours = taken, True
+        await asyncio.to_thread(self._read_changed_files, wake)
 
     def _read_changed_files(self, wake: Callable[[], None]) -> None:
         """Read the job files that have changed since they were read; what is wrong, their runs tell."""
-        for job in [*self._jobs.values()]:
-            if job.mark != _mark_files(job.files):
-                self._jobs.pop(job.name).watch.close()
+        self._drop_jobs(lambda job: job.mark != _mark_files(job.files))
         for path in list_files(self._folder, self._fleet.path):
             mark = (mark_file(path),)
             if path.stem in self._jobs or self._unwatched.get(path.stem) == mark:
                 continue
-            self._unwatched[path.stem] = mark
             with suppress(FileError):
                 files = JobFiles.read_files(path)
                 seconds = files.settings.watch
-                if seconds is not None:
+                if seconds is None:
+                    self._unwatched[path.stem] = mark
+                else:
                     self._jobs[path.stem] = _watch_job(files, seconds, wake)
 
-    def _end_looks(self) -> None:
-        """Forget all that was seen."""
-        for job in self._jobs.values():
-            job.watch.close()
-        self._jobs.clear()
-        self._unwatched.clear()
+    def _drop_jobs(self, is_dropped: Callable[[WatchedJob], bool]) -> None:
+        """Forget what was seen of these jobs, but for those with a look under way: its account may be refused."""
+        for job in [*self._jobs.values()]:
+            if is_dropped(job) and not job.watch.is_looking:
+                del self._jobs[job.name]
+                job.watch.close()
+                self._metrics.set_gauge("watch_failing", job.name, 0)
 
     # ------------------------------------------------------------ looks
 
@@ -161,22 +177,22 @@ class FleetWatch:
             await self._take_look(job)
             pause = min(pause, self._begin_look(job))
         wanted = [job for job in self._jobs.values() if job.wanted is not None]
-        # the worker itself says that Temporal is silent; it is tried again
-        with suppress(NoWorkerError, RPCError, TimeoutError):
-            for job in wanted:
-                if job.next_try <= time.monotonic():
-                    await self._begin_run(job)
+        if self._is_ours:
+            now = time.monotonic()
+            due = [job for job in wanted if job.next_try <= now]
+            await do_each(due, self._try_run)
         return min(pause, _AGAIN) if wanted else pause
 
     def _begin_look(self, job: WatchedJob) -> float:
         """Begin a look, if it is time; seconds until the next may begin."""
         watch, account = job.watch, job.files.account
-        if watch.is_looking or job.wanted is not None:
+        if watch.is_looking or job.wanted is not None or not self._is_ours:
             return _RENEW
         if watch.seconds_left:
             return watch.seconds_left
         # a run has to find out first whether the directory takes the account
-        if account.who and job.place.account not in (self._taken or ()):
+        is_taken = not account.who or job.place.account in self._taken
+        if not is_taken or self._accounts.explain_waiting(account):
             return _RENEW
         for other in self._jobs.values():
             is_tried = other.watch.is_looking
@@ -192,30 +208,44 @@ class FleetWatch:
         if look is None:
             return
         if look.is_refused:
-            self._taken = (self._taken or frozenset()) - {job.place.account}
             with suppress(StateError):
                 await asyncio.to_thread(self._limits.end_step, job.place, denied=True)
         self._metrics.set_gauge("watch_failing", job.name, bool(look.faults))
         if look.cause is not None:
             job.wanted = look.cause
 
-    async def _begin_run(self, job: WatchedJob) -> None:
-        """Begin the run that a look wants, unless one is under way that may have read already.
+    async def _try_run(self, job: WatchedJob) -> None:
+        """Begin the run that a look wants. Where Temporal does not answer, the worker itself says so."""
+        is_begun = False
+        with suppress(NoWorkerError, RPCError, TimeoutError):
+            is_begun = await self._begin_run(job)
+        job.next_try = time.monotonic() + _AGAIN
+        if is_begun and job.wanted is not None:
+            log.info("run woken", job=job.name, woken_by=job.wanted)
+            self._metrics.count_wake_up(job.name, job.wanted)
+            self._woken[job.name] = read_clock(), job.watch.changed_after
+            job.wanted, job.is_renewed = None, False
 
+    async def _begin_run(self, job: WatchedJob) -> bool:
+        """Begin it; False: one is under way that may have read already.
+
+        A plan that waits is made anew once; until it is, or its run has ended, the run stays wanted.
         Raises NoWorkerError, RPCError or TimeoutError where Temporal does not answer.
         """
-        job.next_try = time.monotonic() + _AGAIN
-        tick, queue = read_clock().isoformat(), self._fleet.settings.task_queue
+        client, queue = self._client, self._fleet.settings.task_queue
+        if not await follows_schedule(client, job.name, queue):
+            job.wanted = None  # whoever resumes its schedule has a run by that
+            return False
         try:
-            await begin_run(self._client, queue, job.name, tick)
+            await begin_run(client, queue, job.name)
         except OpenRunError:
-            if not await renew_plan(self._client, job.name, tick):
-                return
-        cause, job.wanted = job.wanted, None
-        if cause is not None:
-            log.info("run woken", job=job.name, woken_by=cause)
-            self._metrics.count_wake_up(job.name, cause)
-            self._woken[job.name] = read_clock(), job.watch.changed_after
+            if not await read_waiting_digest(client, job.name):
+                return False
+            if not job.is_renewed:
+                await renew_plan(client, job.name, read_clock().isoformat())
+                job.is_renewed = True
+                return False
+        return True
 
 
 def _watch_job(files: JobFiles, seconds: int, wake: Callable[[], None]) -> WatchedJob:

@@ -402,7 +402,7 @@ class Service:
         if memory.last is not None:
             facts |= list_run_facts(memory.last)
         elif memory.before is not None:
-            facts["Last run"] = _describe_earlier_run(memory.before, job.name)
+            facts["Last tick"] = _describe_earlier_run(memory.before, job.name)
         if memory.waiting is not None:
             facts["Plan that waits"] = f"{memory.digest} in {memory.waiting}"
         if job.run is not None:

@@ -451,6 +451,7 @@ def test_a_change_between_two_ticks_is_written_by_a_fleet_also_once_another_work
 ) -> None:
     fleet = world()
     fleet.add("live", server, serve=YEARLY)
+    fleet.fleet("schedule", ".", "--apply")
     workers = [fleet.work(), fleet.work()]
     fleet.fleet("run", "live.yaml")  # a run has to find out first whether the directory takes the account
     fleet.until(lambda: any("run woken" in each.log.read_text() for each in workers))
@@ -472,6 +473,7 @@ def test_a_change_between_two_ticks_is_written_by_a_fleet_also_once_another_work
 def test_a_plan_that_waits_is_made_anew_where_something_moves(world: MakeWorld, server: Slapd) -> None:
     fleet = world()
     fleet.add("waits", server, serve={**YEARLY, "mode": "dry-run"})
+    fleet.fleet("schedule", ".", "--apply")
     fleet.work()
     fleet.fleet("run", "waits.yaml", code=2)
     before = fleet.status()["waits"]["digest"]
@@ -490,6 +492,7 @@ def test_looks_of_a_fleet_end_where_the_directory_refuses_the_account(world: Mak
         fleet.add(name, server, serve=YEARLY)
         path = fleet.folder / f"{name}.yaml"
         path.write_text(path.read_text().replace("env: LDAP_PASSWORD", f"file: {password}"))
+    fleet.fleet("schedule", ".", "--apply")
     worker = fleet.work()
     for name in ("one", "other"):
         fleet.fleet("run", f"{name}.yaml")
@@ -502,3 +505,22 @@ def test_looks_of_a_fleet_end_where_the_directory_refuses_the_account(world: Mak
     assert refused <= 4, "at most a look and a run of each job that were under way"
     time.sleep(12)  # two more looks of each job, if there were any
     assert worker.log.read_text().count("invalidCredentials") == refused
+
+
+def test_a_paused_schedule_holds_looks_too_and_a_changed_mapping_ends_none(world: MakeWorld, server: Slapd) -> None:
+    fleet = world()
+    fleet.add("held", server, serve=YEARLY)
+    fleet.fleet("schedule", ".", "--apply")
+    worker = fleet.work()
+    fleet.fleet("run", "held.yaml")
+    fleet.until(lambda: worker.log.read_text().count("run woken") >= 1)
+    fleet.settle("held", "in step")
+    toggle = ("schedule", "toggle", "--namespace", fleet.namespace, "--schedule-id", "cec-connector/held")
+    fleet.temporal.cli(*toggle, "--pause", "--reason", "a freeze")
+    fleet.agents("held", [{"workNo": 5000 + n, "accountCode": f"held-u{n}"} for n in range(3)])
+    time.sleep(12)  # two looks
+    assert numbers(server, "held") == ["1000", "1001", "1002"]
+    fleet.temporal.cli(*toggle, "--unpause", "--reason", "it is over")
+    mapping = fleet.folder / "mapping.yaml"
+    mapping.write_text(f"{mapping.read_text()}# read again\n")
+    fleet.until(lambda: numbers(server, "held") == ["5000", "5001", "5002"])

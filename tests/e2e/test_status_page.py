@@ -138,7 +138,7 @@ def test_a_restart_forgets_neither_a_failure_nor_a_success(job: Job) -> None:
             served.next("schedule read")
             until(lambda: served.metric(FAILING, cec_job="beta"))
             assert served.metric(FAILING, cec_job="acme") == 0
-            assert ", ended well; before a restart." in (fact(page_of(served), "acme", "Last run") or "")
+            assert ", ended well; before a restart." in (fact(page_of(served), "acme", "Last tick") or "")
             assert served.metric("last_success_timestamp_seconds", cec_job="acme") == pytest.approx(success, abs=60)
             assert served.stop() == 0
     assert served.names("run started") == [], "what failed is told by the state"
