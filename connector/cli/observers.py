@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import structlog
-from msgspec.structs import asdict
 from structlog.dev import Column, ConsoleRenderer, KeyValueColumnFormatter
 from structlog.typing import EventDict, Processor
 
@@ -230,7 +229,7 @@ class LogObserver(Observer):
         log.info(
             "planned",
             refused=[refusal.limit for refusal in plan.refusals],
-            **asdict(plan.summary),
+            **plan.summary.counts,
         )
 
     def note_outcome(

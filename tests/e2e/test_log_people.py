@@ -71,6 +71,14 @@ def test_no_event_of_level_info_names_anybody(tmp_path: Path) -> None:
         found += served.events
     assert {"outcome", "planned", "finished", "run ended"} <= {each["event"] for each in found}
     nobody_named([*found, *outcomes])
+    (counts, *_) = [each for each in found if each["event"] == "planned"]
+    assert {name for name, value in counts.items() if isinstance(value, int)} >= {
+        "agents",
+        "matched",
+        "stale",
+        "update",
+    }
+    assert "UNSET" not in counts.values()
     warned = [each for each in outcomes if each["level"] == "warning"]
     assert [each["user"] for each in warned] == ["uid=marlene1,ou=people,dc=example,dc=org"]
 
