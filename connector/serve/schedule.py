@@ -136,6 +136,26 @@ def find_next_run(timetable: Timetable, last: datetime, now: datetime) -> NextRu
     return NextRun(timetable.find_begin(tick), tick)
 
 
+class UpcomingRun(Struct):
+    """The next run of a timetable, which is looked for again only once it may be another one."""
+
+    timetable: Timetable
+    last: datetime | None = None
+    """The tick of the last run."""
+    following: NextRun | None = None
+    """The next run after that, whose tick was ahead."""
+
+    def find_next_run(self, last: datetime, now: datetime) -> NextRun:
+        """As the function of this name."""
+        known = self.following
+        if known is not None and last == self.last and now < known.tick:
+            return known
+        following = find_next_run(self.timetable, last, now)
+        # one that is due may be of a clock that is ahead of the time, and will be set back
+        self.last, self.following = last, following if now < following.tick else None
+        return following
+
+
 def draw_pause(failures: int, drawn: float) -> float:
     """Seconds until a run is tried again that has failed so often; `drawn`, from 0 to 1, scatters them by a quarter."""
     doublings = min(failures - 1, 10)

@@ -165,8 +165,7 @@ class ScheduledJob:
         self._wake = wake
         self._asking: BackgroundCall[Tick | None] | None = None
         self.calls = CallBook()
-        self._upcoming: tuple[datetime, NextRun] | None = None
-        """The next run after the last tick; until its own tick has come, it stays that."""
+        self._upcoming = schedule.UpcomingRun(self.files.timetable)
         self.watch = self._make_watch()
         """None: nothing wakes the job between its ticks, but for the hook."""
 
@@ -196,7 +195,7 @@ class ScheduledJob:
             return
         self.has_wrong_files = False
         former, self.files = self.files, files
-        self._upcoming = None
+        self._upcoming = schedule.UpcomingRun(files.timetable)
         if self.watch is not None:
             self.watch.close()
         self.watch = self._make_watch()
@@ -238,14 +237,7 @@ class ScheduledJob:
             progress.last, progress.wrong = last, progress.last
         progress.good = schedule.believe_tick(progress.good, now)
         progress.good_end = schedule.believe_tick(progress.good_end, now)
-        if (
-            self._upcoming is None
-            or self._upcoming[0] != last
-            or self._upcoming[1].tick <= now
-        ):
-            following = schedule.find_next_run(self.files.timetable, last, now)
-            self._upcoming = last, following
-        following = self._upcoming[1]
+        following = self._upcoming.find_next_run(last, now)
         if following.begins <= now:
             return following
         wake_up = progress.wake_up

@@ -16,6 +16,7 @@ from connector.serve.schedule import (
     Every,
     NextRun,
     Timetable,
+    UpcomingRun,
     believe_tick,
     find_next_run,
     is_too_old,
@@ -162,3 +163,18 @@ def test_runs_are_scattered_the_same_way_each_time_and_otherwise_for_others() ->
     assert len(begins) == 50
     assert begins == {Timetable(Cron("15 6 * * *"), 600, seed).find_begin(tick) for seed in map(str, range(50))}
     assert max(begins) - min(begins) > timedelta(minutes=8)
+
+
+@given(timetables, times, st.lists(st.tuples(st.booleans(), st.timedeltas(-timedelta(days=2), timedelta(days=2)))))
+def test_what_is_remembered_of_the_next_run_is_what_would_be_found(
+    timetable: Timetable, start: datetime, moves: list[tuple[bool, timedelta]]
+) -> None:
+    """Whatever the clock does, also set forth and back, and whenever a run begins."""
+    upcoming, last, now = UpcomingRun(timetable), start, start
+    for begins, moved in moves:
+        now += moved
+        last = min(last, now + BELIEVED)
+        following = upcoming.find_next_run(last, now)
+        assert following == find_next_run(timetable, last, now)
+        if begins and following.begins <= now:
+            last = following.tick
