@@ -105,7 +105,26 @@ def _make_report(
         attributes = [_hide_values(each, secrets) for each in change.attributes]
         shown = replace(change, attributes=tuple(attributes))
         changes.append(replace(shown, digest=digest_of_change(shown)))
-    about = {
+    plan = Plan(
+        record.id,
+        "",
+        record.job,
+        record.started,
+        Summary(**record.summary),
+        tuple(changes),
+        about=list_facts(record),
+        approvals=record.approvals,
+    )
+    plan = add_overview(replace(plan, digest=digest_of_plan(plan)))
+    # of a user whose change was written in parts, the first that was not written counts
+    last = sorted(steps, key=lambda step: step.outcome is not Result.WRITTEN)
+    outcomes = {step.user.id: _make_outcome(step) for step in last}
+    return plan, tuple(outcomes.values())
+
+
+def list_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """What is known of a run or an attempt beside its counts, each with its name."""
+    facts = {
         "begun": record.started,
         "ended": record.ended or "",
         "by": record.by,
@@ -114,21 +133,7 @@ def _make_report(
         APPROVED: "; ".join(map(str, record.approvals)),
         "takes back": record.undoes and f"run {record.undoes}",
     }
-    plan = Plan(
-        record.id,
-        "",
-        record.job,
-        record.started,
-        Summary(**record.summary),
-        tuple(changes),
-        about=tuple((place, what) for place, what in about.items() if what),
-        approvals=record.approvals,
-    )
-    plan = add_overview(replace(plan, digest=digest_of_plan(plan)))
-    # of a user whose change was written in parts, the first that was not written counts
-    last = sorted(steps, key=lambda step: step.outcome is not Result.WRITTEN)
-    outcomes = {step.user.id: _make_outcome(step) for step in last}
-    return plan, tuple(outcomes.values())
+    return tuple((place, what) for place, what in facts.items() if what)
 
 
 def _hide_values(each: AttributeChange, secrets: SecretAttributes) -> AttributeChange:

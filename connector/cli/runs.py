@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from connector.apply.job_state import list_runs
-from connector.apply.past_runs import read_past_run
+from connector.apply.past_runs import list_facts, read_past_run
 from connector.cli.options import job_argument, json_option, report_option
 from connector.cli.output import (
     print_pieces,
@@ -77,16 +77,18 @@ def show_run(job: Path, run: str) -> None:
     """Print what a run of JOB wrote; of an attempt, why it did not. Below it, newer attempts."""
     (record,), _ = list_runs(job, run)
     say_line(_describe_row(record))
+    say_lines(f"  {place:<12}{what}" for place, what in list_facts(record))
     if record.was_begun:
         plan, outcomes = read_past_run(job, run)
-        say_lines(f"  {place:<12}{what}" for place, what in plan.about)
         if plan.changes:
             is_packed = len(plan.changes) > FEW
             say_lines(list_changes(plan, outcomes, packed=is_packed))
             print_pieces(render_ending(plan, outcomes))
     runs, _ = list_runs(job)
     place = next(i for i, each in enumerate(runs) if each.id == record.id)
-    newer = [each for each in runs[:place] if not each.was_begun]
+    newer = [
+        each for each in runs[:place] if not each.was_begun and each.kind != "release"
+    ]
     if newer:
         say_text("Newer attempts, which wrote nothing:")
         say_lines(map(_describe_row, newer[:_NEWER]))

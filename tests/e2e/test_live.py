@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
     [
         pytest.param("slapd", marks=pytest.mark.slapd),
         pytest.param("ds389", marks=pytest.mark.ds389),
-        pytest.param("samba", marks=pytest.mark.samba),
-        "scim",
+        pytest.param("samba", marks=[pytest.mark.samba, pytest.mark.nightly]),
+        pytest.param("scim", marks=pytest.mark.nightly),
     ],
 )
 def test_each_change_is_written_soon_and_nothing_else_is(kind: str, tmp_path: Path) -> None:

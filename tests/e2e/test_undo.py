@@ -62,7 +62,10 @@ def test_a_run_is_taken_back_to_the_octet_and_nothing_is_written_again_until_rel
     assert job.read("people.ldif") == before
     job.run("plan", "--fail-on-changes", code=2)
     assert "Released" in job.run("release")
-    assert "on hold" not in job.run("check") + job.run("runs", newest["id"]) + job.run("plan")
+    assert "on hold" not in job.run("check") + job.run("plan")
+    said = job.run("runs", newest["id"])
+    assert "The job is on hold" not in said
+    assert said.count(" apply refused by ") == 1, "an apply that came to nothing while it was on hold"
     assert "not on hold" in job.run("release")
     job.run("apply")
     assert job.read("people.ldif") == after
