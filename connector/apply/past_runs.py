@@ -112,7 +112,7 @@ def _make_report(
         record.started,
         Summary(**record.summary),
         tuple(changes),
-        about=list_facts(record),
+        about=(*_list_times(record), *list_facts(record)),
         approvals=record.approvals,
     )
     plan = add_overview(replace(plan, digest=digest_of_plan(plan)))
@@ -122,12 +122,17 @@ def _make_report(
     return plan, tuple(outcomes.values())
 
 
+def _list_times(record: RunRecord) -> Iterator[tuple[str, str]]:
+    yield "begun", record.started
+    if record.ended:
+        yield "ended", record.ended
+    if record.by:
+        yield "by", record.by
+
+
 def list_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
-    """What is known of a run or an attempt beside its counts, each with its name."""
+    """What is known of a run or an attempt beside its times and counts, each with its name."""
     facts = {
-        "begun": record.started,
-        "ended": record.ended or "",
-        "by": record.by,
         "server": record.server,
         "applied": record.plan or record.digest,
         APPROVED: "; ".join(map(str, record.approvals)),
