@@ -154,6 +154,23 @@ def test_nor_where_the_server_stores_another_spelling(jobs: dict[str, Job], show
     keep_to_what_is_theirs(begun(ground, jobs), data)
 
 
+@given(st.just(SEAT))
+def test_a_value_as_it_was_sent_stays_where_the_server_had_spelt_ours_otherwise(name: str) -> None:
+    """It is not what this job's write left there, so it is somebody's, even if no write could bring it."""
+    ground = MemoryGround()
+    ground.store.respells, ground.store.shows = frozenset({name.lower()}), False
+    job = Job("hr", (name,), "clear", False, [Agent(2, "u1"), Agent(99, "nobody")])
+    world = begun(ground, {"hr": job})
+    world.apply(job)
+    assert ground.held(1)[name] == {"~2"}
+    ground.store.respells = frozenset()
+    world.put(1, name, ["2"])
+    (run,) = [run.id for run in world.state.history.list_runs("hr")]
+    world.undo(job, run)
+    assert not world.ledger.broken
+    assert ground.held(1)[name] == {"2"}
+
+
 @pytest.mark.slow
 @few
 @given(jobs=several(), data=st.data())

@@ -75,6 +75,9 @@ class MemoryGround:
         return {name: frozenset(map(str, values.get(name, ()))) for name in self.names.values()}
 
     def put(self, user: int, attribute: str, values: Sequence[str]) -> None:
+        """Somebody else writes: the server spells their values as it spells those of the program."""
+        if attribute.lower() in self.store.respells:
+            values = [value if value.startswith("~") else f"~{value}" for value in values]
         name, held = self.store.snapshot()[f"id-{user}"]
         self.store.put(f"id-{user}", name, {**held, self.names[attribute]: values})
 
