@@ -37,15 +37,19 @@ def list_fields(chosen: ChosenMapping, columns: int | None) -> Iterator[str]:
         yield from _list_narrow(cells)
         return
     for each in cells:
-        padded = [cell.ljust(width) for cell, width in zip(each, widths, strict=True)]
-        yield "  ".join(padded).rstrip()
+        line = ""
+        for cell, width in zip(each, widths, strict=True):
+            line += f"{cell:<{width}}  "
+        yield line.rstrip()
 
 
 def _list_narrow(cells: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
     """Yield the rows, each with its last cells below its first ones."""
     for field, attribute, use, verdict in cells:
         yield f"{field:<14}  {attribute}"
-        yield from (f"  {cell}" for cell in (use, verdict) if cell != "-")
+        if use != "-":
+            yield f"  {use}"
+        yield f"  {verdict}"
 
 
 def _find_rows(field: str, chosen: ChosenMapping) -> Iterator[FieldRow]:

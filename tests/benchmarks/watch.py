@@ -100,10 +100,10 @@ def measure(jobs: int, minutes: float) -> bool:
         env = {"LDAP_PASSWORD": SYNC_PASSWORD, "CEC_APP_KEY": "demo-key", "CEC_APP_SECRET": "demo-secret"}
         with serving(folder, *names, env=env) as served:
             come_to_rest(served, jobs)
-            time.sleep(2 * MINUTE)
+            time.sleep(2 * MINUTE)  # two looks of each job, which find nothing: nothing tells of those
             pid = served.process.pid
             before = searches(server), len(tenant.requests), spent(pid)
-            time.sleep(minutes * MINUTE)
+            time.sleep(minutes * MINUTE)  # what is measured is what it costs to do nothing for so long
             after = searches(server), len(tenant.requests), spent(pid)
             looks = jobs * minutes
             # the look at the monitor itself is one

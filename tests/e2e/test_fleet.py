@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -443,6 +442,22 @@ def test_limits_have_a_database_of_their_own_or_that_of_all_jobs(world: MakeWorl
     assert fleet.postgres.run(f"{fleet.database}_limits", "select count(*) from fleet_jobs") == [(2,)]
 
 
+def renew_watch(fleet: FleetWorld) -> None:
+    """Wait until the worker that looks has renewed its lease twice: 15 seconds lie between, and a look is due after 5."""
+
+    def read_lease() -> float:
+        ((until,),) = fleet.postgres.run(fleet.database, "select leased_until from fleet_watches")
+        return float(until)
+
+    renewals = {read_lease()}
+
+    def has_renewed() -> bool:
+        renewals.add(read_lease())
+        return len(renewals) > 2
+
+    fleet.until(has_renewed)
+
+
 YEARLY = {"cron": "0 0 1 1 *", "mode": "apply", "watch": "5s"}
 
 
@@ -500,10 +515,10 @@ def test_looks_of_a_fleet_end_where_the_directory_refuses_the_account(world: Mak
     password.write_text("wrong")
     fleet.agents("one", [{"workNo": 4000 + n, "accountCode": f"one-u{n}"} for n in range(3)])
     fleet.until(lambda: "invalidCredentials" in worker.log.read_text())
-    time.sleep(16)  # until the limits were asked again, and for a look of each job, if there were any
+    renew_watch(fleet)  # the limits were asked again, and each job would have looked
     refused = worker.log.read_text().count("invalidCredentials")
     assert refused <= 4, "at most a look and a run of each job that were under way"
-    time.sleep(12)  # two more looks of each job, if there were any
+    renew_watch(fleet)
     assert worker.log.read_text().count("invalidCredentials") == refused
 
 
@@ -518,7 +533,7 @@ def test_a_paused_schedule_holds_looks_too_and_a_changed_mapping_ends_none(world
     toggle = ("schedule", "toggle", "--namespace", fleet.namespace, "--schedule-id", "cec-connector/held")
     fleet.temporal.cli(*toggle, "--pause", "--reason", "a freeze")
     fleet.agents("held", [{"workNo": 5000 + n, "accountCode": f"held-u{n}"} for n in range(3)])
-    time.sleep(12)  # two looks
+    renew_watch(fleet)
     assert numbers(server, "held") == ["1000", "1001", "1002"]
     fleet.temporal.cli(*toggle, "--unpause", "--reason", "it is over")
     mapping = fleet.folder / "mapping.yaml"

@@ -242,7 +242,7 @@ class Campaign:
         self.random.shuffle(steps)
         for step in steps:
             step()
-            time.sleep(self.random.random())  # the other one comes when it comes
+            time.sleep(self.random.random())  # the pause between two systems is part of what happens
         return Change("join", name, self.agents[name])
 
     def _overwrite(self) -> Change:
@@ -252,7 +252,7 @@ class Campaign:
 
     def _break_line(self) -> None:
         self.place.relay.cut()
-        time.sleep(self.random.random())  # as long as a line is away
+        time.sleep(self.random.random())  # the outage itself; nothing is waited for
         self.place.relay.mend()
 
     def run(self, served: Served, seconds: float, changes: int, outages: int) -> None:
@@ -264,7 +264,7 @@ class Campaign:
         for number, (act, moment) in enumerate(zip(acts, moments, strict=True)):
             while time.monotonic() - begun < moment:
                 self._look()
-                time.sleep(POLL)
+                time.sleep(POLL)  # a directory tells nobody when it has changed
             if number in broken:
                 self.outages.append(time.monotonic())
                 self.random.choice((self.place.restart, self._break_line))()
@@ -273,7 +273,7 @@ class Campaign:
         deadline = time.monotonic() + 2 * OUTAGE
         while any(each.took is None for each in self.changes) and time.monotonic() < deadline:
             self._look()
-            time.sleep(POLL)
+            time.sleep(POLL)  # likewise
         served.stop()
 
     def _look(self) -> None:
