@@ -15,12 +15,7 @@ import click
 from connector.cli.init_dialogue import KEPT, InitDialogue, Remedies, is_reference
 from connector.cli.observers import configure_log
 from connector.cli.options import Decorator, flag_option, path_option, text_option
-from connector.cli.output import (
-    command_line,
-    say_line,
-    say_lines,
-    say_text,
-)
+from connector.cli.output import command_line, say_line, say_lines, say_text
 from connector.cli.terminal import count_columns
 from connector.errors import (
     CertificateDateError,

@@ -85,7 +85,8 @@ def show_run(job: Path, run: str) -> None:
             say_lines(list_changes(plan, outcomes, packed=is_packed))
             print_pieces(render_ending(plan, outcomes))
     runs, _ = list_runs(job)
-    place = next(i for i, each in enumerate(runs) if each.id == record.id)
+    ids = [each.id for each in runs]
+    place = ids.index(record.id) if record.id in ids else 0
     newer = [
         each for each in runs[:place] if not each.was_begun and each.kind != "release"
     ]

@@ -234,7 +234,8 @@ class FleetWatch:
         """
         client, queue = self._client, self._fleet.settings.task_queue
         if not await follows_schedule(client, job.name, queue):
-            job.wanted = None  # whoever resumes its schedule has a run by that
+            # whoever resumes its schedule has a run by that
+            job.wanted, job.is_renewed = None, False
             return False
         try:
             await begin_run(client, queue, job.name)
